@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading a stream in order, and downloading to a file.
+ *
+ * A reader keeps a window of ranges in flight and hands the bytes out in order. Every range is
+ * pinned to the version of the first reply: an object that changes under the reader is
+ * ORBIT_E_CHANGED, never a mix of versions. */
+#ifndef ORBIT_READ_H
+#define ORBIT_READ_H
+
+#include <orbit/backend.h>
+#include <orbit/client.h>
+#include <orbit/metadata.h>
+
+ORBIT_BEGIN_DECLS
+
+typedef enum orbit_verify {
+    ORBIT_VERIFY_DEFAULT = 0, /* checksums the store keeps and that cost no second pass (CRCs) */
+    ORBIT_VERIFY_OFF,
+    ORBIT_VERIFY_FULL
+} orbit_verify;
+
+typedef struct orbit_read_options {
+    size_t size;
+    uint64_t offset;                 /* first byte; past the end reads nothing */
+    uint64_t length;                 /* bytes; 0 or ORBIT_TO_END: to the end */
+    const char *version_id;          /* NULL: the latest */
+    const char *if_match;            /* read only this ETag, ORBIT_E_CHANGED otherwise */
+    uint64_t chunk_size;             /* bytes a range; 0: Orbit chooses */
+    uint32_t parallel_operations;    /* ranges in flight; 0: Orbit chooses */
+    uint32_t verify;                 /* orbit_verify */
+    const uint8_t *sse_customer_key; /* 32 bytes, SSE-C */
+    uint32_t timeout_ms;             /* for the whole stream; 0: none beyond the retry limits */
+    orbit_cancel *cancel;
+    orbit_progress progress;
+    void (*ready)(void *ctx); /* set: orbit_read() does not wait, use orbit_reader_try_next(); called
+                                 once after each ORBIT_AGAIN, on the thread that drives the loop */
+    void *ready_ctx;
+} orbit_read_options;
+
+ORBIT_API void orbit_read_options_init(orbit_read_options *options);
+#ifndef __cplusplus
+#define ORBIT_READ_OPTIONS_INIT            \
+    {                                      \
+        .size = sizeof(orbit_read_options) \
+    }
+#endif
+
+/* Opens `path` and waits for the store's first reply, so a missing object is told here. One thread at
+ * a time per reader. */
+ORBIT_API orbit_status orbit_read(orbit_reader **reader, orbit_backend *backend, const char *path,
+                                  const orbit_read_options *options, orbit_error *error);
+/* The next bytes, borrowed until the next call on this reader: no copy. ORBIT_END after the last. */
+ORBIT_API orbit_status orbit_reader_next(orbit_reader *reader, const void **bytes, size_t *length, orbit_error *error);
+/* The same without waiting: ORBIT_AGAIN, then `ready` is called once. */
+ORBIT_API orbit_status orbit_reader_try_next(orbit_reader *reader, const void **bytes, size_t *length,
+                                             orbit_error *error);
+/* Copies up to `room` bytes; fewer only at the end. `*length` 0 with ORBIT_END at the end. */
+ORBIT_API orbit_status orbit_reader_read(orbit_reader *reader, void *buffer, size_t room, size_t *length,
+                                         orbit_error *error);
+/* Continues at `offset` bytes from the start of the object (not of the range). */
+ORBIT_API orbit_status orbit_reader_seek(orbit_reader *reader, uint64_t offset, orbit_error *error);
+/* What the first reply said; borrowed until the reader is closed. NULL before it is known. */
+ORBIT_API const orbit_metadata *orbit_reader_metadata(orbit_reader *reader);
+/* Stops what is in flight and frees. NULL is fine. */
+ORBIT_API void orbit_reader_close(orbit_reader *reader);
+
+typedef struct orbit_download_options {
+    size_t size;
+    bool overwrite;      /* true */
+    bool create_parents; /* true */
+    bool preserve;       /* the file takes the object's modification time and mode where known */
+    const char *version_id;
+    const char *if_match;
+    uint64_t chunk_size;
+    uint32_t parallel_operations;
+    uint32_t verify; /* orbit_verify */
+    uint32_t sync;   /* orbit_sync */
+    const uint8_t *sse_customer_key;
+    uint32_t timeout_ms;
+    orbit_cancel *cancel;
+    orbit_progress progress;
+} orbit_download_options;
+
+ORBIT_API void orbit_download_options_init(orbit_download_options *options);
+#ifndef __cplusplus
+#define ORBIT_DOWNLOAD_OPTIONS_INIT                                                       \
+    {                                                                                     \
+        .size = sizeof(orbit_download_options), .overwrite = true, .create_parents = true \
+    }
+#endif
+
+typedef struct orbit_download_result {
+    size_t size;
+    uint64_t bytes;
+    uint32_t ranges;
+    bool verified;           /* a stored checksum was compared */
+    orbit_metadata metadata; /* of the object that was read */
+} orbit_download_result;
+
+#define ORBIT_DOWNLOAD_RESULT_INIT                                      \
+    {                                                                   \
+        sizeof(orbit_download_result), 0, 0, false, ORBIT_METADATA_INIT \
+    }
+ORBIT_API void orbit_download_result_release(orbit_download_result *result);
+
+/* Downloads to the local file `file` (a path of the operating system). Ranges are written at their
+ * offsets as they arrive, in small blocks; the name appears when everything is there. */
+ORBIT_API orbit_status orbit_download(orbit_backend *backend, const char *path, const char *file,
+                                      const orbit_download_options *options, orbit_download_result *result,
+                                      orbit_error *error);
+
+ORBIT_END_DECLS
+
+#endif
