@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One lane: curl's multi interface on a libuv loop. The lane's thread only.
+ *
+ * curl tells which sockets it wants watched; they are kept in an epoll set of our own that libuv watches as one
+ * descriptor. libuv would drop and add a descriptor for each change of interest, and curl changes it several
+ * times a request; here an idle connection simply stays in the set, and most requests need no change at all. */
+#include "wire/http_lane.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+/* Bits of lane->interest. */
+enum { WANT_IN = 1, WANT_OUT = 2, KNOWN = 4, RESTING = 8 };
+enum { CONNECTIONS_MAX = 64, EVENTS = 64, TICK_MS = 1000, SOCKETS_MAX = 1 << 20 };
+
+static void turn(struct orb_http_lane *lane);
+
+/* ---- sockets ------------------------------------------------------------------------------------- */
+
+static bool make_room(struct orb_http_lane *lane, curl_socket_t socket)
+{
+    size_t index = (size_t)socket;
+    if (socket < 0 || index >= SOCKETS_MAX)
+        return false;
+    if (index < lane->interest_count)
+        return true;
+    size_t count = (index | 63) + 1;
+    uint8_t *grown = orb_realloc(lane->interest, count);
+    if (!grown)
+        return false;
+    memset(grown + lane->interest_count, 0, count - lane->interest_count);
+    lane->interest = grown;
+    lane->interest_count = count;
+    return true;
+}
+
+static bool watch_socket(struct orb_http_lane *lane, curl_socket_t socket, unsigned want)
+{
+    if (!make_room(lane, socket))
+        return false;
+    uint8_t *known = &lane->interest[socket];
+    if ((*known & ~RESTING) == (int)(want | KNOWN)) {
+        *known = (uint8_t)(want | KNOWN);
+        return true;
+    }
+    struct epoll_event event = {0};
+    event.events = (want & WANT_IN ? (uint32_t)EPOLLIN : 0) | (want & WANT_OUT ? (uint32_t)EPOLLOUT : 0);
+    event.data.fd = socket;
+    int failed = epoll_ctl(lane->poll_fd, *known & KNOWN ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event);
+    *known = failed ? 0 : (uint8_t)(want | KNOWN);
+    return !failed;
+}
+
+static void forget_socket(struct orb_http_lane *lane, curl_socket_t socket)
+{
+    if (socket >= 0 && (size_t)socket < lane->interest_count && lane->interest[socket]) {
+        struct epoll_event event = {0};
+        (void)epoll_ctl(lane->poll_fd, EPOLL_CTL_DEL, socket, &event);
+        lane->interest[socket] = 0;
+    }
+}
+
+static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, void *socket_user)
+{
+    struct orb_http_lane *lane = user;
+    (void)curl, (void)socket_user;
+    if (what != CURL_POLL_REMOVE) {
+        unsigned want = (what & CURL_POLL_IN ? WANT_IN : 0u) | (what & CURL_POLL_OUT ? WANT_OUT : 0u);
+        return watch_socket(lane, socket, want) ? 0 : -1;
+    }
+    /* The connection rests, or is about to be closed. One that waits to be read stays watched: the next request
+     * on it will want just that. */
+    if (socket >= 0 && (size_t)socket < lane->interest_count) {
+        if (lane->interest[socket] == (WANT_IN | KNOWN))
+            lane->interest[socket] |= RESTING;
+        else
+            forget_socket(lane, socket);
+    }
+    return 0;
+}
+
+int orb_http_lane_close_socket(void *user, curl_socket_t socket)
+{
+    forget_socket(user, socket);
+    return close(socket);
+}
+
+static void on_sockets(uv_poll_t *poll, int status, int events)
+{
+    struct orb_http_lane *lane = poll->data;
+    struct epoll_event ready[EVENTS];
+    (void)status, (void)events;
+    int count = epoll_wait(lane->poll_fd, ready, EVENTS, 0);
+    for (int i = 0; i < count; i++) {
+        int socket = ready[i].data.fd, running = 0, mask = 0;
+        uint32_t got = ready[i].events;
+        if ((size_t)socket >= lane->interest_count || !lane->interest[socket])
+            continue; /* closed by what an earlier event of this round led to */
+        if (lane->interest[socket] & RESTING) {
+            forget_socket(lane, socket); /* the peer hung up; curl notices before it uses the connection again */
+            continue;
+        }
+        mask |= got & EPOLLIN ? CURL_CSELECT_IN : 0;
+        mask |= got & EPOLLOUT ? CURL_CSELECT_OUT : 0;
+        mask |= got & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_IN | CURL_CSELECT_ERR : 0;
+        curl_multi_socket_action(lane->multi, socket, mask, &running);
+    }
+    turn(lane);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct orb_http_lane *lane = timer->data;
+    lane->timer_due = true;
+    turn(lane);
+}
+
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *user)
+{
+    struct orb_http_lane *lane = user;
+    (void)multi;
+    lane->timer_due = timeout_ms == 0; /* turn() takes care of that without a round through the loop */
+    if (timeout_ms > 0) {
+        uv_update_time(lane->timer.loop);
+        uv_timer_start(&lane->timer, on_timer, (uint64_t)timeout_ms, 0);
+    } else {
+        uv_timer_stop(&lane->timer);
+    }
+    return 0;
+}
+
+static void finish(struct orb_http_request *request);
+
+static void on_tick(uv_timer_t *tick)
+{
+    struct orb_http_lane *lane = tick->data;
+    uint64_t now = orb_now_ns();
+    for (struct orb_http_request *request = lane->active, *next; request; request = next) {
+        next = request->next;
+        if (!orb_http_transfer_alive(request, now))
+            finish(request);
+    }
+    turn(lane);
+}
+
+/* ---- requests ------------------------------------------------------------------------------------ */
+
+static struct orb_http_easy *take_easy(struct orb_http_lane *lane)
+{
+    if (lane->idle_count)
+        return lane->idle[--lane->idle_count];
+    struct orb_http_easy *easy = orb_calloc(1, sizeof *easy);
+    if (easy && !(easy->curl = curl_easy_init())) {
+        orb_free(easy);
+        return NULL;
+    }
+    return easy;
+}
+
+static void give_easy(struct orb_http_lane *lane, struct orb_http_easy *easy)
+{
+    if (lane->idle_count < ORB_HTTP_IDLE_MAX && !lane->stop_message.deliver) {
+        lane->idle[lane->idle_count++] = easy;
+        return;
+    }
+    curl_easy_cleanup(easy->curl);
+    orb_free(easy);
+}
+
+/* Takes the request off the lane: status and error are filled. */
+static void finish(struct orb_http_request *request)
+{
+    struct orb_http_lane *lane = request->lane;
+    if (request->dirty) {
+        struct orb_http_request **at = &lane->dirty;
+        while (*at != request)
+            at = &(*at)->dirty_next;
+        *at = request->dirty_next;
+        request->dirty = false;
+    }
+    if (request->easy) {
+        curl_multi_remove_handle(lane->multi, request->easy->curl);
+        give_easy(lane, request->easy);
+        request->easy = NULL;
+    }
+    orbit_status status = orb_http_transfer_commit(request);
+    if (status < 0 && request->status >= 0)
+        request->status = orb_fail(&request->error, status, 0, "the receiver of the bytes went away");
+    orb_free(request->header_list);
+    request->header_list = NULL;
+    if (request->link) {
+        *request->link = request->next;
+        if (request->next)
+            request->next->link = request->link;
+        request->link = NULL;
+        if (!lane->active)
+            uv_timer_stop(&lane->tick);
+    }
+    orb_http_finish(request);
+}
+
+static void commit_dirty(struct orb_http_lane *lane)
+{
+    struct orb_http_request *request;
+    while ((request = lane->dirty)) {
+        lane->dirty = request->dirty_next;
+        request->dirty = false;
+        orbit_status status = orb_http_transfer_commit(request);
+        if (status < 0) {
+            request->status = orb_fail(&request->error, status, 0, "the receiver of the bytes went away");
+            finish(request);
+        }
+    }
+}
+
+/* After anything that may have moved a transfer: due timers, hand out what arrived, finish what is over. */
+static void turn(struct orb_http_lane *lane)
+{
+    int rounds = 0, running = 0, left = 0;
+    if (!lane->open)
+        return;
+    do {
+        if (lane->timer_due) {
+            lane->timer_due = false;
+            curl_multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        }
+        commit_dirty(lane);
+        CURLMsg *message;
+        while ((message = curl_multi_info_read(lane->multi, &left))) {
+            struct orb_http_request *request = NULL;
+            if (message->msg != CURLMSG_DONE ||
+                curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request) != CURLE_OK || !request)
+                continue;
+            orb_http_classify(request, message->data.result);
+            finish(request);
+        }
+    } while (lane->timer_due && ++rounds < 16);
+    if (lane->timer_due) /* others want their turn as well */
+        uv_timer_start(&lane->timer, on_timer, 0, 0);
+}
+
+static orbit_status open_lane(struct orb_http_lane *lane, orbit_error *error);
+
+void orb_http_lane_start(struct orb_http_lane *lane, struct orb_http_request *request)
+{
+    if (!lane->open && open_lane(lane, &request->error) < 0) {
+        request->status = (orbit_status)request->error.status;
+        finish(request);
+        return;
+    }
+    request->easy = take_easy(lane);
+    if (!request->easy || !orb_http_transfer_setup(request)) {
+        if (request->status >= 0)
+            request->status = orb_fail_memory(&request->error);
+        finish(request);
+        return;
+    }
+    CURLMcode code = curl_multi_add_handle(lane->multi, request->easy->curl);
+    if (code != CURLM_OK) {
+        request->status = orb_fail(&request->error, ORBIT_E_MEMORY, (int)code, "cannot start an HTTP request: %s",
+                                   curl_multi_strerror(code));
+        finish(request);
+        return;
+    }
+    if (!lane->active)
+        uv_timer_start(&lane->tick, on_tick, TICK_MS, TICK_MS);
+    request->next = lane->active;
+    if (request->next)
+        request->next->link = &request->next;
+    request->link = &lane->active;
+    lane->active = request;
+    turn(lane);
+}
+
+void orb_http_lane_control(struct orb_http_request *request)
+{
+    struct orb_http_lane *lane = request->lane;
+    if (request->cancelled) {
+        request->status = orb_fail(&request->error, ORBIT_E_CANCELLED, 0, "cancelled");
+        finish(request);
+    } else if (request->paused && !request->starved) {
+        request->paused = false;
+        request->mark_ns = orb_now_ns();
+        CURLcode code = curl_easy_pause(request->easy->curl, CURLPAUSE_CONT);
+        if (code != CURLE_OK) {
+            orb_http_classify(request, code);
+            finish(request);
+        }
+    }
+    turn(lane);
+}
+
+/* ---- begin and end ------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct orb_http_lane *lane = handle->data;
+    if (--lane->handles == 0)
+        orb_http_drop(lane->http);
+}
+
+static void drop_curl(struct orb_http_lane *lane)
+{
+    while (lane->idle_count) {
+        struct orb_http_easy *easy = lane->idle[--lane->idle_count];
+        curl_easy_cleanup(easy->curl);
+        orb_free(easy);
+    }
+    if (lane->multi)
+        curl_multi_cleanup(lane->multi);
+    if (lane->share)
+        curl_share_cleanup(lane->share);
+    if (lane->poll_fd >= 0)
+        close(lane->poll_fd);
+    orb_free(lane->interest);
+    lane->multi = NULL;
+    lane->share = NULL;
+    lane->poll_fd = -1;
+    lane->interest = NULL;
+    lane->interest_count = 0;
+}
+
+static orbit_status open_lane(struct orb_http_lane *lane, orbit_error *error)
+{
+    uv_loop_t *uv = orb_loop_uv(lane->loop);
+    lane->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    lane->multi = lane->poll_fd >= 0 ? curl_multi_init() : NULL;
+    lane->share = curl_share_init();
+    if (!lane->multi || !lane->share || uv_poll_init(uv, &lane->poll, lane->poll_fd) != 0) {
+        int number = lane->poll_fd < 0 ? errno : ENOMEM;
+        drop_curl(lane);
+        return orb_fail_errno(error, number, "cannot set up the network");
+    }
+    curl_share_setopt(lane->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETDATA, lane);
+    curl_multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane);
+    curl_multi_setopt(lane->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+    curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    uv_timer_init(uv, &lane->timer);
+    uv_timer_init(uv, &lane->tick);
+    lane->poll.data = lane->timer.data = lane->tick.data = lane;
+    lane->handles = 3;
+    uv_poll_start(&lane->poll, UV_READABLE, on_sockets);
+    lane->open = true;
+    return ORBIT_OK;
+}
+
+void orb_http_lane_stop(struct orb_message *message)
+{
+    struct orb_http_lane *lane =
+        (struct orb_http_lane *)((char *)message - offsetof(struct orb_http_lane, stop_message));
+    if (!lane->open) {
+        orb_http_drop(lane->http);
+        return;
+    }
+    uv_poll_stop(&lane->poll);
+    drop_curl(lane);
+    lane->open = false;
+    uv_close((uv_handle_t *)&lane->poll, on_closed);
+    uv_close((uv_handle_t *)&lane->timer, on_closed);
+    uv_close((uv_handle_t *)&lane->tick, on_closed);
+}
