@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The S3 backend's table, and its open, close and cancel. All backends of a client share one HTTP engine. */
+#include "backend/s3/s3.h"
+
+#include "base/str.h"
+
+static void *make_http(struct orbit_host *host, orbit_error *error)
+{
+    struct orb_http *http = NULL;
+    (void)orb_http_new(&http, host->lanes, host->loop, &host->log, error);
+    return http;
+}
+
+static void drop_http(void *thing)
+{
+    orb_http_free(thing);
+}
+
+static void release(struct orb_s3 *s3)
+{
+    if (!s3)
+        return;
+    orb_sigv4_free(s3->signer);
+    orb_s3_credentials_release(&s3->credentials);
+    orb_free(s3->bucket);
+    orb_free(s3->prefix);
+    orb_free(s3->ca_bundle);
+    orb_free(s3->expected_bucket_owner);
+    orb_free(s3->endpoint_host);
+    orb_free(s3->endpoint_path);
+    orb_buf_release(&s3->scratch);
+    orb_buf_release(&s3->authorization);
+    orb_free(s3);
+}
+
+static orbit_status s3_open(void **self, orbit_host *host, const orbit_open_request *request,
+                            orbit_capabilities *capabilities, orbit_error *error)
+{
+    static const char key; /* its address */
+    struct orb_s3 *s3 = orb_calloc(1, sizeof *s3);
+    orbit_error spare;
+    if (!error)
+        error = &spare;
+    if (!s3)
+        return orb_fail_memory(error);
+    s3->host = host;
+    orb_buf_init(&s3->scratch, 128 << 10);
+    orb_buf_init(&s3->authorization, 16 << 10);
+    orbit_status status = orb_s3_configure(s3, request, capabilities, error);
+    if (status >= 0)
+        status = orb_sigv4_new(&s3->signer, error);
+    if (status >= 0 && !(s3->http = orb_host_attach(host, &key, make_http, drop_http, error)))
+        status = (orbit_status)error->status;
+    if (status < 0) {
+        release(s3);
+        return status;
+    }
+    *self = s3;
+    return ORBIT_OK;
+}
+
+static void s3_close(void *self, orbit_op *op)
+{
+    release(self);
+    orbit_op_done(op, ORBIT_OK, NULL);
+}
+
+static void s3_cancel(void *self, orbit_op *op)
+{
+    struct orb_s3_op *own = op->state;
+    (void)self;
+    /* In a worker: the next send looks at orbit_op_cancelled(). */
+    if (!own || own->ended)
+        return;
+    if (own->running)
+        orb_http_cancel(&own->http);
+    else if (own->cancel)
+        own->cancel(own);
+}
+
+static bool s3_same_store(void *self, void *other)
+{
+    const struct orb_s3 *a = self, *b = other;
+    return a->secure == b->secure && orb_str_equal(a->endpoint_host, b->endpoint_host) &&
+           orb_str_equal(a->endpoint_path, b->endpoint_path) &&
+           orb_str_equal(a->credentials.access_key_id, b->credentials.access_key_id);
+}
+
+const orbit_backend_ops orb_s3_ops = {
+    .size = sizeof(orbit_backend_ops),
+    .name = "s3",
+    .open = s3_open,
+    .close = s3_close,
+    .cancel = s3_cancel,
+    .same_store = s3_same_store,
+    .stat = orb_s3_stat,
+    .list_begin = orb_s3_list_begin,
+    .list_page = orb_s3_list_page,
+    .list_end = orb_s3_list_end,
+    .read = orb_s3_read,
+    .put = orb_s3_put,
+    .begin = orb_s3_upload_begin,
+    .part = orb_s3_upload_part,
+    .finish = orb_s3_upload_finish,
+    .abort = orb_s3_upload_abort,
+    .release = orb_s3_upload_release,
+    .parts = orb_s3_upload_parts,
+    .uploads = orb_s3_uploads,
+    .remove = orb_s3_remove,
+    .mkdir = orb_s3_mkdir,
+    .copy = orb_s3_copy,
+    .container_create = orb_s3_container_create,
+    .container_remove = orb_s3_container_remove,
+};

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The inside of the S3 backend: what its files share. An operation is a struct that embeds orb_s3_op; it sends
+ * one request after the other, and `finished` is called on the main loop after each. From send to finished a
+ * lane owns it. Everything else here is the main loop's. */
+#ifndef ORB_BACKEND_S3_S3_H
+#define ORB_BACKEND_S3_S3_H
+
+#include "backend/backend.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "wire/http.h"
+#include "wire/sigv4.h"
+#include "wire/xml.h"
+
+enum {
+    ORB_S3_PARAMS_MAX = 24,
+    ORB_S3_REGION_MAX = 64,
+    ORB_S3_ERROR_BODY_MAX = 64 << 10,
+    ORB_S3_KEY_MAX = 4096, /* S3 allows 1,024 bytes; other stores differ, none goes that far */
+    ORB_S3_CHECKSUM_TEXT = 64
+};
+
+/* credentials.c: what requests are signed with. Static keys for now; whoever adds sources that expire changes
+ * orb_s3_credentials_current() alone. */
+struct orb_s3_credentials {
+    char *access_key_id, *secret_access_key, *session_token; /* owned; the token is nullable */
+    bool anonymous;
+};
+/* Explicit keys, else the environment's. ORBIT_E_AUTH when there are none and not anonymous. */
+orbit_status orb_s3_credentials_init(struct orb_s3_credentials *credentials, const orbit_s3_config *config,
+                                     orbit_error *error);
+void orb_s3_credentials_release(struct orb_s3_credentials *credentials); /* wipes */
+/* What to sign the next request with; borrowed until the next call. NULL with `error` filled when there is
+ * nothing valid. Loop thread. */
+const struct orb_s3_credentials *orb_s3_credentials_current(struct orb_s3_credentials *credentials, orbit_error *error);
+
+/* Whether the endpoint takes the checksums of uploads. After a refusal they are left out once to see whether
+ * that was the reason. */
+enum orb_s3_checksums { ORB_S3_CHECKSUMS_ON = 0, ORB_S3_CHECKSUMS_SUSPECT, ORB_S3_CHECKSUMS_OFF };
+
+struct orb_s3 {
+    struct orbit_host *host;
+    struct orb_http *http;
+    struct orb_http_site site;
+    struct orb_sigv4 *signer;
+    struct orb_s3_credentials credentials;
+
+    /* From the configuration; strings are owned. */
+    char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
+    bool secure, path_style, is_aws, sign_payload, no_checksum, request_payer, list_v1;
+    uint32_t checksum; /* orbit_checksum_algorithm of uploads */
+    uint32_t list_page_entries;
+    char *endpoint_host; /* "host" or "host:port", without the bucket; NULL for AWS: it follows from the region */
+    char *endpoint_path; /* "" or "/…" that goes before every path */
+
+    /* Learned from replies. */
+    char region[ORB_S3_REGION_MAX];
+    char authority[256];    /* host and port of the requests, as in the Host header */
+    int64_t clock_offset_s; /* the store's clock minus ours */
+    bool reached;           /* it has answered before: a refused connection is then worth another try */
+    enum orb_s3_checksums checksums;
+
+    struct orb_buf scratch, authorization; /* for signing */
+};
+
+/* Header values of a reply that are not metadata. Filled on the lane. */
+struct orb_s3_reply {
+    char request_id[72];
+    char region[ORB_S3_REGION_MAX];
+    char checksum_type[16];
+    uint32_t retry_after_ms;
+    int64_t date_ns; /* 0: none */
+    bool has_length, has_range, delete_marker;
+    uint64_t length;                         /* Content-Length */
+    uint64_t range_first, range_last, total; /* Content-Range; total UINT64_MAX: "*" */
+    bool range_unsatisfied;                  /* "bytes * /total" */
+    bool no_memory;                          /* for the metadata */
+};
+
+struct orb_s3_op {
+    struct orb_http_request http; /* first */
+    struct orb_s3 *s3;
+    orbit_op *op;
+    const char *verb;   /* "read", for messages */
+    const char *path;   /* nullable: messages then speak of the bucket */
+    bool wants_new;     /* If-None-Match: * was sent: 412 means that it exists */
+    bool changes;       /* the request has an effect: a lost reply leaves it open */
+    bool sent_checksum; /* the request carried checksum headers */
+    bool bad_header;    /* a value that no header can carry */
+    bool running, ended;
+    void (*finished)(struct orb_s3_op *op); /* http.status says whether there is a reply */
+    void (*release)(struct orb_s3_op *op);  /* nullable: frees what the operation holds */
+    void (*cancel)(struct orb_s3_op *op);   /* nullable: cancelled while no request is under way */
+
+    orbit_metadata *metadata; /* nullable: where headers of a good reply go; lane */
+    struct orb_s3_reply reply;
+
+    struct orb_buf url;
+    orbit_pair params[ORB_S3_PARAMS_MAX];
+    size_t param_count;
+    char payload_hash[65]; /* "" : unsigned */
+    struct orb_message free_message, step_message;
+};
+
+/* s3_request.c ------------------------------------------------------------------------------------ */
+
+/* Allocates an operation of `bytes` for `op`, op->state set. NULL: out of memory, `op` is done. */
+void *orb_s3_op_new(struct orb_s3 *s3, orbit_op *op, size_t bytes, const char *verb, const char *path);
+/* Ends it; the memory goes when the engine has heard of the end. */
+void orb_s3_op_end(struct orb_s3_op *op, orbit_status status, const orbit_error *error);
+/* op->resume for operations with a body or a sink. */
+void orb_s3_op_resume(orbit_op *op);
+/* From a worker back to the main loop: step(op) is called there. */
+void orb_s3_op_step(struct orb_s3_op *op, void (*step)(struct orb_message *message));
+
+/* A request is made by: one begin, any params and headers, one send. `path` NULL: the bucket. Values of params
+ * are borrowed until send; headers are copied. NULL values leave the param or header out. */
+void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path);
+void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value);
+void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value);
+/* Signs and starts. What fails here ends the operation. */
+void orb_s3_send(struct orb_s3_op *op, void (*finished)(struct orb_s3_op *op));
+/* The done event, for operations that have events of their own (op->http.events set before send). */
+void orb_s3_on_done(struct orb_http_request *request);
+/* The same with a small body in memory that outlives the request; its hash is signed. */
+void orb_s3_send_bytes(struct orb_s3_op *op, struct orb_http_bytes *body, const void *bytes, size_t length,
+                       void (*finished)(struct orb_s3_op *op));
+/* The store's address from region, bucket and endpoint. ORBIT_E_CONFIG when it is too long. */
+orbit_status orb_s3_locate(struct orb_s3 *s3, orbit_error *error);
+/* "s3://bucket/key" for messages, cut where it is long. */
+const char *orb_s3_name(const struct orb_s3 *s3, const char *path, char *out, size_t room);
+/* Appends the full key of a path. */
+bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
+/* Appends "/bucket/key" as it goes on the wire, below endpoint_path. */
+bool orb_s3_wire_path(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
+
+/* s3_reply.c: the header event of all requests, and what replies are made of. */
+void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value);
+/* Keeps text without the quotes around it, NULL when memory is out or it is empty. */
+const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length);
+
+/* s3_error.c ---------------------------------------------------------------------------------------- */
+
+/* After a request: ORBIT_OK for a 2xx reply, else what went wrong. Learns region, clock and what the endpoint
+ * can do. An <Error> in a 200 is found when `look_inside`. */
+orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *error);
+/* The same, and ends the operation with it unless it is ORBIT_OK; false when it has ended. */
+bool orb_s3_fine(struct orb_s3_op *op);
+/* An error the store told by code, in a reply that was good as a whole (batch remove, 200 with <Error>). */
+orbit_status orb_s3_fail_code(struct orb_s3_op *op, const char *path, const char *code, const char *message,
+                              int http_status, orbit_error *error);
+
+/* s3_checksum.c ------------------------------------------------------------------------------------- */
+
+/* Header names of an algorithm: "x-amz-checksum-crc64nvme", and its word "CRC64NVME"; NULL for none. */
+const char *orb_s3_checksum_header(uint32_t algorithm);
+const char *orb_s3_checksum_word(uint32_t algorithm);
+uint32_t orb_s3_checksum_from_word(const char *word);
+/* Base64 of it, as the headers carry it. */
+void orb_s3_checksum_text(const orbit_checksum *checksum, char text[ORB_S3_CHECKSUM_TEXT]);
+/* The other way; "…-12" is a composite. False for what is none. */
+bool orb_s3_checksum_parse(orbit_checksum *checksum, uint32_t algorithm, const char *text);
+/* A CRC of either kind that is computed on the way. */
+struct orb_s3_crc {
+    uint32_t algorithm; /* 0: none */
+    uint64_t value;
+};
+void orb_s3_crc_update(struct orb_s3_crc *crc, const void *bytes, size_t length);
+orbit_checksum orb_s3_crc_checksum(const struct orb_s3_crc *crc);
+uint64_t orb_s3_crc_combine(uint32_t algorithm, uint64_t a, uint64_t b, uint64_t length_b);
+/* The algorithm of an upload with these options; ORBIT_E_UNSUPPORTED for one that cannot be done. 0: none. */
+orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, uint32_t asked, uint32_t *algorithm, orbit_error *error);
+void orb_s3_base64(const void *bytes, size_t length, char *text /* 4 × ceil(length / 3) + 1 */);
+bool orb_s3_md5(const void *bytes, size_t length, uint8_t out[16]);
+
+/* s3_put.c: an operation with a body, put or part. --------------------------------------------------- */
+
+struct orb_s3_sending {
+    struct orb_s3_op base; /* first */
+    orbit_body *body;
+    struct orb_s3_crc crc; /* of the body, complete when it was sent (or before) */
+    bool crc_known;        /* before sending: it goes into a header */
+    struct orb_sha256 *sha;
+    _Atomic int pass; /* of the pass over the body before it is sent */
+    orbit_status pass_status;
+    /* Builds the request and sends it; all that must be known before is. Loop thread. */
+    void (*ready)(struct orb_s3_sending *sending);
+};
+/* With body, crc.algorithm and ready filled. Reads the body beforehand where its hash has to be known. */
+void orb_s3_sending_start(struct orb_s3_sending *sending);
+/* Adds body and checksum headers, sends. */
+void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op));
+/* After a good reply: ORBIT_E_CHECKSUM (retriable) when the store computed another checksum than we. */
+orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_checksum *stored, orbit_error *error);
+/* If-None-Match and If-Match for the options of a write. */
+void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match);
+
+/* s3_upload.c: a multipart upload. Loop thread. ------------------------------------------------------- */
+
+struct orb_s3_part {
+    uint64_t length, crc;
+    bool known, has_crc;
+    char etag[38]; /* "" : long_etag */
+    char *long_etag;
+};
+enum { ORB_S3_PART_BLOCK = 64 };
+
+struct orb_s3_upload {
+    struct orb_s3 *s3;
+    char *path, *upload_id, *if_match, *expected_bucket_owner; /* owned; the last two nullable */
+    uint32_t algorithm;                                        /* of the checksum; 0: none */
+    bool overwrite, request_payer, has_key;
+    uint8_t customer_key[32];
+    int64_t begun_ns;
+    struct orb_s3_part **blocks; /* by number: block (number - 1) / 64. Parts stay where they are */
+    size_t block_count;
+};
+/* The part's place, made when `make`; NULL: not there, or memory is out. */
+struct orb_s3_part *orb_s3_upload_at(struct orb_s3_upload *upload, uint32_t number, bool make);
+const char *orb_s3_part_etag(const struct orb_s3_part *part);
+bool orb_s3_part_set(struct orb_s3_part *part, const char *etag, uint64_t length);
+/* Headers that every request of an upload carries. */
+void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upload, bool with_key);
+
+/* s3_options.c: headers that follow from options ------------------------------------------------------ */
+
+void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_write_options *options,
+                          const orbit_metadata *preserve);
+/* x-amz-server-side-encryption-customer-…, or with "copy-source-" before it. NULL key: nothing. */
+void orb_s3_customer_key_headers(struct orb_s3_op *op, const uint8_t *key, bool copy_source);
+/* x-amz-request-payer and x-amz-expected-bucket-owner; options nullable. */
+void orb_s3_account_headers(struct orb_s3_op *op, const orbit_write_options *options);
+const char *orb_s3_content_type(const char *path); /* by extension; "application/octet-stream" otherwise */
+
+/* s3_config.c ----------------------------------------------------------------------------------------- */
+
+orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,
+                              orbit_error *error);
+
+/* The operations, by file ------------------------------------------------------------------------------ */
+
+void orb_s3_stat(void *self, orbit_op *op, const orbit_stat_request *request, orbit_metadata *reply);
+void orb_s3_read(void *self, orbit_op *op, const orbit_read_request *request, orbit_sink *sink,
+                 orbit_read_reply *reply);
+void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_body *body, orbit_metadata *reply);
+void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply);
+void orb_s3_upload_part(void *self, orbit_op *op, void *upload, const orbit_part *part, orbit_body *body,
+                        orbit_part_reply *reply);
+void orb_s3_upload_finish(void *self, orbit_op *op, void *upload, const orbit_finish_request *request,
+                          orbit_metadata *reply);
+void orb_s3_upload_abort(void *self, orbit_op *op, void *upload);
+void orb_s3_upload_release(void *self, void *upload);
+void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply);
+void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
+void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **cursor);
+void orb_s3_list_page(void *self, orbit_op *op, void *cursor, orbit_page *page);
+void orb_s3_list_end(void *self, void *cursor);
+void orb_s3_remove(void *self, orbit_op *op, const orbit_remove_request *request);
+void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply);
+void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request);
+void orb_s3_container_create(void *self, orbit_op *op);
+void orb_s3_container_remove(void *self, orbit_op *op);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Checksums as S3 spells them: header names, base64, and the CRCs that uploads compute on the way. Any thread. */
+#include <openssl/evp.h>
+#include <strings.h>
+
+#include "backend/s3/s3.h"
+#include "base/hash.h"
+
+static const struct {
+    uint32_t algorithm;
+    uint8_t length;
+    const char *word, *header;
+} algorithms[] = {
+    {ORBIT_CHECKSUM_CRC64NVME, 8, "CRC64NVME", "x-amz-checksum-crc64nvme"},
+    {ORBIT_CHECKSUM_CRC32C, 4, "CRC32C", "x-amz-checksum-crc32c"},
+    {ORBIT_CHECKSUM_CRC32, 4, "CRC32", "x-amz-checksum-crc32"},
+    {ORBIT_CHECKSUM_SHA256, 32, "SHA256", "x-amz-checksum-sha256"},
+    {ORBIT_CHECKSUM_SHA1, 20, "SHA1", "x-amz-checksum-sha1"},
+};
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+
+const char *orb_s3_checksum_header(uint32_t algorithm)
+{
+    for (size_t i = 0; i < ALGORITHMS; i++)
+        if (algorithms[i].algorithm == algorithm)
+            return algorithms[i].header;
+    return NULL;
+}
+
+const char *orb_s3_checksum_word(uint32_t algorithm)
+{
+    for (size_t i = 0; i < ALGORITHMS; i++)
+        if (algorithms[i].algorithm == algorithm)
+            return algorithms[i].word;
+    return NULL;
+}
+
+uint32_t orb_s3_checksum_from_word(const char *word)
+{
+    for (size_t i = 0; i < ALGORITHMS; i++)
+        if (strcasecmp(algorithms[i].word, word) == 0)
+            return algorithms[i].algorithm;
+    return ORBIT_CHECKSUM_NONE;
+}
+
+void orb_s3_base64(const void *bytes, size_t length, char *text)
+{
+    (void)EVP_EncodeBlock((unsigned char *)text, bytes, (int)length);
+}
+
+void orb_s3_checksum_text(const orbit_checksum *checksum, char text[ORB_S3_CHECKSUM_TEXT])
+{
+    orb_s3_base64(checksum->value, checksum->length, text);
+}
+
+bool orb_s3_checksum_parse(orbit_checksum *checksum, uint32_t algorithm, const char *text)
+{
+    unsigned char bytes[48];
+    size_t length = strcspn(text, "-"), expected = 0;
+    for (size_t i = 0; i < ALGORITHMS; i++)
+        if (algorithms[i].algorithm == algorithm)
+            expected = algorithms[i].length;
+    if (!expected || length != (expected + 2) / 3 * 4)
+        return false;
+    int decoded = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)length);
+    if (decoded < (int)expected || decoded > (int)sizeof bytes)
+        return false;
+    *checksum = (orbit_checksum){.algorithm = (uint8_t)algorithm, .length = (uint8_t)expected};
+    checksum->composite = text[length] == '-';
+    memcpy(checksum->value, bytes, expected);
+    return true;
+}
+
+void orb_s3_crc_update(struct orb_s3_crc *crc, const void *bytes, size_t length)
+{
+    if (crc->algorithm == ORBIT_CHECKSUM_CRC64NVME)
+        crc->value = orb_crc64nvme(crc->value, bytes, length);
+    else if (crc->algorithm == ORBIT_CHECKSUM_CRC32C)
+        crc->value = orb_crc32c((uint32_t)crc->value, bytes, length);
+}
+
+orbit_checksum orb_s3_crc_checksum(const struct orb_s3_crc *crc)
+{
+    if (crc->algorithm == ORBIT_CHECKSUM_CRC64NVME)
+        return orb_checksum_crc64nvme(crc->value);
+    if (crc->algorithm == ORBIT_CHECKSUM_CRC32C)
+        return orb_checksum_crc32c((uint32_t)crc->value);
+    return (orbit_checksum){0};
+}
+
+uint64_t orb_s3_crc_combine(uint32_t algorithm, uint64_t a, uint64_t b, uint64_t length_b)
+{
+    if (algorithm == ORBIT_CHECKSUM_CRC64NVME)
+        return orb_crc64nvme_combine(a, b, length_b);
+    return orb_crc32c_combine((uint32_t)a, (uint32_t)b, length_b);
+}
+
+orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, uint32_t asked, uint32_t *algorithm, orbit_error *error)
+{
+    *algorithm = ORBIT_CHECKSUM_NONE;
+    if (!asked && s3->no_checksum)
+        return ORBIT_OK;
+    uint32_t wanted = asked ? asked : s3->checksum ? s3->checksum : (uint32_t)ORBIT_CHECKSUM_CRC64NVME;
+    if (wanted != ORBIT_CHECKSUM_CRC64NVME && wanted != ORBIT_CHECKSUM_CRC32C)
+        return orb_fail(
+            error, ORBIT_E_UNSUPPORTED, 0,
+            "uploads to S3 carry the checksums crc64nvme or crc32c, not %s: the others would cost a second pass",
+            orb_s3_checksum_word(wanted) ? orb_s3_checksum_word(wanted) : "this one");
+    if (s3->checksums == ORB_S3_CHECKSUMS_ON)
+        *algorithm = wanted;
+    return ORBIT_OK;
+}
+
+bool orb_s3_md5(const void *bytes, size_t length, uint8_t out[16])
+{
+    unsigned written = 0;
+    return EVP_Digest(bytes, length, out, &written, EVP_md5(), NULL) == 1 && written == 16;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Configuration: the typed config or the URL, settings by name over it, the environment below it. No I/O; the
+ * caller's thread. */
+#include <strings.h>
+
+#include "backend/s3/s3.h"
+#include "base/options.h"
+#include "base/str.h"
+
+enum { CHUNK_DEFAULT = 8 << 20, REMOVE_BATCH = 1000, PAGE_MAX = 10000 };
+static const uint64_t MIB = 1ull << 20, GIB = 1ull << 30;
+
+/* What is configured before it is checked. `config` holds borrowed strings. */
+struct wanted {
+    orbit_s3_config config;
+    uint64_t chunk_size;
+    uint32_t parallel_operations;
+    bool conditional_writes, has_conditional_writes;
+};
+
+/* ---- settings by name ------------------------------------------------------------------------------ */
+
+enum setting_kind { TEXT, FLAG, SIZE, COUNT, ADDRESSING, PATH_STYLE, CHECKSUM };
+
+static const struct setting {
+    const char *name;
+    enum setting_kind kind;
+    size_t offset; /* in struct wanted */
+} settings[] = {
+#define CONFIG(field) offsetof(struct wanted, config.field)
+    {"region", TEXT, CONFIG(region)},
+    {"endpoint", TEXT, CONFIG(endpoint)},
+    {"access_key_id", TEXT, CONFIG(access_key_id)},
+    {"prefix", TEXT, CONFIG(prefix)},
+    {"ca_bundle", TEXT, CONFIG(ca_bundle)},
+    {"expected_bucket_owner", TEXT, CONFIG(expected_bucket_owner)},
+    {"anonymous", FLAG, CONFIG(anonymous)},
+    {"no_verify_tls", FLAG, CONFIG(no_verify_tls)},
+    {"sign_payload", FLAG, CONFIG(sign_payload)},
+    {"no_checksum", FLAG, CONFIG(no_checksum)},
+    {"request_payer", FLAG, CONFIG(request_payer)},
+    {"equal_parts", FLAG, CONFIG(equal_parts)},
+    {"list_v1", FLAG, CONFIG(list_v1)},
+    {"put_max", SIZE, CONFIG(put_max_bytes)},
+    {"part_min", SIZE, CONFIG(part_min_bytes)},
+    {"part_max", SIZE, CONFIG(part_max_bytes)},
+    {"chunk_size", SIZE, offsetof(struct wanted, chunk_size)},
+    {"part_count_max", COUNT, CONFIG(part_count_max)},
+    {"list_page_entries", COUNT, CONFIG(list_page_entries)},
+    {"parallel_operations", COUNT, offsetof(struct wanted, parallel_operations)},
+    {"conditional_writes", FLAG, offsetof(struct wanted, conditional_writes)},
+    {"addressing", ADDRESSING, CONFIG(addressing)},
+    {"path_style", PATH_STYLE, CONFIG(addressing)},
+    {"checksum", CHECKSUM, CONFIG(checksum)},
+#undef CONFIG
+};
+
+static orbit_status bad_value(const orbit_pair *pair, const char *expected, orbit_error *error)
+{
+    return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting %s is '%.100s': %s is expected", pair->name, pair->value,
+                    expected);
+}
+
+static orbit_status set_number(const struct setting *setting, const orbit_pair *pair, void *field, orbit_error *error)
+{
+    uint64_t number;
+    bool flag;
+    switch (setting->kind) {
+    case FLAG:
+        if (!orb_parse_bool(pair->value, field))
+            return bad_value(pair, "true or false", error);
+        return ORBIT_OK;
+    case SIZE:
+        if (!orb_parse_size(pair->value, field) || !*(uint64_t *)field)
+            return bad_value(pair, "a size such as 8MiB", error);
+        return ORBIT_OK;
+    case COUNT:
+        if (!orb_parse_u64(pair->value, &number) || !number || number > UINT32_MAX)
+            return bad_value(pair, "a number from 1", error);
+        *(uint32_t *)field = (uint32_t)number;
+        return ORBIT_OK;
+    case PATH_STYLE:
+        if (!orb_parse_bool(pair->value, &flag))
+            return bad_value(pair, "true or false", error);
+        *(uint32_t *)field = flag ? ORBIT_ADDRESSING_PATH : ORBIT_ADDRESSING_VIRTUAL;
+        return ORBIT_OK;
+    default:
+        return ORBIT_E_CONFIG;
+    }
+}
+
+static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_error *error)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const struct setting *setting = &settings[i];
+        void *field = (char *)wanted + setting->offset;
+        if (strcmp(setting->name, pair->name) != 0)
+            continue;
+        wanted->has_conditional_writes |= field == &wanted->conditional_writes;
+        if (setting->kind == TEXT) {
+            *(const char **)field = pair->value;
+            return ORBIT_OK;
+        }
+        if (setting->kind == ADDRESSING) {
+            static const char *const words[] = {"auto", "path", "virtual"};
+            for (uint32_t word = 0; word < 3; word++)
+                if (strcasecmp(words[word], pair->value) == 0) {
+                    *(uint32_t *)field = word;
+                    return ORBIT_OK;
+                }
+            return bad_value(pair, "auto, path or virtual", error);
+        }
+        if (setting->kind == CHECKSUM) {
+            uint32_t algorithm = orb_s3_checksum_from_word(pair->value);
+            wanted->config.no_checksum = strcasecmp(pair->value, "none") == 0;
+            *(uint32_t *)field = algorithm;
+            return algorithm || wanted->config.no_checksum ? ORBIT_OK
+                                                           : bad_value(pair, "crc64nvme, crc32c or none", error);
+        }
+        return set_number(setting, pair, field, error);
+    }
+    return orb_fail(error, ORBIT_E_CONFIG, 0, "unknown S3 setting '%.100s'", pair->name);
+}
+
+/* ---- the environment ------------------------------------------------------------------------------- */
+
+static const char *from_environment(const char *given, const char *const *names)
+{
+    for (; !(given && *given) && *names; names++)
+        given = getenv(*names);
+    return given && *given ? given : NULL;
+}
+
+static void apply_environment(struct wanted *wanted)
+{
+    static const char *const regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
+    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", NULL};
+    static const char *const bundles[] = {"AWS_CA_BUNDLE", NULL};
+    orbit_s3_config *config = &wanted->config;
+    const char *when = getenv("AWS_REQUEST_CHECKSUM_CALCULATION");
+    config->region = from_environment(config->region, regions);
+    config->endpoint = from_environment(config->endpoint, endpoints);
+    config->ca_bundle = from_environment(config->ca_bundle, bundles);
+    if (when && strcasecmp(when, "when_required") == 0 && !config->checksum)
+        config->no_checksum = true;
+}
+
+/* ---- the address ----------------------------------------------------------------------------------- */
+
+static orbit_status take_endpoint(struct orb_s3 *s3, const char *endpoint, orbit_error *error)
+{
+    const char *host = endpoint;
+    s3->secure = true;
+    s3->endpoint_path = NULL;
+    if (endpoint) {
+        if (strncasecmp(endpoint, "https://", 8) == 0) {
+            host += 8;
+        } else if (strncasecmp(endpoint, "http://", 7) == 0) {
+            s3->secure = false;
+            host += 7;
+        } else {
+            return orb_fail(error, ORBIT_E_CONFIG, 0,
+                            "the S3 endpoint '%.200s' does not begin with http:// or https://", endpoint);
+        }
+        size_t length = strcspn(host, "/?#"), path = strlen(host + length);
+        if (memchr(host, '@', length))
+            return orb_fail(error, ORBIT_E_CONFIG, 0, "an S3 endpoint takes no user name or password");
+        if (!length || host[length] == '?' || host[length] == '#' || strpbrk(host, " \t\r\n\"<>\\^`{|}%"))
+            return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 endpoint '%.200s' is not an address", endpoint);
+        while (path && host[length + path - 1] == '/')
+            path--;
+        /* The port a scheme implies does not belong in the Host header, and so not in the signature. */
+        const char *implied = s3->secure ? ":443" : ":80";
+        size_t port = strlen(implied), name = length;
+        if (name > port && memcmp(host + name - port, implied, port) == 0 && host[name - port - 1] != ':')
+            name -= port;
+        s3->endpoint_host = orb_strndup(host, name);
+        s3->endpoint_path = orb_strndup(host + length, path);
+        s3->is_aws = orb_str_suffix(s3->endpoint_host ? s3->endpoint_host : "", ".amazonaws.com");
+        return s3->endpoint_host && s3->endpoint_path ? ORBIT_OK : orb_fail_memory(error);
+    }
+    s3->is_aws = true;
+    s3->endpoint_path = orb_strdup("");
+    return s3->endpoint_path ? ORBIT_OK : orb_fail_memory(error);
+}
+
+static bool plain_bucket(const char *bucket)
+{
+    size_t length = strlen(bucket);
+    for (const char *c = bucket; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-' || *c == '.'))
+            return false;
+    return length >= 3 && length <= 63;
+}
+
+static orbit_status take_bucket(struct orb_s3 *s3, const char *bucket, uint32_t addressing, orbit_error *error)
+{
+    if (!bucket || !*bucket)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "no bucket is named: an S3 URL looks like s3://bucket/prefix");
+    if (strlen(bucket) > 255 || strpbrk(bucket, "/?#"))
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "'%.100s' is not a bucket's name", bucket);
+    if (addressing > ORBIT_ADDRESSING_VIRTUAL)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 addressing is auto, path or virtual");
+    /* A certificate for *.s3.amazonaws.com does not cover a name with a dot in it. */
+    bool host_name = plain_bucket(bucket);
+    bool fits = host_name && !(s3->secure && strchr(bucket, '.'));
+    if (addressing == ORBIT_ADDRESSING_VIRTUAL && !host_name)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the bucket '%.100s' cannot be part of a host's name: use path style",
+                        bucket);
+    s3->path_style =
+        addressing == ORBIT_ADDRESSING_PATH || (addressing == ORBIT_ADDRESSING_AUTO && !(s3->is_aws && fits));
+    s3->bucket = orb_strdup(bucket);
+    return s3->bucket ? ORBIT_OK : orb_fail_memory(error);
+}
+
+/* A path in the URL is a directory that becomes the root; the config's prefix is taken literally. */
+static orbit_status take_prefix(struct orb_s3 *s3, const char *path, const char *prefix, orbit_error *error)
+{
+    struct orb_buf full;
+    orb_buf_init(&full, ORB_S3_KEY_MAX);
+    orb_buf_text(&full, path);
+    if (*path && !orb_str_suffix(path, "/"))
+        orb_buf_char(&full, '/');
+    orb_buf_text(&full, prefix ? prefix : "");
+    bool too_long = strlen(path) + (prefix ? strlen(prefix) : 0) >= ORB_S3_KEY_MAX;
+    s3->prefix = full.failed ? NULL : full.length ? orb_buf_take(&full) : orb_strdup("");
+    orb_buf_release(&full);
+    if (too_long)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 prefix is too long");
+    return s3->prefix ? ORBIT_OK : orb_fail_memory(error);
+}
+
+static orbit_status take_region(struct orb_s3 *s3, const char *region, orbit_error *error)
+{
+    if (!region)
+        region = "us-east-1";
+    for (const char *c = region; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '-' ||
+              *c == '_'))
+            return orb_fail(error, ORBIT_E_CONFIG, 0, "'%.60s' is not a region", region);
+    if (strlen(region) >= sizeof s3->region)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "'%.60s...' is not a region", region);
+    memcpy(s3->region, region, strlen(region) + 1);
+    return ORBIT_OK;
+}
+
+/* ---- limits ---------------------------------------------------------------------------------------- */
+
+static orbit_status take_limits(const struct orb_s3 *s3, const struct wanted *wanted, orbit_capabilities *caps,
+                                orbit_error *error)
+{
+    const orbit_s3_config *config = &wanted->config;
+    caps->chunk_default = wanted->chunk_size ? wanted->chunk_size : CHUNK_DEFAULT;
+    caps->parallel_default = wanted->parallel_operations ? wanted->parallel_operations : 8;
+    caps->part_min = config->part_min_bytes ? config->part_min_bytes : 5 * MIB;
+    caps->part_max = config->part_max_bytes ? config->part_max_bytes : 5 * GIB;
+    caps->part_count_max = config->part_count_max ? config->part_count_max : 10000;
+    caps->put_max = config->put_max_bytes ? config->put_max_bytes : caps->chunk_default;
+    if (caps->part_min > caps->part_max)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 settings part_min and part_max leave no part size");
+    if (caps->part_count_max > 1000000)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting part_count_max is at most 1000000");
+    caps->object_max = caps->part_max > UINT64_MAX / caps->part_count_max ? 0 : caps->part_max * caps->part_count_max;
+    caps->remove_batch = REMOVE_BATCH;
+    caps->copy_max = 5 * GIB;
+    caps->page_entries = config->list_page_entries ? config->list_page_entries : 1000;
+    if (caps->page_entries > PAGE_MAX)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);
+    caps->equal_parts = config->equal_parts;
+    caps->ranged_read = true;
+    caps->deep_list = true;
+    caps->ordered_list = !orb_str_suffix(s3->bucket, "--x-s3"); /* directory buckets list out of order */
+    caps->atomic_no_overwrite = wanted->has_conditional_writes ? wanted->conditional_writes : s3->is_aws;
+    return ORBIT_OK;
+}
+
+static orbit_status take_site(struct orb_s3 *s3, const orbit_open_options *options, const orbit_s3_config *config,
+                              orbit_error *error)
+{
+    s3->ca_bundle = orb_strdup(config->ca_bundle);
+    s3->expected_bucket_owner = orb_strdup(config->expected_bucket_owner);
+    if ((config->ca_bundle && !s3->ca_bundle) || (config->expected_bucket_owner && !s3->expected_bucket_owner))
+        return orb_fail_memory(error);
+    s3->site = (struct orb_http_site){
+        .ca_bundle = s3->ca_bundle,
+        .no_verify_tls = config->no_verify_tls,
+        .connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : 5000,
+        .first_byte_timeout_ms = options->first_byte_timeout_ms ? options->first_byte_timeout_ms : 15000,
+        .stall_timeout_ms = options->stall_timeout_ms ? options->stall_timeout_ms : 15000,
+    };
+    return ORBIT_OK;
+}
+
+orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,
+                              orbit_error *error)
+{
+    struct wanted wanted = {.config = ORBIT_S3_CONFIG_INIT};
+    orbit_status status =
+        orb_options_take(&wanted.config, sizeof wanted.config, request->config, "orbit_s3_config", error);
+    wanted.chunk_size = request->options->chunk_size;
+    wanted.parallel_operations = request->options->parallel_operations;
+    for (size_t i = 0; status >= 0 && i < request->setting_count; i++)
+        status = apply(&wanted, &request->settings[i], error);
+    if (status < 0)
+        return status;
+    apply_environment(&wanted);
+
+    const orbit_s3_config *config = &wanted.config;
+    const char *bucket = config->bucket ? config->bucket : request->authority;
+    s3->sign_payload = config->sign_payload;
+    s3->checksum = config->checksum;
+    s3->no_checksum = config->no_checksum;
+    s3->request_payer = config->request_payer;
+    s3->list_v1 = config->list_v1;
+    uint32_t algorithm;
+    if ((status = orb_s3_upload_checksum(s3, 0, &algorithm, error)) < 0)
+        return status;
+    if ((status = take_endpoint(s3, config->endpoint, error)) < 0 ||
+        (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||
+        (status = take_prefix(s3, request->path ? request->path : "", config->prefix, error)) < 0 ||
+        (status = take_region(s3, config->region, error)) < 0 || (status = orb_s3_locate(s3, error)) < 0 ||
+        (status = take_site(s3, request->options, config, error)) < 0 ||
+        (status = take_limits(s3, &wanted, capabilities, error)) < 0)
+        return status;
+    s3->list_page_entries = capabilities->page_entries;
+    return orb_s3_credentials_init(&s3->credentials, config, error);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The end of a multipart upload: Complete, and finding out whether a Complete whose reply was lost took place.
+ * Loop thread; the list of parts is written on the lane while it is sent.
+ *
+ * A Complete that is asked for twice is answered with NoSuchUpload although the object is there, and a caller who
+ * then uploads all of it again doubles the cost of a broken connection. So the object is looked at: it is ours if its
+ * ETag is the one that our parts make, or its checksum is; where neither can be known (encryption changes ETags),
+ * if its size, its number of parts and its date fit. */
+#include <openssl/evp.h>
+#include <strings.h>
+
+#include "backend/s3/s3.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/str.h"
+
+enum { COMPLETE_TIMEOUT_MS = 300000, PIECE = 4096 };
+static const int64_t clock_slack_ns = 5ll * 1000000000;
+
+/* The request's body, made piece by piece. */
+struct part_list {
+    orbit_body body; /* first */
+    struct orb_s3_upload *upload;
+    uint32_t count, next; /* 0: the head, 1 … count: parts, count + 1: the tail */
+    char piece[PIECE];
+    size_t length, used;
+};
+
+struct finish_op {
+    struct orb_s3_op base; /* first */
+    struct orb_s3_upload *upload;
+    orbit_finish_request request;
+    orbit_metadata *out;
+    orbit_metadata seen; /* of the object that is there */
+    struct part_list list;
+    char etag[64];           /* that our parts make; "" unknown */
+    orbit_checksum checksum; /* of the whole; algorithm 0 unknown */
+    orbit_error complete_error;
+    bool resolving;
+    bool completed; /* the reply's root element was seen */
+    char reply_etag[256];
+};
+
+/* ---- the list of parts ----------------------------------------------------------------------------- */
+
+static size_t write_piece(struct part_list *list, uint32_t index, char *out, size_t room)
+{
+    if (index == 0)
+        return (size_t)snprintf(out, room,
+                                "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    if (index > list->count)
+        return (size_t)snprintf(out, room, "</CompleteMultipartUpload>");
+    const struct orb_s3_part *part = orb_s3_upload_at(list->upload, index, false);
+    struct orb_buf etag;
+    orb_buf_init(&etag, 2048);
+    orb_xml_escape(&etag, orb_s3_part_etag(part));
+    int length = snprintf(out, room, "<Part><PartNumber>%u</PartNumber><ETag>&quot;%s&quot;</ETag></Part>", index,
+                          orb_buf_string(&etag));
+    bool failed = etag.failed || length < 0 || (size_t)length >= room;
+    orb_buf_release(&etag);
+    return failed ? 0 : (size_t)length;
+}
+
+static orbit_status list_peek(orbit_body *body, const void **bytes, size_t *length)
+{
+    struct part_list *list = (struct part_list *)body;
+    if (list->used == list->length) {
+        if (list->next > list->count + 1)
+            return ORBIT_END;
+        list->length = write_piece(list, list->next++, list->piece, sizeof list->piece);
+        list->used = 0;
+        if (!list->length)
+            return ORBIT_E_MEMORY;
+    }
+    *bytes = list->piece + list->used;
+    *length = list->length - list->used;
+    return ORBIT_OK;
+}
+
+static void list_consume(orbit_body *body, size_t length)
+{
+    ((struct part_list *)body)->used += length;
+}
+
+static orbit_status list_rewind(orbit_body *body)
+{
+    struct part_list *list = (struct part_list *)body;
+    list->next = 0;
+    list->used = list->length = 0;
+    return ORBIT_OK;
+}
+
+static bool list_init(struct finish_op *finish)
+{
+    struct part_list *list = &finish->list;
+    list->body = (orbit_body){.peek = list_peek, .consume = list_consume, .rewind = list_rewind};
+    list->upload = finish->upload;
+    list->count = finish->request.part_count;
+    for (uint32_t i = 0; i <= list->count + 1; i++) {
+        size_t length = write_piece(list, i, list->piece, sizeof list->piece);
+        if (!length)
+            return false;
+        list->body.length += length;
+    }
+    return true;
+}
+
+/* ---- what the parts make --------------------------------------------------------------------------- */
+
+static bool from_hex(const char *text, uint8_t out[16])
+{
+    if (strlen(text) != 32)
+        return false;
+    for (int i = 0; i < 32; i++) {
+        int c = text[i], digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return false;
+        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | digit : digit << 4);
+    }
+    return true;
+}
+
+/* The ETag of a multipart object is the MD5 of the parts' MD5s, and their number. */
+static void expected_etag(struct finish_op *finish)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t md5[16];
+    char hex[33];
+    bool fine = ctx && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1;
+    for (uint32_t i = 1; fine && i <= finish->request.part_count; i++)
+        fine = from_hex(orb_s3_part_etag(orb_s3_upload_at(finish->upload, i, false)), md5) &&
+               EVP_DigestUpdate(ctx, md5, sizeof md5) == 1;
+    if (fine && EVP_DigestFinal_ex(ctx, md5, NULL) == 1) {
+        orb_hex(hex, md5, sizeof md5);
+        (void)snprintf(finish->etag, sizeof finish->etag, "%s-%u", hex, finish->request.part_count);
+    }
+    EVP_MD_CTX_free(ctx);
+}
+
+static void expected_checksum(struct finish_op *finish)
+{
+    struct orb_s3_upload *upload = finish->upload;
+    struct orb_s3_crc whole = {upload->algorithm, 0};
+    uint64_t size = 0;
+    if (!upload->algorithm)
+        return;
+    for (uint32_t i = 1; i <= finish->request.part_count; i++) {
+        const struct orb_s3_part *part = orb_s3_upload_at(upload, i, false);
+        if (!part->has_crc)
+            return;
+        whole.value = orb_s3_crc_combine(whole.algorithm, whole.value, part->crc, part->length);
+        size += part->length;
+    }
+    if (size == finish->request.size)
+        finish->checksum = orb_s3_crc_checksum(&whole);
+}
+
+static orbit_status check_parts(struct finish_op *finish, orbit_error *error)
+{
+    const char *name = finish->upload->path;
+    uint64_t size = 0;
+    if (!finish->request.part_count)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "cannot finish writing '%s': it has no parts", name);
+    for (uint32_t i = 1; i <= finish->request.part_count; i++) {
+        const struct orb_s3_part *part = orb_s3_upload_at(finish->upload, i, false);
+        if (!part || !part->known)
+            return orb_fail(error, ORBIT_E_MISUSE, 0, "cannot finish writing '%s': part %u was not written", name, i);
+        size += part->length;
+    }
+    if (size != finish->request.size)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "cannot finish writing '%s': its parts are not as long as the whole",
+                        name);
+    return ORBIT_OK;
+}
+
+/* ---- is it there? ---------------------------------------------------------------------------------- */
+
+static bool is_ours(const struct finish_op *finish)
+{
+    const orbit_metadata *seen = &finish->seen;
+    if (!(seen->fields & ORBIT_HAS_SIZE) || seen->size != finish->request.size)
+        return false;
+    if (finish->checksum.algorithm && seen->checksum.algorithm == finish->checksum.algorithm &&
+        !seen->checksum.composite)
+        return memcmp(seen->checksum.value, finish->checksum.value, finish->checksum.length) == 0;
+    if (finish->etag[0] && seen->etag && strcasecmp(seen->etag, finish->etag) == 0)
+        return true;
+    /* MD5 parts and no encryption: the formula holds, and this is another object. */
+    if (finish->etag[0] && seen->etag && !seen->encryption && !finish->upload->has_key && seen->part_count)
+        return false;
+    return seen->part_count == finish->request.part_count && (seen->fields & ORBIT_HAS_MTIME) &&
+           seen->mtime_ns + clock_slack_ns >= finish->upload->begun_ns;
+}
+
+static void free_finish(struct orb_s3_op *op)
+{
+    orbit_metadata_release(&((struct finish_op *)op)->seen);
+}
+
+static void send_complete(struct finish_op *finish);
+
+static void taken_as_done(struct finish_op *finish)
+{
+    orbit_metadata_release(finish->out); /* what a refused Complete may have left there */
+    *finish->out = finish->seen;
+    finish->seen = (orbit_metadata){0};
+    finish->out->kind = ORBIT_KIND_FILE;
+    orb_s3_op_end(&finish->base, ORBIT_OK, NULL);
+}
+
+static void refuse(struct finish_op *finish, orbit_status status, const char *why)
+{
+    orbit_error error;
+    char name[240];
+    (void)orb_fail(&error, status, 0, "cannot write '%s': %s",
+                   orb_s3_name(finish->base.s3, finish->base.path, name, sizeof name), why);
+    orb_s3_op_end(&finish->base, status, &error);
+}
+
+/* `wanted` may be quoted, or "*". */
+static bool same_etag(const char *wanted, const char *etag)
+{
+    size_t length = strlen(wanted);
+    bool quoted = length >= 2 && *wanted == '"' && wanted[length - 1] == '"';
+    if (strcmp(wanted, "*") == 0)
+        return true;
+    if (quoted)
+        wanted++, length -= 2;
+    return etag && strlen(etag) == length && memcmp(etag, wanted, length) == 0;
+}
+
+/* What stands at the key, before a Complete that must not replace it, or after one whose end is unknown. */
+static void looked(struct orb_s3_op *op)
+{
+    struct finish_op *finish = (struct finish_op *)op;
+    struct orb_s3_upload *upload = finish->upload;
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, false, &error);
+    if (status >= 0 && op->reply.has_length) {
+        finish->seen.size = op->reply.length;
+        finish->seen.fields |= ORBIT_HAS_SIZE;
+    }
+    if (strcasecmp(op->reply.checksum_type, "COMPOSITE") == 0)
+        finish->seen.checksum.composite = true;
+    bool missing = status == ORBIT_E_NOT_FOUND;
+    if (status < 0 && !missing)
+        orb_s3_op_end(op, status, &error);
+    else if (finish->resolving && !missing && is_ours(finish))
+        taken_as_done(finish);
+    else if (finish->complete_error.status) /* Complete said that there is no such upload */
+        orb_s3_op_end(op, (orbit_status)finish->complete_error.status, &finish->complete_error);
+    else if (!upload->overwrite && !missing)
+        refuse(finish, ORBIT_E_EXISTS, "it exists already");
+    else if (upload->if_match && (missing || !same_etag(upload->if_match, finish->seen.etag)))
+        refuse(finish, ORBIT_E_CHANGED, "it is not (any more) the version that was asked for");
+    else
+        send_complete(finish);
+}
+
+static void look(struct finish_op *finish)
+{
+    struct orb_s3_op *op = &finish->base;
+    orb_s3_begin(op, "HEAD", finish->upload->path);
+    orb_s3_upload_headers(op, finish->upload, true);
+    orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
+    orbit_metadata_release(&finish->seen);
+    op->metadata = &finish->seen;
+    orb_s3_send(op, looked);
+}
+
+/* ---- Complete -------------------------------------------------------------------------------------- */
+
+static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct finish_op *finish = ctx;
+    if (depth == 1 && strcmp(name, "CompleteMultipartUploadResult") == 0)
+        finish->completed = true;
+    if (depth == 2 && strcmp(name, "ETag") == 0 && length < sizeof finish->reply_etag)
+        memcpy(finish->reply_etag, text, length + 1);
+    return true;
+}
+
+static orbit_status read_result(struct finish_op *finish, orbit_error *error)
+{
+    static const struct orb_xml_events events = {NULL, on_end};
+    struct orb_s3_op *op = &finish->base;
+    struct orb_xml *xml = NULL;
+    orbit_status status = orb_xml_new(&xml, error);
+    finish->completed = false;
+    if (status >= 0)
+        status = orb_xml_start(xml, &events, finish, op->http.memory.max, error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, error);
+    if (status >= 0)
+        status = orb_xml_finish(xml, error);
+    orb_xml_free(xml);
+    if (status == ORBIT_E_MEMORY || (status >= 0 && finish->completed))
+        return status;
+    /* Headers came, the word did not: as good as no reply. */
+    status = orb_fail(error, ORBIT_E_NETWORK, 0, "the store's reply to the end of the upload is cut short");
+    error->flags |= ORBIT_ERROR_RETRIABLE | ORBIT_ERROR_MAYBE_DONE;
+    return status;
+}
+
+static void completed(struct orb_s3_op *op)
+{
+    struct finish_op *finish = (struct finish_op *)op;
+    orbit_metadata *out = finish->out;
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, true, &error);
+    if (status == ORBIT_E_NOT_FOUND && strcmp(error.code, "NoSuchUpload") == 0) {
+        finish->complete_error = error;
+        finish->resolving = true;
+        look(finish);
+        return;
+    }
+    if (status >= 0)
+        status = read_result(finish, &error);
+    if (status == ORBIT_E_CHECKSUM)
+        error.flags &= ~(uint32_t)ORBIT_ERROR_RETRIABLE; /* the parts will not change by asking again */
+    if (status < 0) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    out->etag = orb_s3_keep_etag(out, finish->reply_etag, strlen(finish->reply_etag));
+    if (!out->etag && finish->etag[0])
+        out->etag = orbit_metadata_keep(out, finish->etag, strlen(finish->etag));
+    out->kind = ORBIT_KIND_FILE;
+    out->size = finish->request.size;
+    out->fields |= ORBIT_HAS_SIZE;
+    out->part_count = finish->request.part_count;
+    out->checksum = finish->checksum;
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+static void send_complete(struct finish_op *finish)
+{
+    struct orb_s3_op *op = &finish->base;
+    struct orb_s3_upload *upload = finish->upload;
+    char text[ORB_S3_CHECKSUM_TEXT];
+    orb_s3_begin(op, "POST", upload->path);
+    orb_s3_param(op, "uploadId", upload->upload_id);
+    orb_s3_header(op, "content-type", "application/xml");
+    orb_s3_condition_headers(op, upload->overwrite, upload->if_match);
+    orb_s3_upload_headers(op, upload, true);
+    if (finish->checksum.algorithm && op->s3->checksums != ORB_S3_CHECKSUMS_OFF) {
+        orb_s3_checksum_text(&finish->checksum, text);
+        orb_s3_header(op, orb_s3_checksum_header(finish->checksum.algorithm), text);
+        orb_s3_header(op, "x-amz-checksum-type", "FULL_OBJECT");
+        op->sent_checksum = true;
+    }
+    if (op->s3->sign_payload) {
+        struct orb_sha256 *hash = orb_sha256_new();
+        const void *bytes;
+        size_t length;
+        while (hash && list_peek(&finish->list.body, &bytes, &length) == ORBIT_OK) {
+            (void)orb_sha256_update(hash, bytes, length);
+            list_consume(&finish->list.body, length);
+        }
+        bool fine = hash && orb_sha256_hex(hash, op->payload_hash);
+        orb_sha256_free(hash);
+        if (!fine) {
+            orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
+            return;
+        }
+    }
+    (void)list_rewind(&finish->list.body);
+    op->http.body = &finish->list.body;
+    op->http.once = true;
+    op->http.patient = true;
+    op->http.first_byte_timeout_ms = COMPLETE_TIMEOUT_MS;
+    op->metadata = finish->out;
+    orb_s3_send(op, completed);
+}
+
+void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_finish_request *request,
+                          orbit_metadata *reply)
+{
+    struct orb_s3_upload *upload = handle;
+    struct finish_op *finish = orb_s3_op_new(self, op, sizeof *finish, "finish writing", upload->path);
+    if (!finish)
+        return;
+    orbit_error error;
+    finish->base.release = free_finish;
+    finish->upload = upload;
+    finish->request = *request;
+    finish->out = reply;
+    orbit_status status = check_parts(finish, &error);
+    if (status >= 0 && !list_init(finish))
+        status = orb_fail_memory(&error);
+    if (status < 0) {
+        orb_s3_op_end(&finish->base, status, &error);
+        return;
+    }
+    expected_etag(finish);
+    expected_checksum(finish);
+    finish->resolving = request->resolve;
+    /* Stores that are not AWS may ignore conditions here: look first. */
+    bool conditional = !upload->overwrite || upload->if_match;
+    if (request->resolve || (conditional && !finish->base.s3->is_aws))
+        look(finish);
+    else
+        send_complete(finish);
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Listings: one request a page, parsed as it arrives, entries straight into the page. The parser runs on the lane
+ * while the request is under way; cursors are the loop's otherwise.
+ *
+ * Where directories are asked for (a delimiter), S3 tells the objects of a page first and the common prefixes
+ * behind them; both are kept in pages of their own and merged by key. A page that is fuller than the caller's
+ * page can hold is cut, and the next request goes on after the last key that was taken. */
+#include "backend/s3/s3.h"
+#include "base/str.h"
+
+enum { ENCODED_KEY_MAX = 3 * ORB_S3_KEY_MAX, TOKEN_MAX = 16 << 10, DOCUMENT_MAX = 64 << 20, SCRATCH_MAX = 64 << 20 };
+
+struct cursor {
+    struct orb_s3 *s3;
+    struct orb_xml *xml;
+    struct orb_buf prefix; /* that is asked for: root, directory, the caller's prefix */
+    size_t skip;           /* how much of a key is root and directory */
+    char *delimiter;       /* owned; NULL: the whole subtree */
+    uint32_t page_entries;
+    bool ordered;
+    struct orb_buf after;       /* full key: only what sorts behind it */
+    bool has_after, from_after; /* the next page is asked for by it */
+    struct orb_buf token;       /* or by this */
+    bool has_token;
+};
+
+struct page_op {
+    struct orb_s3_op base; /* first */
+    struct cursor *cursor;
+    orbit_page *page;
+    struct orbit_page objects, prefixes; /* where there is a delimiter */
+
+    /* The reply so far. */
+    bool is_list, encoded, truncated, full;
+    bool in_object, in_prefix;
+    struct orb_buf next; /* NextContinuationToken or NextMarker */
+    char key[ENCODED_KEY_MAX + 1], last[ORB_S3_KEY_MAX + 1];
+    size_t key_length;
+    bool has_last;
+    char etag[256], storage_class[64];
+    orbit_entry entry;
+    orbit_status status; /* why reading was stopped */
+};
+
+/* ---- entries --------------------------------------------------------------------------------------- */
+
+static bool stop(struct page_op *op, orbit_status status)
+{
+    op->status = status;
+    return false;
+}
+
+static void remember(struct page_op *op, const char *key, size_t length)
+{
+    memcpy(op->last, key, length);
+    op->last[length] = '\0';
+    op->has_last = true;
+}
+
+/* A name that no C string can hold, or a broken escape: told as an entry that failed. */
+static bool add_unreadable(struct page_op *op, orbit_page *page)
+{
+    orbit_error error;
+    char name[200];
+    (void)snprintf(name, sizeof name, "%.199s", op->key);
+    (void)orb_fail(&error, ORBIT_E_PATH, 0, "the key '%s' (percent-encoded) cannot be a path here", name);
+    orbit_status status = orbit_page_add_failed(page, name, strlen(name), &error, 0);
+    return status >= 0 || stop(op, status);
+}
+
+/* The key of an object or a common prefix is complete. */
+static bool add_key(struct page_op *op, bool is_prefix)
+{
+    struct cursor *cursor = op->cursor;
+    orbit_entry *entry = &op->entry;
+    orbit_page *page = !cursor->delimiter ? op->page : is_prefix ? &op->prefixes : &op->objects;
+    size_t length = op->key_length;
+    if (op->full)
+        return true;
+    if (op->encoded && (length = orb_percent_decode(op->key, length, true)) == SIZE_MAX)
+        return add_unreadable(op, page);
+    op->key[length] = '\0';
+    if (length > ORB_S3_KEY_MAX || length < cursor->skip ||
+        memcmp(op->key, orb_buf_string(&cursor->prefix), cursor->skip) != 0)
+        return stop(op, ORBIT_E_PROTOCOL);
+    if (cursor->has_after && strcmp(op->key, orb_buf_string(&cursor->after)) <= 0)
+        return true; /* the store need not know start-after, and common prefixes may come again */
+    const char *path = op->key + cursor->skip;
+    size_t path_length = length - cursor->skip;
+    if (!path_length) { /* the marker of the listed directory itself */
+        remember(op, op->key, length);
+        return true;
+    }
+    bool slash = path[path_length - 1] == '/';
+    entry->flags = slash && !is_prefix ? (uint32_t)ORBIT_ENTRY_MARKER : 0;
+    entry->metadata.kind = is_prefix || slash ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
+    entry->depth = 1;
+    for (const char *c = path; (c = memchr(c, '/', (size_t)(path + path_length - c))) && c + 1 < path + path_length;
+         c++)
+        entry->depth++;
+    if (slash && path_length > 1) /* a directory of the name "" stays "/" */
+        path_length--;
+    char cut = op->key[cursor->skip + path_length];
+    op->key[cursor->skip + path_length] = '\0';
+    entry->path = path;
+    entry->path_length = path_length;
+    orbit_status status = orbit_page_add(page, entry, 0);
+    op->key[cursor->skip + path_length] = cut;
+    if (status == ORBIT_END) {
+        op->full = true;
+        return true;
+    }
+    if (status < 0)
+        return stop(op, status);
+    remember(op, op->key, length);
+    return true;
+}
+
+static bool object_field(struct page_op *op, const char *name, char *text, size_t length)
+{
+    orbit_metadata *metadata = &op->entry.metadata;
+    switch (name[0]) {
+    case 'K':
+        if (strcmp(name, "Key") != 0)
+            break;
+        if (length > ENCODED_KEY_MAX)
+            return stop(op, ORBIT_E_PROTOCOL);
+        memcpy(op->key, text, length + 1);
+        op->key_length = length;
+        break;
+    case 'S':
+        if (strcmp(name, "Size") == 0) {
+            if (!orb_parse_u64(text, &metadata->size))
+                return stop(op, ORBIT_E_PROTOCOL);
+            metadata->fields |= ORBIT_HAS_SIZE;
+        } else if (strcmp(name, "StorageClass") == 0 && length < sizeof op->storage_class) {
+            memcpy(op->storage_class, text, length + 1);
+            metadata->storage_class = op->storage_class;
+        }
+        break;
+    case 'L':
+        if (strcmp(name, "LastModified") == 0 && orb_parse_time(text, &metadata->mtime_ns))
+            metadata->fields |= ORBIT_HAS_MTIME;
+        break;
+    case 'E':
+        if (strcmp(name, "ETag") == 0 && length < sizeof op->etag) {
+            bool quoted = length >= 2 && text[0] == '"' && text[length - 1] == '"';
+            length -= quoted ? 2 : 0;
+            memcpy(op->etag, text + quoted, length);
+            op->etag[length] = '\0';
+            metadata->etag = length ? op->etag : NULL;
+        }
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+/* ---- the document ---------------------------------------------------------------------------------- */
+
+static void on_begin(void *ctx, unsigned depth, const char *name)
+{
+    struct page_op *op = ctx;
+    if (depth == 2) {
+        op->in_object = strcmp(name, "Contents") == 0;
+        op->in_prefix = !op->in_object && strcmp(name, "CommonPrefixes") == 0;
+        if (op->in_object || op->in_prefix) {
+            op->entry = (orbit_entry){0};
+            op->key_length = 0;
+            op->key[0] = '\0';
+        }
+    } else if (depth == 1) {
+        op->is_list = strcmp(name, "ListBucketResult") == 0;
+    }
+}
+
+static bool list_field(struct page_op *op, const char *name, char *text, size_t length)
+{
+    if (strcmp(name, "IsTruncated") == 0) {
+        op->truncated = strcmp(text, "true") == 0;
+    } else if (strcmp(name, "EncodingType") == 0) {
+        op->encoded = strcmp(text, "url") == 0;
+    } else if (strcmp(name, op->base.s3->list_v1 ? "NextMarker" : "NextContinuationToken") == 0) {
+        orb_buf_reset(&op->next);
+        if (!orb_buf_append(&op->next, text, length))
+            return stop(op, length > TOKEN_MAX ? ORBIT_E_PROTOCOL : ORBIT_E_MEMORY);
+    }
+    return true;
+}
+
+static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct page_op *op = ctx;
+    if (depth == 3 && op->in_object)
+        return object_field(op, name, text, length);
+    if (depth == 3 && op->in_prefix && strcmp(name, "Prefix") == 0) {
+        if (length > ENCODED_KEY_MAX)
+            return stop(op, ORBIT_E_PROTOCOL);
+        memcpy(op->key, text, length + 1);
+        op->key_length = length;
+        return add_key(op, true);
+    }
+    if (depth == 2 && op->in_object)
+        return op->key_length ? add_key(op, false) : stop(op, ORBIT_E_PROTOCOL);
+    if (depth == 2 && !op->in_prefix)
+        return list_field(op, name, text, length);
+    if (depth == 1 && !op->is_list)
+        return stop(op, ORBIT_E_PROTOCOL);
+    return true;
+}
+
+static const struct orb_xml_events list_events = {on_begin, on_end};
+
+/* ---- the request ----------------------------------------------------------------------------------- */
+
+static orbit_status on_head(struct orb_http_request *request, enum orb_http_take *take)
+{
+    *take = request->http_status == 200 ? ORB_HTTP_FEED : ORB_HTTP_MEMORY;
+    return ORBIT_OK;
+}
+
+static orbit_status stopped(struct page_op *op, orbit_error *error)
+{
+    if (op->status == ORBIT_E_MEMORY)
+        return orb_fail_memory(error);
+    return orb_fail(error, op->status, 0, "the store's reply is not a listing of what was asked for");
+}
+
+static orbit_status on_feed(struct orb_http_request *request, const void *bytes, size_t length)
+{
+    struct page_op *op = (struct page_op *)request;
+    orbit_status status = orb_xml_feed(op->cursor->xml, bytes, length, &request->error);
+    return status == ORBIT_END ? stopped(op, &request->error) : status;
+}
+
+static const struct orb_http_events page_events = {
+    .header = orb_s3_on_header, .head = on_head, .feed = on_feed, .done = orb_s3_on_done};
+
+/* Byte order of the keys: a directory's ends in '/'. */
+static int compare_entries(const orbit_entry *a, const orbit_entry *b)
+{
+    size_t shorter = a->path_length < b->path_length ? a->path_length : b->path_length;
+    int order = memcmp(a->path, b->path, shorter);
+    if (order)
+        return order;
+    unsigned char next_a = a->metadata.kind == ORBIT_KIND_DIRECTORY ? '/' : 0;
+    unsigned char next_b = b->metadata.kind == ORBIT_KIND_DIRECTORY ? '/' : 0;
+    if (a->path_length > shorter)
+        next_a = (unsigned char)a->path[shorter];
+    if (b->path_length > shorter)
+        next_b = (unsigned char)b->path[shorter];
+    return next_a - next_b;
+}
+
+static orbit_status merge(struct page_op *op)
+{
+    struct orb_page_cursor at_object = {0}, at_prefix = {0};
+    struct orb_page_item object, prefix;
+    struct cursor *cursor = op->cursor;
+    bool has_object = orb_page_next(&op->objects, &at_object, &object);
+    bool has_prefix = orb_page_next(&op->prefixes, &at_prefix, &prefix);
+    op->has_last = false;
+    while (has_object || has_prefix) {
+        bool take_object = has_object && (!has_prefix || compare_entries(&object.entry, &prefix.entry) <= 0);
+        struct orb_page_item *item = take_object ? &object : &prefix;
+        orbit_status status;
+        if (item->failed)
+            status = orbit_page_add_failed(op->page, item->entry.path, item->entry.path_length, item->error, 0);
+        else
+            status = orbit_page_add(op->page, &item->entry, 0);
+        if (status < 0)
+            return status;
+        if (status == ORBIT_END) {
+            op->full = true;
+            return ORBIT_OK;
+        }
+        size_t length = cursor->skip + item->entry.path_length;
+        if (!item->failed && length + 1 < sizeof op->last) {
+            memcpy(op->last, orb_buf_string(&cursor->prefix), cursor->skip);
+            memcpy(op->last + cursor->skip, item->entry.path, item->entry.path_length);
+            if (item->entry.metadata.kind == ORBIT_KIND_DIRECTORY && op->last[length - 1] != '/' &&
+                strcmp(cursor->delimiter, "/") == 0)
+                op->last[length++] = '/';
+            op->last[length] = '\0';
+            op->has_last = true;
+        }
+        if (take_object)
+            has_object = orb_page_next(&op->objects, &at_object, &object);
+        else
+            has_prefix = orb_page_next(&op->prefixes, &at_prefix, &prefix);
+    }
+    return ORBIT_OK;
+}
+
+static orbit_status endless(orbit_error *error, const char *what)
+{
+    return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the store's listing goes on for ever: it %s", what);
+}
+
+static orbit_status go_on_after(struct cursor *cursor, const char *key, orbit_error *error)
+{
+    if (cursor->has_after && strcmp(key, orb_buf_string(&cursor->after)) <= 0)
+        return endless(error, "does not advance");
+    orb_buf_reset(&cursor->after);
+    if (!orb_buf_text(&cursor->after, key))
+        return orb_fail_memory(error);
+    cursor->has_after = cursor->from_after = true;
+    cursor->has_token = false;
+    return ORBIT_OK;
+}
+
+/* From where the next page is asked for. */
+static orbit_status next_place(struct page_op *op, orbit_error *error)
+{
+    struct cursor *cursor = op->cursor;
+    if (op->full) {
+        if (!op->has_last || !cursor->ordered)
+            return orb_fail(error, ORBIT_E_LIMIT, 0,
+                            "the store's page of a listing does not fit into memory: ask for fewer entries a page");
+        return go_on_after(cursor, op->last, error);
+    }
+    if (!op->truncated)
+        return ORBIT_OK;
+    if (!op->base.s3->list_v1) {
+        if (!op->next.length)
+            return endless(error, "says that there is more and not where");
+        if (cursor->has_token && strcmp(orb_buf_string(&cursor->token), orb_buf_string(&op->next)) == 0)
+            return endless(error, "repeats its continuation token");
+        orb_buf_reset(&cursor->token);
+        if (!orb_buf_text(&cursor->token, orb_buf_string(&op->next)))
+            return orb_fail_memory(error);
+        cursor->has_token = true;
+        cursor->from_after = false;
+        return ORBIT_OK;
+    }
+    if (op->next.length && op->encoded) {
+        size_t length = orb_percent_decode(op->next.bytes, op->next.length, true);
+        if (length == SIZE_MAX)
+            return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the store's NextMarker is not percent-encoded as it says");
+        op->next.length = length;
+        op->next.bytes[length] = '\0';
+    }
+    if (!op->next.length && !op->has_last)
+        return endless(error, "says that there is more and not where");
+    return go_on_after(cursor, op->next.length ? orb_buf_string(&op->next) : op->last, error);
+}
+
+static void listed(struct orb_s3_op *base)
+{
+    struct page_op *op = (struct page_op *)base;
+    orbit_error error;
+    if (!orb_s3_fine(base))
+        return;
+    orbit_status status = orb_xml_finish(op->cursor->xml, &error);
+    if (status == ORBIT_END)
+        status = stopped(op, &error);
+    if (status >= 0 && !op->is_list)
+        status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the reply is not that of an S3 store");
+    if (status >= 0 && op->cursor->delimiter && (status = merge(op)) < 0)
+        (void)orb_fail_memory(&error);
+    if (status >= 0)
+        status = next_place(op, &error);
+    if (status < 0) {
+        char name[240];
+        orb_error_prefix(&error, "cannot list '%s'", orb_s3_name(base->s3, base->path, name, sizeof name));
+    } else {
+        orbit_page_more(op->page, op->truncated || op->full);
+    }
+    orb_s3_op_end(base, status, &error);
+}
+
+static void free_page_op(struct orb_s3_op *base)
+{
+    struct page_op *op = (struct page_op *)base;
+    orb_buf_release(&op->next);
+    orb_page_release(&op->objects);
+    orb_page_release(&op->prefixes);
+}
+
+void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page)
+{
+    struct cursor *cursor = handle;
+    struct page_op *list = orb_s3_op_new(self, op, sizeof *list, "list", NULL);
+    if (!list)
+        return;
+    struct orb_s3_op *base = &list->base;
+    orbit_error error;
+    char entries[16];
+    base->release = free_page_op;
+    base->http.events = &page_events;
+    base->http.large = true;
+    list->cursor = cursor;
+    list->page = page;
+    orb_buf_init(&list->next, TOKEN_MAX);
+    orb_page_init(&list->objects, NULL, UINT32_MAX, SCRATCH_MAX);
+    orb_page_init(&list->prefixes, NULL, UINT32_MAX, SCRATCH_MAX);
+    orbit_status status = orb_xml_start(cursor->xml, &list_events, list, DOCUMENT_MAX, &error);
+    if (status < 0) {
+        orb_s3_op_end(base, status, &error);
+        return;
+    }
+    bool v1 = base->s3->list_v1;
+    orb_s3_begin(base, "GET", NULL);
+    orb_s3_param(base, "list-type", v1 ? NULL : "2");
+    orb_s3_param(base, "encoding-type", "url");
+    orb_s3_param(base, "prefix", cursor->prefix.length ? orb_buf_string(&cursor->prefix) : NULL);
+    orb_s3_param(base, "delimiter", cursor->delimiter);
+    (void)snprintf(entries, sizeof entries, "%u", cursor->page_entries);
+    orb_s3_param(base, "max-keys", entries);
+    if (cursor->has_token)
+        orb_s3_param(base, "continuation-token", orb_buf_string(&cursor->token));
+    else if (cursor->from_after)
+        orb_s3_param(base, v1 ? "marker" : "start-after", orb_buf_string(&cursor->after));
+    orb_s3_account_headers(base, NULL);
+    orb_s3_send(base, listed);
+}
+
+/* ---- cursors --------------------------------------------------------------------------------------- */
+
+void orb_s3_list_end(void *self, void *handle)
+{
+    struct cursor *cursor = handle;
+    (void)self;
+    if (!cursor)
+        return;
+    orb_xml_free(cursor->xml);
+    orb_buf_release(&cursor->prefix);
+    orb_buf_release(&cursor->after);
+    orb_buf_release(&cursor->token);
+    orb_free(cursor->delimiter);
+    orb_free(cursor);
+}
+
+static orbit_status fill_cursor(struct cursor *cursor, const orbit_list_request *request, orbit_error *error)
+{
+    const char *path = request->path;
+    if (strlen(cursor->s3->prefix) + strlen(path) + (request->prefix ? strlen(request->prefix) : 0) + 1 >=
+        ORB_S3_KEY_MAX)
+        return orb_fail(error, ORBIT_E_PATH, 0, "cannot list '%.60s...': the path is too long", path);
+    orb_s3_key(cursor->s3, path, &cursor->prefix);
+    if (*path && !orb_str_suffix(path, "/"))
+        orb_buf_char(&cursor->prefix, '/');
+    cursor->skip = cursor->prefix.length;
+    if (request->start_after && *request->start_after) {
+        orb_buf_append(&cursor->after, orb_buf_string(&cursor->prefix), cursor->prefix.length);
+        orb_buf_text(&cursor->after, request->start_after);
+        cursor->has_after = cursor->from_after = true;
+    }
+    orb_buf_text(&cursor->prefix, request->prefix ? request->prefix : "");
+    if (!request->recursive) {
+        cursor->delimiter = orb_strdup(request->delimiter && *request->delimiter ? request->delimiter : "/");
+        if (!cursor->delimiter)
+            return orb_fail_memory(error);
+    }
+    if (cursor->prefix.failed || cursor->after.failed)
+        return orb_fail_memory(error);
+    return orb_xml_new(&cursor->xml, error);
+}
+
+void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **handle)
+{
+    struct orb_s3 *s3 = self;
+    struct cursor *cursor = orb_calloc(1, sizeof *cursor);
+    orbit_error error;
+    *handle = NULL;
+    if (!cursor) {
+        orbit_op_done(op, orb_fail_memory(&error), &error);
+        return;
+    }
+    cursor->s3 = s3;
+    cursor->ordered = !orb_str_suffix(s3->bucket, "--x-s3");
+    cursor->page_entries = request->page_entries && request->page_entries < s3->list_page_entries
+                               ? request->page_entries
+                               : s3->list_page_entries;
+    orb_buf_init(&cursor->prefix, ORB_S3_KEY_MAX);
+    orb_buf_init(&cursor->after, 2 * ORB_S3_KEY_MAX);
+    orb_buf_init(&cursor->token, TOKEN_MAX);
+    orbit_status status = fill_cursor(cursor, request, &error);
+    if (status < 0) {
+        orb_s3_list_end(self, cursor);
+        orbit_op_done(op, status, &error);
+        return;
+    }
+    *handle = cursor;
+    orbit_op_done(op, ORBIT_OK, NULL);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * put, and what put and part share: a body on its way out with its checksum. A CRC is computed while the bytes are
+ * sent, or before where they lie in memory as one piece, so that the store can check them. A SHA-256 (only where
+ * it is asked for) takes a pass of its own over the body, in a worker. */
+#include "backend/s3/s3.h"
+#include "base/hash.h"
+
+enum { INLINE_MAX = 256 << 10, EXPECT_MIN = 1 << 20, SMALL_MAX = 64 << 10 };
+
+/* sending->pass. A resume that comes while the worker is still about to rest must not be lost. */
+enum { PASS_RUNNING = 0, PASS_RESTING, PASS_NOTIFIED, PASS_DONE };
+
+/* ---- the pass before sending ----------------------------------------------------------------------- */
+
+static void pass_over(struct orb_message *message)
+{
+    struct orb_s3_sending *sending =
+        (struct orb_s3_sending *)((char *)message - offsetof(struct orb_s3_sending, base.step_message));
+    struct orb_s3_op *op = &sending->base;
+    op->cancel = NULL;
+    op->op->resume = orb_s3_op_resume;
+    if (orbit_op_cancelled(op->op)) {
+        orb_s3_op_end(op, ORBIT_E_CANCELLED, NULL);
+    } else if (sending->pass_status < 0) {
+        orbit_error error;
+        char name[240];
+        orbit_status status =
+            orb_fail(&error, sending->pass_status, 0, "cannot %s '%s': the source of the bytes failed", op->verb,
+                     orb_s3_name(op->s3, op->path, name, sizeof name));
+        orb_s3_op_end(op, status, &error);
+    } else {
+        sending->ready(sending);
+    }
+}
+
+static void finish_pass(struct orb_s3_sending *sending, orbit_status status)
+{
+    if (status >= 0 && sending->sha && !orb_sha256_hex(sending->sha, sending->base.payload_hash))
+        status = ORBIT_E_MEMORY;
+    sending->pass_status = status;
+    sending->crc_known = status >= 0 && sending->crc.algorithm;
+    atomic_store(&sending->pass, PASS_DONE);
+    orb_s3_op_step(&sending->base, pass_over);
+}
+
+static bool hash(struct orb_s3_sending *sending, const void *bytes, size_t length)
+{
+    orb_s3_crc_update(&sending->crc, bytes, length);
+    return !sending->sha || orb_sha256_update(sending->sha, bytes, length);
+}
+
+/* In a worker. */
+static void run_pass(void *self, orbit_op *op)
+{
+    struct orb_s3_sending *sending = op->state;
+    orbit_body *body = sending->body;
+    (void)self;
+    if (body->whole) {
+        finish_pass(sending, hash(sending, body->whole, (size_t)body->length) ? ORBIT_OK : ORBIT_E_MEMORY);
+        return;
+    }
+    for (;;) {
+        const void *bytes = NULL;
+        size_t length = 0;
+        orbit_status status = orbit_op_cancelled(op) ? ORBIT_E_CANCELLED : body->peek(body, &bytes, &length);
+        if (status == ORBIT_AGAIN) {
+            int running = PASS_RUNNING;
+            if (atomic_compare_exchange_strong(&sending->pass, &running, PASS_RESTING))
+                return;
+            atomic_store(&sending->pass, PASS_RUNNING);
+        } else if (status == ORBIT_OK) {
+            if (!hash(sending, bytes, length)) {
+                finish_pass(sending, ORBIT_E_MEMORY);
+                return;
+            }
+            body->consume(body, length);
+        } else {
+            finish_pass(sending, status == ORBIT_END ? body->rewind(body) : status);
+            return;
+        }
+    }
+}
+
+static void resume_pass(orbit_op *op)
+{
+    struct orb_s3_sending *sending = op->state;
+    int pass = atomic_load(&sending->pass);
+    for (;;) {
+        if (pass == PASS_RESTING) {
+            if (atomic_compare_exchange_weak(&sending->pass, &pass, PASS_RUNNING)) {
+                orbit_op_run(op, run_pass);
+                return;
+            }
+        } else if (pass != PASS_RUNNING || atomic_compare_exchange_weak(&sending->pass, &pass, PASS_NOTIFIED)) {
+            return;
+        }
+    }
+}
+
+static void cancel_pass(struct orb_s3_op *op)
+{
+    resume_pass(op->op);
+}
+
+static void free_sending(struct orb_s3_op *op)
+{
+    orb_sha256_free(((struct orb_s3_sending *)op)->sha);
+}
+
+void orb_s3_sending_start(struct orb_s3_sending *sending)
+{
+    struct orb_s3_op *op = &sending->base;
+    orbit_body *body = sending->body;
+    op->release = free_sending;
+    op->op->resume = orb_s3_op_resume;
+    atomic_init(&sending->pass, PASS_RUNNING);
+    if (op->s3->sign_payload && !(sending->sha = orb_sha256_new())) {
+        orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
+        return;
+    }
+    bool inlined = body->length == 0 || (body->whole && body->length <= INLINE_MAX);
+    if (!sending->sha && (!sending->crc.algorithm || (!inlined && !body->whole))) {
+        sending->ready(sending); /* the CRC is computed on the way */
+    } else if (inlined) {
+        bool fine = hash(sending, body->whole ? body->whole : "", (size_t)body->length);
+        sending->crc_known = sending->crc.algorithm;
+        if (!fine || (sending->sha && !orb_sha256_hex(sending->sha, op->payload_hash)))
+            orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
+        else
+            sending->ready(sending);
+    } else {
+        op->op->resume = resume_pass;
+        op->cancel = cancel_pass;
+        orbit_op_run(op->op, run_pass);
+    }
+}
+
+/* ---- sending --------------------------------------------------------------------------------------- */
+
+static void on_sending(struct orb_http_request *request, const void *bytes, size_t length)
+{
+    struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
+    if (!sending->crc_known)
+        orb_s3_crc_update(&sending->crc, bytes, length);
+}
+
+static void on_rewound(struct orb_http_request *request)
+{
+    struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
+    if (!sending->crc_known)
+        sending->crc.value = 0;
+}
+
+static const struct orb_http_events sending_events = {
+    .header = orb_s3_on_header, .sending = on_sending, .rewound = on_rewound, .done = orb_s3_on_done};
+
+void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op))
+{
+    struct orb_s3_op *op = &sending->base;
+    uint64_t length = sending->body->length;
+    char text[ORB_S3_CHECKSUM_TEXT];
+    if (sending->crc_known && sending->crc.algorithm) {
+        orbit_checksum checksum = orb_s3_crc_checksum(&sending->crc);
+        orb_s3_checksum_text(&checksum, text);
+        orb_s3_header(op, orb_s3_checksum_header(sending->crc.algorithm), text);
+        op->sent_checksum = true;
+    }
+    op->http.events = &sending_events;
+    op->http.body = sending->body;
+    op->http.large = length > SMALL_MAX;
+    /* Where a refusal is likely, it had better come before the bytes. */
+    op->http.expect = length > EXPECT_MIN && op->wants_new;
+    orb_s3_send(op, finished);
+}
+
+orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_checksum *stored, orbit_error *error)
+{
+    orbit_checksum own = orb_s3_crc_checksum(&sending->crc);
+    char name[240];
+    if (!own.algorithm || stored->algorithm != own.algorithm || stored->composite)
+        return ORBIT_OK;
+    if (memcmp(stored->value, own.value, own.length) == 0)
+        return ORBIT_OK;
+    orbit_status status =
+        orb_fail(error, ORBIT_E_CHECKSUM, 0, "cannot %s '%s': the store received other bytes than were sent",
+                 sending->base.verb, orb_s3_name(sending->base.s3, sending->base.path, name, sizeof name));
+    error->flags |= ORBIT_ERROR_RETRIABLE;
+    return status;
+}
+
+void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match)
+{
+    char quoted[300];
+    op->http.once = !overwrite || if_match; /* sent twice it would stumble over itself */
+    if (!overwrite) {
+        orb_s3_header(op, "if-none-match", "*");
+        op->wants_new = true;
+    }
+    if (!if_match)
+        return;
+    int length =
+        snprintf(quoted, sizeof quoted, *if_match == '"' || strcmp(if_match, "*") == 0 ? "%s" : "\"%s\"", if_match);
+    if (length < 0 || (size_t)length >= sizeof quoted)
+        op->bad_header = true;
+    else
+        orb_s3_header(op, "if-match", quoted);
+}
+
+/* ---- put ------------------------------------------------------------------------------------------- */
+
+struct put_op {
+    struct orb_s3_sending sending; /* first */
+    orbit_put_request request;
+    orbit_metadata *out;
+};
+
+static void stored(struct orb_s3_op *op)
+{
+    struct put_op *put = (struct put_op *)op;
+    orbit_error error;
+    if (!orb_s3_fine(op))
+        return;
+    orbit_status status = orb_s3_sending_compare(&put->sending, &put->out->checksum, &error);
+    if (status < 0) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    put->out->kind = ORBIT_KIND_FILE;
+    put->out->size = put->sending.body->length;
+    put->out->fields |= ORBIT_HAS_SIZE;
+    if (!put->out->checksum.algorithm)
+        put->out->checksum = orb_s3_crc_checksum(&put->sending.crc);
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+static void put_ready(struct orb_s3_sending *sending)
+{
+    struct put_op *put = (struct put_op *)sending;
+    struct orb_s3_op *op = &sending->base;
+    const orbit_write_options *options = put->request.options;
+    char hash_text[65];
+    memcpy(hash_text, op->payload_hash, sizeof hash_text);
+    orb_s3_begin(op, "PUT", put->request.path);
+    memcpy(op->payload_hash, hash_text, sizeof hash_text);
+    op->metadata = put->out;
+    orb_s3_write_headers(op, put->request.path, options, put->request.preserve);
+    orb_s3_condition_headers(op, options->overwrite, options->if_match);
+    orb_s3_sending_send(sending, stored);
+}
+
+void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_body *body, orbit_metadata *reply)
+{
+    struct put_op *put = orb_s3_op_new(self, op, sizeof *put, "write", request->path);
+    if (!put)
+        return;
+    orbit_error error;
+    orbit_status status = ORBIT_OK;
+    put->request = *request;
+    put->out = reply;
+    put->sending.body = body;
+    put->sending.ready = put_ready;
+    if (!*request->path)
+        status =
+            orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", put->sending.base.s3->bucket);
+    if (status >= 0)
+        status = orb_s3_upload_checksum(self, request->options->checksum, &put->sending.crc.algorithm, &error);
+    if (status < 0)
+        orb_s3_op_end(&put->sending.base, status, &error);
+    else
+        orb_s3_sending_start(&put->sending);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * read: a range of an object straight into the sink. Nothing reaches the sink before the headers have shown that
+ * these are the bytes that were asked for. The head is judged on the lane; the rest is the loop's. */
+#include <inttypes.h>
+
+#include "backend/s3/s3.h"
+#include "base/str.h"
+
+struct read_op {
+    struct orb_s3_op base; /* first */
+    orbit_read_request request;
+    orbit_sink *sink;
+    orbit_read_reply *out;
+    bool ranged, is_head_only, told;
+};
+
+static orbit_status fail_head(struct read_op *read, orbit_status status, unsigned flags, const char *what)
+{
+    (void)orb_fail(&read->base.http.error, status, 0, "%s", what);
+    read->base.http.error.flags |= flags;
+    return status;
+}
+
+/* The version that was asked for? Stores that ignore If-Match exist. */
+static orbit_status check_pin(struct read_op *read)
+{
+    const orbit_metadata *pin = read->request.pin, *now = &read->out->metadata;
+    static const char changed[] = "the object has changed while it was read";
+    if (!pin)
+        return ORBIT_OK;
+    if (pin->etag && now->etag && strcmp(pin->etag, now->etag) != 0)
+        return fail_head(read, ORBIT_E_CHANGED, 0, changed);
+    if ((pin->fields & now->fields & ORBIT_HAS_SIZE) && pin->size != now->size)
+        return fail_head(read, ORBIT_E_CHANGED, 0, changed);
+    if (!pin->etag && (pin->fields & now->fields & ORBIT_HAS_MTIME) && pin->mtime_ns != now->mtime_ns)
+        return fail_head(read, ORBIT_E_CHANGED, 0, changed);
+    return ORBIT_OK;
+}
+
+/* 206: exactly the range, as far as the object goes. */
+static orbit_status check_range(struct read_op *read)
+{
+    struct orb_s3_reply *reply = &read->base.reply;
+    uint64_t offset = read->request.offset, length = read->request.length;
+    if (!read->ranged || !reply->has_range || reply->total == UINT64_MAX)
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply to a range has no usable Content-Range");
+    uint64_t last = length == ORBIT_TO_END || length > reply->total - offset ? reply->total - 1 : offset + length - 1;
+    uint64_t count = reply->range_last - reply->range_first + 1;
+    if (reply->range_first != offset || reply->range_last != last || (reply->has_length && reply->length != count))
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store answered with another range than the one asked for");
+    read->out->metadata.size = reply->total;
+    read->out->length = count;
+    /* Where the range is one of the parts an object was made of, a store may send the checksum of that part: only
+     * that of the whole object counts, and an object of one piece has no other. */
+    if (count != reply->total && read->out->metadata.part_count)
+        read->out->metadata.checksum = (orbit_checksum){0};
+    return ORBIT_OK;
+}
+
+/* 200: the whole object, which a store sends also when it does not know ranges. */
+static orbit_status check_whole(struct read_op *read)
+{
+    struct orb_s3_reply *reply = &read->base.reply;
+    if (!reply->has_length)
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply does not say how long the object is");
+    if (read->request.offset)
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store ignores Range: parts of objects cannot be read from it");
+    read->out->metadata.size = reply->length;
+    read->out->length = read->request.length < reply->length ? read->request.length : reply->length;
+    return ORBIT_OK;
+}
+
+static orbit_status on_head(struct orb_http_request *request, enum orb_http_take *take)
+{
+    struct read_op *read = (struct read_op *)request;
+    orbit_status status;
+    if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only)
+        return ORBIT_OK;
+    status = request->http_status == 206 ? check_range(read) : check_whole(read);
+    read->out->metadata.fields |= ORBIT_HAS_SIZE;
+    read->out->metadata.kind = ORBIT_KIND_FILE;
+    if (strcasecmp(read->base.reply.checksum_type, "COMPOSITE") == 0)
+        read->out->metadata.checksum.composite = true;
+    if (status >= 0)
+        status = check_pin(read);
+    if (status < 0)
+        return status;
+    *take = ORB_HTTP_SINK;
+    request->sink_max = read->out->length;
+    read->told = true;
+    orbit_op_head(read->base.op);
+    return ORBIT_OK;
+}
+
+static const struct orb_http_events read_events = {.header = orb_s3_on_header, .head = on_head, .done = orb_s3_on_done};
+
+static void common(struct read_op *read)
+{
+    struct orb_s3_op *op = &read->base;
+    const orbit_read_request *request = &read->request;
+    const orbit_metadata *pin = request->pin;
+    const char *etag = request->if_match ? request->if_match : pin ? pin->etag : NULL;
+    char quoted[300];
+    orb_s3_param(op, "versionId", request->version_id ? request->version_id : pin ? pin->version_id : NULL);
+    if (etag) {
+        bool plain = *etag != '"' && strcmp(etag, "*") != 0;
+        int length = snprintf(quoted, sizeof quoted, plain ? "\"%s\"" : "%s", etag);
+        if (length > 0 && (size_t)length < sizeof quoted)
+            orb_s3_header(op, "if-match", quoted);
+    }
+    orb_s3_customer_key_headers(op, request->sse_customer_key, false);
+    orb_s3_account_headers(op, NULL);
+    if (request->want_checksum)
+        orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
+    op->metadata = &read->out->metadata;
+}
+
+/* ---- nothing to read: what is the object? ---------------------------------------------------------- */
+
+static void headed(struct orb_s3_op *op)
+{
+    struct read_op *read = (struct read_op *)op;
+    if (!orb_s3_fine(op))
+        return;
+    if (op->reply.has_length) {
+        read->out->metadata.size = op->reply.length;
+        read->out->metadata.fields |= ORBIT_HAS_SIZE;
+    }
+    read->out->metadata.kind = ORBIT_KIND_FILE;
+    read->out->length = 0;
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+static void send_head(struct read_op *read)
+{
+    struct orb_s3_op *op = &read->base;
+    orb_s3_begin(op, "HEAD", read->request.path);
+    read->is_head_only = true;
+    common(read);
+    orb_s3_send(op, headed);
+}
+
+static void beyond_the_end(struct read_op *read)
+{
+    const orbit_metadata *pin = read->request.pin;
+    if (!pin || !(pin->fields & ORBIT_HAS_SIZE)) {
+        send_head(read); /* the refusal names a size at best; who reads first needs the identity, too */
+        return;
+    }
+    read->out->metadata.size = pin->size;
+    read->out->metadata.fields |= ORBIT_HAS_SIZE;
+    read->out->metadata.kind = ORBIT_KIND_FILE;
+    read->out->length = 0;
+    /* The refusal says how long the object is now: inside of what was promised, it is another one. */
+    if (read->base.reply.range_unsatisfied && read->base.reply.total != pin->size) {
+        orbit_error error;
+        char name[240];
+        orbit_status status =
+            orb_fail(&error, ORBIT_E_CHANGED, 0, "cannot read '%s': the object has changed while it was read",
+                     orb_s3_name(read->base.s3, read->base.path, name, sizeof name));
+        orb_s3_op_end(&read->base, status, &error);
+        return;
+    }
+    orb_s3_op_end(&read->base, ORBIT_OK, NULL);
+}
+
+/* ---- the read -------------------------------------------------------------------------------------- */
+
+static void received(struct orb_s3_op *op)
+{
+    struct read_op *read = (struct read_op *)op;
+    if (op->http.status >= 0 && op->http.http_status == 416) {
+        beyond_the_end(read);
+        return;
+    }
+    if (!orb_s3_fine(op))
+        return;
+    if (!read->told || op->http.received < read->out->length) {
+        orbit_error error;
+        char name[240];
+        orbit_status status = orb_fail(
+            &error, ORBIT_E_NETWORK, 0, "cannot read '%s': the reply ended after %" PRIu64 " of %" PRIu64 " bytes",
+            orb_s3_name(op->s3, op->path, name, sizeof name), op->http.received, read->out->length);
+        error.flags |= ORBIT_ERROR_RETRIABLE;
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+void orb_s3_read(void *self, orbit_op *op, const orbit_read_request *request, orbit_sink *sink, orbit_read_reply *reply)
+{
+    struct read_op *read = orb_s3_op_new(self, op, sizeof *read, "read", request->path);
+    if (!read)
+        return;
+    struct orb_s3_op *base = &read->base;
+    read->request = *request;
+    read->sink = sink;
+    read->out = reply;
+    base->http.events = &read_events;
+    op->resume = orb_s3_op_resume;
+    if (!*request->path) {
+        orbit_error error;
+        orb_s3_op_end(
+            base, orb_fail(&error, ORBIT_E_PATH, 0, "cannot read 's3://%s': it is a bucket", base->s3->bucket), &error);
+        return;
+    }
+    if (request->length == 0) {
+        send_head(read);
+        return;
+    }
+    orb_s3_begin(base, "GET", request->path);
+    read->ranged = request->offset || request->length != ORBIT_TO_END;
+    if (read->ranged) {
+        char range[64];
+        uint64_t last = request->offset + request->length - 1;
+        if (request->length == ORBIT_TO_END || last < request->offset)
+            (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-", request->offset);
+        else
+            (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, request->offset, last);
+        orb_s3_header(base, "range", range);
+    }
+    common(read);
+    base->http.sink = sink;
+    base->http.large = request->length > 64 << 10;
+    orb_s3_send(base, received);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The headers of replies: metadata of an object, and what else a reply says. The lane's thread, on memory of
+ * the operation only. */
+#include <strings.h>
+
+#include "backend/s3/s3.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+static void copy_text(char *to, size_t room, const char *from)
+{
+    size_t length = strnlen(from, room - 1);
+    memcpy(to, from, length);
+    to[length] = '\0';
+}
+
+const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length)
+{
+    if (length > 2 && value[0] == 'W' && value[1] == '/')
+        value += 2, length -= 2;
+    if (length >= 2 && value[0] == '"' && value[length - 1] == '"')
+        value++, length -= 2;
+    return length ? orbit_metadata_keep(metadata, value, length) : NULL;
+}
+
+/* The N of an ETag "…-N": an object of N parts. */
+static uint32_t etag_parts(const char *etag)
+{
+    const char *dash = etag ? strrchr(etag, '-') : NULL;
+    uint64_t count = 0;
+    return dash && dash - etag == 32 && orb_parse_u64(dash + 1, &count) && count <= UINT32_MAX ? (uint32_t)count : 0;
+}
+
+/* "bytes 0-9/100", "bytes 0-9" with a star for the total, "bytes" star "/100". */
+static void parse_range(struct orb_s3_reply *reply, const char *value)
+{
+    char text[96], *dash, *slash;
+    const char *from = strchr(value, ' ');
+    if (!from || strncasecmp(value, "bytes", 5) != 0)
+        return;
+    copy_text(text, sizeof text, from + 1);
+    slash = strchr(text, '/');
+    if (!slash)
+        return;
+    *slash++ = '\0';
+    reply->total = UINT64_MAX;
+    if (strcmp(slash, "*") != 0 && !orb_parse_u64(slash, &reply->total))
+        return;
+    if (strcmp(text, "*") == 0) {
+        reply->range_unsatisfied = reply->total != UINT64_MAX;
+        return;
+    }
+    dash = strchr(text, '-');
+    if (!dash)
+        return;
+    *dash++ = '\0';
+    reply->has_range = orb_parse_u64(text, &reply->range_first) && orb_parse_u64(dash, &reply->range_last) &&
+                       reply->range_first <= reply->range_last && reply->range_last < reply->total;
+}
+
+static void retry_after(struct orb_s3_reply *reply, const char *value)
+{
+    uint64_t seconds;
+    int64_t when, now = reply->date_ns ? reply->date_ns : orb_realtime_ns();
+    if (orb_parse_u64(value, &seconds))
+        reply->retry_after_ms = seconds > 3600 ? 3600000 : (uint32_t)seconds * 1000;
+    else if (orb_parse_time(value, &when) && when > now)
+        reply->retry_after_ms =
+            when - now > 3600ll * (int64_t)ORB_S ? 3600000 : (uint32_t)((when - now) / (int64_t)ORB_MS);
+}
+
+/* Headers whose value is kept as it is: offset of the string in orbit_metadata. */
+static const struct {
+    const char *name;
+    size_t offset;
+} texts[] = {
+    {"content-type", offsetof(orbit_metadata, content_type)},
+    {"content-encoding", offsetof(orbit_metadata, content_encoding)},
+    {"content-disposition", offsetof(orbit_metadata, content_disposition)},
+    {"content-language", offsetof(orbit_metadata, content_language)},
+    {"cache-control", offsetof(orbit_metadata, cache_control)},
+    {"expires", offsetof(orbit_metadata, expires)},
+    {"x-amz-version-id", offsetof(orbit_metadata, version_id)},
+    {"x-amz-storage-class", offsetof(orbit_metadata, storage_class)},
+    {"x-amz-server-side-encryption", offsetof(orbit_metadata, encryption)},
+};
+
+/* Of several checksums the one that can be combined and costs least is kept: the algorithms are in that order. */
+static void keep_checksum(orbit_metadata *metadata, const char *word, const char *value)
+{
+    orbit_checksum checksum;
+    uint32_t algorithm = orb_s3_checksum_from_word(word);
+    if (!algorithm || !orb_s3_checksum_parse(&checksum, algorithm, value))
+        return;
+    if (!metadata->checksum.algorithm || algorithm < metadata->checksum.algorithm)
+        metadata->checksum = checksum;
+}
+
+/* False when memory is out. */
+static bool keep_metadata(orbit_metadata *metadata, const char *name, const char *value)
+{
+    uint64_t parts;
+    if (strcmp(name, "etag") == 0) {
+        metadata->etag = orb_s3_keep_etag(metadata, value, strlen(value));
+        if (!metadata->etag && strlen(value) > 2)
+            return false;
+        if (!metadata->part_count)
+            metadata->part_count = etag_parts(metadata->etag);
+    } else if (strcmp(name, "last-modified") == 0) {
+        if (orb_parse_time(value, &metadata->mtime_ns))
+            metadata->fields |= ORBIT_HAS_MTIME;
+    } else if (strcmp(name, "x-amz-mp-parts-count") == 0) {
+        if (orb_parse_u64(value, &parts) && parts <= UINT32_MAX)
+            metadata->part_count = (uint32_t)parts;
+    } else if (orb_str_prefix(name, "x-amz-meta-")) {
+        return orbit_metadata_add_user(metadata, name + strlen("x-amz-meta-"), value) >= 0;
+    } else if (orb_str_prefix(name, "x-amz-checksum-")) {
+        keep_checksum(metadata, name + strlen("x-amz-checksum-"), value);
+    } else {
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+            if (strcmp(name, texts[i].name) == 0) {
+                const char *kept = orbit_metadata_keep(metadata, value, strlen(value));
+                *(const char **)(void *)((char *)metadata + texts[i].offset) = kept;
+                return kept != NULL;
+            }
+    }
+    return true;
+}
+
+void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value)
+{
+    struct orb_s3_op *op = (struct orb_s3_op *)request;
+    struct orb_s3_reply *reply = &op->reply;
+    if (strcmp(name, "content-length") == 0) {
+        reply->has_length = orb_parse_u64(value, &reply->length);
+    } else if (strcmp(name, "content-range") == 0) {
+        parse_range(reply, value);
+    } else if (strcmp(name, "date") == 0) {
+        if (!orb_parse_time(value, &reply->date_ns))
+            reply->date_ns = 0;
+    } else if (strcmp(name, "x-amz-request-id") == 0) {
+        copy_text(reply->request_id, sizeof reply->request_id, value);
+    } else if (strcmp(name, "x-amz-bucket-region") == 0) {
+        copy_text(reply->region, sizeof reply->region, value);
+    } else if (strcmp(name, "retry-after") == 0) {
+        retry_after(reply, value);
+    } else if (strcmp(name, "x-amz-delete-marker") == 0) {
+        reply->delete_marker = strcasecmp(value, "true") == 0;
+    } else if (strcmp(name, "x-amz-checksum-type") == 0) {
+        copy_text(reply->checksum_type, sizeof reply->checksum_type, value);
+    } else if (op->metadata && request->http_status < 300) {
+        reply->no_memory |= !keep_metadata(op->metadata, name, value);
+    }
+}

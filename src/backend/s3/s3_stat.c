@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * stat: a HEAD of the object; where there is none, a listing of one key says whether a directory of that name
+ * exists. A HEAD that is refused has no body that says why, so the reason is asked for with a GET. Loop thread. */
+#include "backend/s3/s3.h"
+#include "base/str.h"
+
+struct stat_op {
+    struct orb_s3_op base; /* first */
+    orbit_stat_request request;
+    orbit_metadata *out;
+    struct orb_buf prefix;
+    bool found;
+    orbit_error head_error;
+};
+
+static void free_stat(struct orb_s3_op *op)
+{
+    orb_buf_release(&((struct stat_op *)op)->prefix);
+}
+
+static void directory(struct stat_op *stat)
+{
+    stat->out->kind = ORBIT_KIND_DIRECTORY;
+    orb_s3_op_end(&stat->base, ORBIT_OK, NULL);
+}
+
+/* ---- is there something below it? ------------------------------------------------------------------ */
+
+static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct stat_op *stat = ctx;
+    (void)text, (void)length;
+    if (depth == 2 && (strcmp(name, "Contents") == 0 || strcmp(name, "CommonPrefixes") == 0))
+        stat->found = true;
+    return true;
+}
+
+static void listed(struct orb_s3_op *op)
+{
+    static const struct orb_xml_events events = {NULL, on_end};
+    struct stat_op *stat = (struct stat_op *)op;
+    struct orb_xml *xml = NULL;
+    orbit_error error;
+    if (!orb_s3_fine(op))
+        return;
+    orbit_status status = orb_xml_new(&xml, &error);
+    if (status >= 0)
+        status = orb_xml_start(xml, &events, stat, op->http.memory.max, &error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, &error);
+    if (status >= 0)
+        status = orb_xml_finish(xml, &error);
+    orb_xml_free(xml);
+    if (status < 0)
+        orb_s3_op_end(op, status, &error);
+    else if (stat->found)
+        directory(stat);
+    else
+        orb_s3_op_end(op, ORBIT_E_NOT_FOUND, &stat->head_error);
+}
+
+static void look_below(struct stat_op *stat)
+{
+    struct orb_s3_op *op = &stat->base;
+    orb_buf_init(&stat->prefix, ORB_S3_KEY_MAX + 1);
+    orb_s3_key(op->s3, stat->request.path, &stat->prefix);
+    if (!orb_str_suffix(stat->request.path, "/"))
+        orb_buf_char(&stat->prefix, '/');
+    orb_s3_begin(op, "GET", NULL);
+    op->url.failed |= stat->prefix.failed;
+    if (!op->s3->list_v1)
+        orb_s3_param(op, "list-type", "2");
+    orb_s3_param(op, "max-keys", "1");
+    orb_s3_param(op, "encoding-type", "url");
+    orb_s3_param(op, "prefix", orb_buf_string(&stat->prefix));
+    orb_s3_account_headers(op, NULL);
+    orb_s3_send(op, listed);
+}
+
+/* ---- the object ------------------------------------------------------------------------------------ */
+
+static void send_request(struct stat_op *stat, const char *method, void (*finished)(struct orb_s3_op *op))
+{
+    struct orb_s3_op *op = &stat->base;
+    orb_s3_begin(op, method, stat->request.path);
+    orb_s3_param(op, "versionId", stat->request.version_id);
+    orb_s3_customer_key_headers(op, stat->request.sse_customer_key, false);
+    orb_s3_account_headers(op, NULL);
+    if (method[0] == 'G')
+        orb_s3_header(op, "range", "bytes=0-0");
+    else
+        orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
+    op->metadata = method[0] == 'G' ? NULL : stat->out;
+    orb_s3_send(op, finished);
+}
+
+static void asked_why(struct orb_s3_op *op)
+{
+    struct stat_op *stat = (struct stat_op *)op;
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, false, &error);
+    bool better = status < 0 && error.code[0] && status != ORBIT_E_NOT_FOUND;
+    orb_s3_op_end(op, better ? status : (orbit_status)stat->head_error.status, better ? &error : &stat->head_error);
+}
+
+static void headed(struct orb_s3_op *op)
+{
+    struct stat_op *stat = (struct stat_op *)op;
+    orbit_metadata *out = stat->out;
+    orbit_status status = orb_s3_check(op, false, &stat->head_error);
+    if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && !stat->request.object_only &&
+        !stat->request.version_id) {
+        look_below(stat);
+        return;
+    }
+    bool refused = op->http.http_status == 403 || op->http.http_status == 400;
+    if (status < 0 && refused && !(stat->head_error.flags & ORBIT_ERROR_RETRIABLE)) {
+        send_request(stat, "GET", asked_why);
+        return;
+    }
+    if (status < 0) {
+        orb_s3_op_end(op, status, &stat->head_error);
+        return;
+    }
+    if (op->reply.has_length) {
+        out->size = op->reply.length;
+        out->fields |= ORBIT_HAS_SIZE;
+    }
+    if (strcasecmp(op->reply.checksum_type, "COMPOSITE") == 0)
+        out->checksum.composite = true;
+    out->kind = orb_str_suffix(stat->request.path, "/") ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+static void bucket_headed(struct orb_s3_op *op)
+{
+    struct stat_op *stat = (struct stat_op *)op;
+    orbit_status status = orb_s3_check(op, false, &stat->head_error);
+    /* Who may not look at the bucket may still list it, or hears from that what is wrong. */
+    if (status < 0 && (op->http.http_status == 403 || op->http.http_status == 400) &&
+        !(stat->head_error.flags & ORBIT_ERROR_RETRIABLE)) {
+        orb_s3_begin(op, "GET", NULL);
+        orb_s3_param(op, "max-keys", "1");
+        orb_s3_param(op, "list-type", op->s3->list_v1 ? NULL : "2");
+        orb_s3_account_headers(op, NULL);
+        stat->found = true;
+        orb_s3_send(op, listed);
+    } else if (status < 0) {
+        orb_s3_op_end(op, status, &stat->head_error);
+    } else {
+        directory(stat);
+    }
+}
+
+void orb_s3_stat(void *self, orbit_op *op, const orbit_stat_request *request, orbit_metadata *reply)
+{
+    bool root = !*request->path;
+    struct stat_op *stat = orb_s3_op_new(self, op, sizeof *stat, "look at", root ? NULL : request->path);
+    if (!stat)
+        return;
+    stat->base.release = free_stat;
+    stat->request = *request;
+    stat->out = reply;
+    if (!root) {
+        send_request(stat, "HEAD", headed);
+        return;
+    }
+    orb_s3_begin(&stat->base, "HEAD", NULL);
+    orb_s3_account_headers(&stat->base, NULL);
+    orb_s3_send(&stat->base, bucket_headed);
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A multipart upload: begin, parts, abort, and the table of its parts. Loop thread. */
+#include <openssl/crypto.h>
+
+#include "backend/s3/s3.h"
+#include "base/clock.h"
+#include "base/hash.h"
+
+enum { ETAG_MAX = 255, PART_NUMBER_MAX = 1000000 };
+
+/* ---- the table of parts ---------------------------------------------------------------------------- */
+
+struct orb_s3_part *orb_s3_upload_at(struct orb_s3_upload *upload, uint32_t number, bool make)
+{
+    if (number < 1 || number > PART_NUMBER_MAX)
+        return NULL;
+    size_t block = (number - 1) / ORB_S3_PART_BLOCK;
+    if (block >= upload->block_count) {
+        if (!make)
+            return NULL;
+        size_t count = block + 16;
+        struct orb_s3_part **grown = orb_realloc(upload->blocks, count * sizeof(struct orb_s3_part *));
+        if (!grown)
+            return NULL;
+        memset(grown + upload->block_count, 0, (count - upload->block_count) * sizeof *grown);
+        upload->blocks = grown;
+        upload->block_count = count;
+    }
+    if (!upload->blocks[block] && make)
+        upload->blocks[block] = orb_calloc(ORB_S3_PART_BLOCK, sizeof **upload->blocks);
+    return upload->blocks[block] ? &upload->blocks[block][(number - 1) % ORB_S3_PART_BLOCK] : NULL;
+}
+
+const char *orb_s3_part_etag(const struct orb_s3_part *part)
+{
+    return part->long_etag ? part->long_etag : part->etag;
+}
+
+bool orb_s3_part_set(struct orb_s3_part *part, const char *etag, uint64_t length)
+{
+    size_t bytes = strlen(etag);
+    char *copy = NULL;
+    if (bytes > ETAG_MAX || (bytes >= sizeof part->etag && !(copy = orb_strdup(etag))))
+        return false;
+    orb_free(part->long_etag);
+    part->long_etag = copy;
+    if (!copy)
+        memcpy(part->etag, etag, bytes + 1);
+    part->length = length;
+    part->known = true;
+    part->has_crc = false;
+    return true;
+}
+
+void orb_s3_upload_release(void *self, void *handle)
+{
+    struct orb_s3_upload *upload = handle;
+    (void)self;
+    if (!upload)
+        return;
+    for (size_t block = 0; block < upload->block_count; block++) {
+        for (size_t i = 0; upload->blocks[block] && i < ORB_S3_PART_BLOCK; i++)
+            orb_free(upload->blocks[block][i].long_etag);
+        orb_free(upload->blocks[block]);
+    }
+    orb_free(upload->blocks);
+    OPENSSL_cleanse(upload->customer_key, sizeof upload->customer_key);
+    orb_free(upload->path);
+    orb_free(upload->upload_id);
+    orb_free(upload->if_match);
+    orb_free(upload->expected_bucket_owner);
+    orb_free(upload);
+}
+
+void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upload, bool with_key)
+{
+    orbit_write_options options = {.request_payer = upload->request_payer,
+                                   .expected_bucket_owner = upload->expected_bucket_owner};
+    orb_s3_account_headers(op, &options);
+    if (with_key && upload->has_key)
+        orb_s3_customer_key_headers(op, upload->customer_key, false);
+}
+
+/* ---- begin ----------------------------------------------------------------------------------------- */
+
+struct begin_op {
+    struct orb_s3_op base;        /* first */
+    struct orb_s3_upload *upload; /* until it is given away */
+    orbit_begin_reply *out;
+};
+
+static void free_begin(struct orb_s3_op *op)
+{
+    orb_s3_upload_release(op->s3, ((struct begin_op *)op)->upload);
+}
+
+static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct orb_s3_upload *upload = ctx;
+    if (depth != 2 || strcmp(name, "UploadId") != 0 || !length || length > 2048 || upload->upload_id)
+        return true;
+    upload->upload_id = orb_strdup(text);
+    return upload->upload_id != NULL;
+}
+
+static void give(struct begin_op *begin)
+{
+    begin->out->upload = begin->upload;
+    begin->out->upload_id = begin->upload->upload_id;
+    begin->upload = NULL;
+    orb_s3_op_end(&begin->base, ORBIT_OK, NULL);
+}
+
+static void begun(struct orb_s3_op *op)
+{
+    static const struct orb_xml_events events = {NULL, on_end};
+    struct begin_op *begin = (struct begin_op *)op;
+    struct orb_xml *xml = NULL;
+    orbit_error error;
+    if (!orb_s3_fine(op))
+        return;
+    orbit_status status = orb_xml_new(&xml, &error);
+    if (status >= 0)
+        status = orb_xml_start(xml, &events, begin->upload, op->http.memory.max, &error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, &error);
+    if (status >= 0)
+        status = orb_xml_finish(xml, &error);
+    orb_xml_free(xml);
+    if (status == ORBIT_END)
+        status = orb_fail_memory(&error);
+    if (status >= 0 && !begin->upload->upload_id)
+        status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store began a multipart upload without telling its id");
+    if (status < 0)
+        orb_s3_op_end(op, status, &error);
+    else
+        give(begin);
+}
+
+static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_request *request, uint32_t algorithm)
+{
+    const orbit_write_options *options = request->options;
+    struct orb_s3_upload *upload = orb_calloc(1, sizeof *upload);
+    if (!upload)
+        return NULL;
+    upload->s3 = s3;
+    upload->algorithm = algorithm;
+    upload->overwrite = options->overwrite;
+    upload->request_payer = options->request_payer;
+    upload->begun_ns = orb_realtime_ns() + s3->clock_offset_s * (int64_t)ORB_S;
+    if (options->sse_customer_key) {
+        memcpy(upload->customer_key, options->sse_customer_key, sizeof upload->customer_key);
+        upload->has_key = true;
+    }
+    upload->path = orb_strdup(request->path);
+    upload->if_match = orb_strdup(options->if_match);
+    upload->expected_bucket_owner = orb_strdup(options->expected_bucket_owner);
+    upload->upload_id = orb_strdup(request->resume_id);
+    if (!upload->path || (options->if_match && !upload->if_match) || (request->resume_id && !upload->upload_id) ||
+        (options->expected_bucket_owner && !upload->expected_bucket_owner)) {
+        orb_s3_upload_release(s3, upload);
+        return NULL;
+    }
+    return upload;
+}
+
+void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply)
+{
+    struct begin_op *begin = orb_s3_op_new(self, op, sizeof *begin, "begin to write", request->path);
+    if (!begin)
+        return;
+    struct orb_s3_op *base = &begin->base;
+    orbit_error error;
+    uint32_t algorithm = 0;
+    orbit_status status = ORBIT_OK;
+    base->release = free_begin;
+    begin->out = reply;
+    if (!*request->path)
+        status = orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", base->s3->bucket);
+    if (status >= 0)
+        status = orb_s3_upload_checksum(self, request->options->checksum, &algorithm, &error);
+    if (status >= 0 && !(begin->upload = new_upload(self, request, algorithm)))
+        status = orb_fail_memory(&error);
+    if (status < 0) {
+        orb_s3_op_end(base, status, &error);
+        return;
+    }
+    if (request->resume_id) {
+        give(begin);
+        return;
+    }
+    orb_s3_begin(base, "POST", request->path);
+    orb_s3_param(base, "uploads", "");
+    orb_s3_write_headers(base, request->path, request->options, request->preserve);
+    if (algorithm) {
+        orb_s3_header(base, "x-amz-checksum-algorithm", orb_s3_checksum_word(algorithm));
+        orb_s3_header(base, "x-amz-checksum-type", "FULL_OBJECT");
+        base->sent_checksum = true;
+    }
+    orb_s3_send(base, begun);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------------- */
+
+struct part_op {
+    struct orb_s3_sending sending; /* first */
+    struct orb_s3_upload *upload;
+    orbit_part part;
+    orbit_part_reply *out;
+    orbit_metadata headers; /* of the reply */
+};
+
+static void fail_part(struct part_op *part, orbit_status status, const orbit_error *error)
+{
+    orbit_metadata_release(&part->headers);
+    orb_s3_op_end(&part->sending.base, status, error);
+}
+
+static void part_stored(struct orb_s3_op *op)
+{
+    struct part_op *part = (struct part_op *)op;
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, false, &error);
+    if (status >= 0)
+        status = orb_s3_sending_compare(&part->sending, &part->headers.checksum, &error);
+    if (status >= 0 && !part->headers.etag)
+        status =
+            orb_fail(&error, ORBIT_E_PROTOCOL, 0, "cannot write '%s': the store took part %u without telling its ETag",
+                     op->path, part->part.number);
+    if (status < 0) {
+        fail_part(part, status, &error);
+        return;
+    }
+    struct orb_s3_part *entry = orb_s3_upload_at(part->upload, part->part.number, true);
+    if (!entry || !orb_s3_part_set(entry, part->headers.etag, part->part.length)) {
+        fail_part(part, orb_fail_memory(&error), &error);
+        return;
+    }
+    if (part->sending.crc.algorithm) {
+        entry->crc = part->sending.crc.value;
+        entry->has_crc = true;
+        part->out->checksum = orb_s3_crc_checksum(&part->sending.crc);
+    }
+    part->out->etag = orb_s3_part_etag(entry);
+    orbit_metadata_release(&part->headers);
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+static void part_ready(struct orb_s3_sending *sending)
+{
+    struct part_op *part = (struct part_op *)sending;
+    struct orb_s3_op *op = &sending->base;
+    char number[16], hash_text[65];
+    memcpy(hash_text, op->payload_hash, sizeof hash_text);
+    (void)snprintf(number, sizeof number, "%u", part->part.number);
+    orb_s3_begin(op, "PUT", part->upload->path);
+    memcpy(op->payload_hash, hash_text, sizeof hash_text);
+    orb_s3_param(op, "partNumber", number);
+    orb_s3_param(op, "uploadId", part->upload->upload_id);
+    orb_s3_upload_headers(op, part->upload, true);
+    op->metadata = &part->headers;
+    op->changes = false; /* done twice is done once */
+    orb_s3_sending_send(sending, part_stored);
+}
+
+void orb_s3_upload_part(void *self, orbit_op *op, void *handle, const orbit_part *request, orbit_body *body,
+                        orbit_part_reply *reply)
+{
+    struct orb_s3_upload *upload = handle;
+    struct part_op *part = orb_s3_op_new(self, op, sizeof *part, "write", upload->path);
+    if (!part)
+        return;
+    part->upload = upload;
+    part->part = *request;
+    part->out = reply;
+    part->sending.body = body;
+    part->sending.ready = part_ready;
+    part->sending.crc.algorithm = upload->algorithm;
+    if (!upload->s3->sign_payload) {
+        /* The part is checked against the store's reply and by the checksum of the whole: no pass beforehand. */
+        part->sending.base.op->resume = orb_s3_op_resume;
+        part_ready(&part->sending);
+    } else {
+        orb_s3_sending_start(&part->sending);
+    }
+}
+
+/* ---- abort ----------------------------------------------------------------------------------------- */
+
+static void aborted(struct orb_s3_op *op)
+{
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, false, &error);
+    if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404)
+        status = ORBIT_OK; /* gone is gone */
+    orb_s3_op_end(op, status, &error);
+}
+
+void orb_s3_upload_abort(void *self, orbit_op *op, void *handle)
+{
+    struct orb_s3_upload *upload = handle;
+    struct orb_s3_op *abort_op = orb_s3_op_new(self, op, sizeof *abort_op, "give up writing", upload->path);
+    if (!abort_op)
+        return;
+    orb_s3_begin(abort_op, "DELETE", upload->path);
+    orb_s3_param(abort_op, "uploadId", upload->upload_id);
+    orb_s3_upload_headers(abort_op, upload, false);
+    orb_s3_send(abort_op, aborted);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is known of multipart uploads at the store: the parts of one, and those that are open. A page a request.
+ * Loop thread. */
+#include "backend/s3/s3.h"
+#include "base/hash.h"
+#include "base/str.h"
+
+enum { REPLY_MAX = 8 << 20, TEXT_MAX = 4096 };
+
+static orbit_status parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error)
+{
+    struct orb_xml *xml = NULL;
+    orbit_status status = orb_xml_new(&xml, error);
+    if (status >= 0)
+        status = orb_xml_start(xml, events, ctx, op->http.memory.max, error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, error);
+    if (status >= 0)
+        status = orb_xml_finish(xml, error);
+    orb_xml_free(xml);
+    return status;
+}
+
+/* ---- the parts of an upload ------------------------------------------------------------------------ */
+
+struct parts_op {
+    struct orb_s3_op base; /* first */
+    orbit_parts_request request;
+    orbit_more_reply *out;
+    struct orb_s3_upload *upload;
+    uint64_t number, size;
+    char etag[256];
+    orbit_checksum checksum;
+    uint32_t last;
+    orbit_status status;
+};
+
+static void parts_begin(void *ctx, unsigned depth, const char *name)
+{
+    struct parts_op *parts = ctx;
+    if (depth == 2 && strcmp(name, "Part") == 0) {
+        parts->number = parts->size = 0;
+        parts->etag[0] = '\0';
+        parts->checksum = (orbit_checksum){0};
+    }
+}
+
+static bool one_part(struct parts_op *parts)
+{
+    if (!parts->number || parts->number > UINT32_MAX || !parts->etag[0] || parts->number <= parts->last) {
+        parts->status = ORBIT_E_PROTOCOL;
+        return false;
+    }
+    uint32_t number = (uint32_t)parts->number;
+    struct orb_s3_part *part = orb_s3_upload_at(parts->upload, number, true);
+    if (!part || !orb_s3_part_set(part, parts->etag, parts->size)) {
+        parts->status = ORBIT_E_MEMORY;
+        return false;
+    }
+    if (parts->upload->algorithm && parts->checksum.algorithm == parts->upload->algorithm) {
+        part->crc = orb_checksum_value(&parts->checksum);
+        part->has_crc = true;
+    }
+    orbit_stored_part stored = {.part = {number, 0, parts->size}, .reply = {orb_s3_part_etag(part), parts->checksum}};
+    parts->last = number;
+    parts->request.each(parts->request.ctx, &stored);
+    return true;
+}
+
+static bool parts_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct parts_op *parts = ctx;
+    if (depth == 2) {
+        if (strcmp(name, "Part") == 0)
+            return one_part(parts);
+        if (strcmp(name, "IsTruncated") == 0)
+            parts->out->more = strcmp(text, "true") == 0;
+    } else if (depth == 3) {
+        if (strcmp(name, "PartNumber") == 0)
+            (void)orb_parse_u64(text, &parts->number);
+        else if (strcmp(name, "Size") == 0)
+            (void)orb_parse_u64(text, &parts->size);
+        else if (orb_str_prefix(name, "Checksum"))
+            (void)orb_s3_checksum_parse(&parts->checksum, orb_s3_checksum_from_word(name + strlen("Checksum")), text);
+        else if (strcmp(name, "ETag") == 0) {
+            bool quoted = length >= 2 && text[0] == '"' && text[length - 1] == '"';
+            (void)snprintf(parts->etag, sizeof parts->etag, "%.*s", (int)(quoted ? length - 2 : length), text + quoted);
+        }
+    }
+    return true;
+}
+
+static void parts_listed(struct orb_s3_op *op)
+{
+    static const struct orb_xml_events events = {parts_begin, parts_end};
+    struct parts_op *parts = (struct parts_op *)op;
+    orbit_error error;
+    if (!orb_s3_fine(op))
+        return;
+    orbit_status status = parse(op, &events, parts, &error);
+    if (status == ORBIT_END)
+        status = parts->status == ORBIT_E_MEMORY
+                     ? orb_fail_memory(&error)
+                     : orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of parts makes no sense");
+    if (status >= 0 && parts->out->more && parts->last <= parts->request.after)
+        status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of parts does not come to an end");
+    orb_s3_op_end(op, status, &error);
+}
+
+void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply)
+{
+    struct orb_s3_upload *upload = request->upload;
+    struct parts_op *parts = orb_s3_op_new(self, op, sizeof *parts, "list the parts of", upload->path);
+    if (!parts)
+        return;
+    char after[16];
+    parts->base.http.memory.max = REPLY_MAX;
+    parts->request = *request;
+    parts->out = reply;
+    parts->upload = upload;
+    parts->last = request->after;
+    reply->more = false;
+    (void)snprintf(after, sizeof after, "%u", request->after);
+    orb_s3_begin(&parts->base, "GET", upload->path);
+    orb_s3_param(&parts->base, "uploadId", upload->upload_id);
+    orb_s3_param(&parts->base, "part-number-marker", request->after ? after : NULL);
+    orb_s3_upload_headers(&parts->base, upload, true);
+    parts->base.http.large = true;
+    orb_s3_send(&parts->base, parts_listed);
+}
+
+/* ---- open uploads ---------------------------------------------------------------------------------- */
+
+struct uploads_op {
+    struct orb_s3_op base; /* first */
+    orbit_uploads_request request;
+    orbit_more_reply *out;
+    struct orb_buf prefix, after;
+    char key[TEXT_MAX], id[TEXT_MAX];
+    int64_t started_ns;
+    bool encoded;
+    size_t count;
+};
+
+static void free_uploads(struct orb_s3_op *op)
+{
+    orb_buf_release(&((struct uploads_op *)op)->prefix);
+    orb_buf_release(&((struct uploads_op *)op)->after);
+}
+
+static void uploads_begin(void *ctx, unsigned depth, const char *name)
+{
+    struct uploads_op *uploads = ctx;
+    if (depth == 2 && strcmp(name, "Upload") == 0) {
+        uploads->key[0] = uploads->id[0] = '\0';
+        uploads->started_ns = 0;
+    }
+}
+
+static bool uploads_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct uploads_op *uploads = ctx;
+    if (depth == 2 && strcmp(name, "EncodingType") == 0) {
+        uploads->encoded = strcmp(text, "url") == 0;
+    } else if (depth == 2 && strcmp(name, "IsTruncated") == 0) {
+        uploads->out->more = strcmp(text, "true") == 0;
+    } else if (depth == 2 && strcmp(name, "Upload") == 0) {
+        size_t skip = strlen(uploads->base.s3->prefix);
+        if (uploads->encoded && orb_percent_decode(uploads->key, strlen(uploads->key), true) == SIZE_MAX)
+            return true;
+        orbit_upload_entry entry = {uploads->key + skip, uploads->id, uploads->started_ns};
+        if (uploads->id[0] && strncmp(uploads->key, uploads->base.s3->prefix, skip) == 0)
+            uploads->request.each(uploads->request.ctx, &entry);
+        uploads->count++;
+    } else if (depth == 3 && length < TEXT_MAX) {
+        if (strcmp(name, "Key") == 0)
+            memcpy(uploads->key, text, length + 1);
+        else if (strcmp(name, "UploadId") == 0)
+            memcpy(uploads->id, text, length + 1);
+        else if (strcmp(name, "Initiated") == 0)
+            (void)orb_parse_time(text, &uploads->started_ns);
+    }
+    return true;
+}
+
+static void uploads_listed(struct orb_s3_op *op)
+{
+    static const struct orb_xml_events events = {uploads_begin, uploads_end};
+    struct uploads_op *uploads = (struct uploads_op *)op;
+    orbit_error error;
+    if (!orb_s3_fine(op))
+        return;
+    orbit_status status = parse(op, &events, uploads, &error);
+    if (status >= 0 && uploads->out->more && !uploads->count)
+        status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of uploads does not come to an end");
+    orb_s3_op_end(op, status, &error);
+}
+
+void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply)
+{
+    struct uploads_op *uploads = orb_s3_op_new(self, op, sizeof *uploads, "list the open uploads of", NULL);
+    if (!uploads)
+        return;
+    struct orb_s3_op *base = &uploads->base;
+    base->release = free_uploads;
+    base->http.memory.max = REPLY_MAX;
+    uploads->request = *request;
+    uploads->out = reply;
+    reply->more = false;
+    orb_buf_init(&uploads->prefix, ORB_S3_KEY_MAX);
+    orb_buf_init(&uploads->after, ORB_S3_KEY_MAX);
+    orb_s3_key(base->s3, request->prefix ? request->prefix : "", &uploads->prefix);
+    if (request->after_path)
+        orb_s3_key(base->s3, request->after_path, &uploads->after);
+    orb_s3_begin(base, "GET", NULL);
+    orb_s3_param(base, "uploads", "");
+    orb_s3_param(base, "encoding-type", "url");
+    orb_s3_param(base, "prefix", uploads->prefix.length ? orb_buf_string(&uploads->prefix) : NULL);
+    orb_s3_param(base, "key-marker", request->after_path ? orb_buf_string(&uploads->after) : NULL);
+    orb_s3_param(base, "upload-id-marker", request->after_path ? request->after_id : NULL);
+    base->url.failed |= uploads->prefix.failed || uploads->after.failed;
+    orb_s3_account_headers(base, NULL);
+    base->http.large = true;
+    orb_s3_send(base, uploads_listed);
+}
