@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One operation with the patience of the engine: tries, waits with full jitter, tries again, until it is
+ * done, final, out of attempts or out of time. Paces all calls of one backend after it was throttled.
+ * Loop thread only, but where a function says otherwise. */
+#ifndef ORB_ENGINE_CALL_H
+#define ORB_ENGINE_CALL_H
+
+#include "backend/backend.h"
+
+struct orb_call {
+    struct orb_op op;
+    /* Invokes the backend's function for one attempt, with op's request and reply made fresh. */
+    void (*start)(struct orb_call *call);
+    /* Once, when it is over for good; not from inside orb_call_start(). The call may be freed or started
+     * again in it. `error` is NULL when status is not negative. */
+    void (*done)(struct orb_call *call, orbit_status status, const orbit_error *error);
+    /* Nullable: asked before a retry whether it makes sense here, and may prepare it (rewind, narrow a
+     * range, set `resolve`). Returning false ends the call with the error at hand. Errors that are flagged
+     * MAYBE_DONE but not RETRIABLE are tried again only where there is such a hook and it says yes. */
+    bool (*again)(struct orb_call *call, const orbit_error *error);
+    /* Nullable: looks at an attempt that ended without an error and may fail it all the same (one item of
+     * a batch): fills `error` and returns its status, or returns `status`. */
+    orbit_status (*judge)(struct orb_call *call, orbit_status status, orbit_error *error);
+    /* Set it where an attempt shows life by itself (a request without body, or one whose sink or body calls
+     * orb_call_alive()): an attempt without a sign of life for the backend's retry_deadline is cancelled and
+     * ends with ORBIT_E_TIMEOUT. Otherwise only the backend's own time-outs end an attempt. */
+    bool watched;
+    /* Set in start() where success may come without the store being asked (list_begin): it does not count as an
+     * answer, and the next call that cannot connect is told so quickly. */
+    bool quiet;
+    void *ctx;
+
+    /* Private. start, again, judge, watched and ctx survive orb_call_start(), the rest is reset by it. */
+    struct orb_timer *timer; /* the wait before a retry, or the watch over an attempt */
+    struct orb_message message;
+    uint32_t attempt;     /* 1 for the first */
+    uint32_t connects;    /* E_CONNECT in a row */
+    bool checksum_failed; /* once already */
+    uint64_t entered_ns, attempt_ns, progress_ns, connect_ns;
+    _Atomic bool moved, alive; /* since the attempt began; since the watch last looked */
+    uint64_t op_progress;      /* op.progress when the watch last looked */
+    bool active, cancelled, waiting, queued, expired;
+    struct orb_call *next; /* in the pacer's queue */
+};
+
+/* Zeroed call, then this. Uses the backend's retry limits; a backend with caps.no_retry tries once. */
+void orb_call_start(struct orb_call *call, struct orb_backend *backend, void (*start)(struct orb_call *),
+                    void (*done)(struct orb_call *, orbit_status, const orbit_error *), void *ctx);
+/* Ends soon with ORBIT_E_CANCELLED; done still comes (later). Nothing when it is over. */
+void orb_call_cancel(struct orb_call *call);
+/* Bytes went through that need not go again (a reader's range was narrowed, a body is not rewound): the
+ * deadline "without progress" and the attempt count start anew with the next retry. Not for bytes that a
+ * retry sends again. Any thread, while the call is not idle. */
+void orb_call_progressed(struct orb_call *call);
+/* A sign of life: see `watched`. orbit_op_progress() counts too. Any thread, while the call is not idle. */
+void orb_call_alive(struct orb_call *call);
+/* Over: not started, or done was called. */
+bool orb_call_idle(const struct orb_call *call);
+
+/* Frees backend->pace. Called by who closes the backend. */
+void orb_call_release_pace(struct orb_backend *backend);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One object from one backend to another: by the store itself where it can, else range by range through pipes, else
+ * (a source without ranges, or of no known size) as one stream through part buffers. Loop thread only.
+ *
+ * The source is pinned by the first reply: what changes meanwhile is ORBIT_E_CHANGED. A checksum that the source
+ * keeps for the whole object is compared before the target is finished. */
+#ifndef ORB_ENGINE_COPY_H
+#define ORB_ENGINE_COPY_H
+
+#include "engine/admission.h"
+#include "engine/copy_range.h"
+#include "engine/parts.h"
+#include "engine/upload.h"
+#include "engine/upload_fill.h"
+
+struct orb_copy_stream;
+
+/* The first range asks for the object without knowing it; what it learns may call for another beginning. */
+enum orb_copy_restart { ORB_COPY_GO_ON = 0, ORB_COPY_AS_KNOWN, ORB_COPY_LOOK_FIRST, ORB_COPY_AS_STREAM };
+
+struct orb_copy {
+    /* Set by the owner; all that is pointed to stays until ended(). */
+    struct orb_backend *from, *to;
+    const char *from_path, *to_path;
+    const char *version_id, *if_match; /* of the source; nullable */
+    const uint8_t *source_key;         /* SSE-C of the source; nullable */
+    uint64_t offset, length;           /* of the source; ORBIT_TO_END */
+    uint64_t length_hint;              /* ORBIT_SIZE_UNKNOWN: none; used when the source has no size */
+    const orbit_write_options *options;
+    bool preserve;
+    bool no_server_copy;
+    bool verify;
+    void (*moved)(void *ctx, uint64_t done, uint64_t total);                 /* nullable */
+    void (*ended)(void *ctx, orbit_status status, const orbit_error *error); /* once, from the loop's top */
+    void *ctx;
+
+    /* Results, to be read when ended; source may be filled by the owner before (have_source). */
+    orbit_metadata source;
+    bool have_source;
+    orbit_metadata target;
+    uint64_t bytes;
+    uint32_t parts;
+    bool multipart, verified;
+
+    /* Private. */
+    struct orb_upload upload;
+    bool upload_over;
+    struct orb_parts plan;
+    uint64_t total;       /* bytes to copy; ORBIT_SIZE_UNKNOWN until known */
+    uint64_t next_offset; /* of the next range, relative to `offset` */
+    uint32_t next_number;
+    uint32_t parallel;
+    struct orb_relay **ranges; /* `parallel` places */
+    uint32_t ranges_made, ranges_busy;
+    bool single;  /* one put */
+    bool sending; /* planned: ranges may start */
+    bool finishing;
+    enum orb_copy_restart restart; /* what follows once the first range has ended */
+    struct orb_message restart_message;
+    bool restart_posted;
+    orbit_checksum stored;   /* of the whole object, when a range's reply did not tell */
+    orbit_checksum expected; /* of all bytes; algorithm NONE: none */
+    uint64_t crc64;          /* of the ranges that are done, shifted to their places */
+    uint32_t crc32c;
+    _Atomic uint64_t passed; /* bytes that came out of the source */
+    uint64_t told;
+    struct orb_timer *progress_timer;
+    struct orb_admission admission;
+    uint64_t charged;
+    struct orb_call call; /* stat and server-side copy */
+    orbit_stat_request stat_request;
+    orbit_metadata looked;
+    orbit_copy_request copy_request;
+    struct orb_copy_stream *stream;
+    bool checking; /* `call` asks whether the source is still what it was */
+    bool asking;   /* `call` asks for the checksum of the whole */
+    bool stopping;
+    bool well; /* all is done */
+    orbit_status status;
+    orbit_error error;
+    struct orb_message message;
+    bool ended_posted;
+};
+
+/* `copy` was zeroed and has the owner's fields set. */
+void orb_copy_start(struct orb_copy *copy);
+void orb_copy_stop(struct orb_copy *copy, orbit_status status, const orbit_error *error);
+/* Frees what it holds; after ended(), or when it never started. */
+void orb_copy_release(struct orb_copy *copy);
+
+/* ---- between the files of the copy --------------------------------------------------------------------- */
+
+/* The first error counts; everything is stopped. */
+void orb_copy_fail(struct orb_copy *copy, orbit_status status, const orbit_error *error);
+void orb_copy_succeed(struct orb_copy *copy);
+/* Looks whether all is over, and ends. */
+void orb_copy_settle(struct orb_copy *copy);
+/* What a range tells. head: the first reply is in copy->source, `length` bytes follow. */
+orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range, const orbit_read_reply *reply,
+                                 orbit_error *error);
+void orb_copy_range_ready(struct orb_copy *copy, struct orb_relay *range);
+void orb_copy_range_stuck(struct orb_copy *copy, struct orb_relay *range);
+void orb_copy_range_arrived(struct orb_copy *copy, struct orb_relay *range);
+void orb_copy_range_over(struct orb_copy *copy, struct orb_relay *range, bool well);
+/* Takes a reply's metadata as the source's, or compares it with what is known. */
+orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error);
+/* The checksum that the copy must have, if the source keeps one and all of it is copied. */
+void orb_copy_expect(struct orb_copy *copy, uint64_t length);
+void orb_copy_moved(struct orb_copy *copy);
+void orb_copy_watch_progress(struct orb_copy *copy);
+
+/* copy_look.c: what the source is. */
+void orb_copy_look(struct orb_copy *copy);   /* asks; then orb_copy_looked() */
+void orb_copy_looked(struct orb_copy *copy); /* copy->source is known */
+uint64_t orb_copy_bytes(const struct orb_copy *copy);
+bool orb_copy_store_may(const struct orb_copy *copy); /* copy by itself */
+/* Where nothing but size and time says which version is read, they are looked at once more at the end. */
+bool orb_copy_checks_again(const struct orb_copy *copy);
+void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */
+
+/* A reply of a range seldom tells the checksum of the whole: asks for it while the ranges come. */
+void orb_copy_ask_checksum(struct orb_copy *copy);
+
+/* copy.c, for them: the bytes go through this machine; the source is still what it was. */
+void orb_copy_through_here(struct orb_copy *copy);
+void orb_copy_checked(struct orb_copy *copy);
+void orb_copy_pump(struct orb_copy *copy);
+
+/* copy_stream.c: a source without ranges. */
+void orb_copy_stream_start(struct orb_copy *copy);
+void orb_copy_stream_stop(struct orb_copy *copy, orbit_status status, const orbit_error *error);
+
+#endif

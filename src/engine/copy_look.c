@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a copy knows of its source: a look before, where that is free or needed; who it is; the store that copies by
+ * itself; and a second look at the end where only size and time tell versions apart. Loop thread only. */
+#include "engine/copy.h"
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- what the source is ------------------------------------------------------------------------------ */
+
+static orbit_status fail_changed(const struct orb_copy *copy, orbit_error *error)
+{
+    return orb_fail(error, ORBIT_E_CHANGED, 0, "'%s' changed while it was being read", copy->from_path);
+}
+
+orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error)
+{
+    if (!copy->have_source) {
+        if (orbit_metadata_copy(&copy->source, metadata) < 0)
+            return orb_fail_memory(error);
+        copy->have_source = true;
+        return ORBIT_OK;
+    }
+    if ((metadata->fields & copy->source.fields & ORBIT_HAS_SIZE) && metadata->size != copy->source.size)
+        return fail_changed(copy, error);
+    return ORBIT_OK;
+}
+
+uint64_t orb_copy_bytes(const struct orb_copy *copy)
+{
+    if (!(copy->source.fields & ORBIT_HAS_SIZE))
+        return ORBIT_SIZE_UNKNOWN;
+    uint64_t rest = copy->source.size > copy->offset ? copy->source.size - copy->offset : 0;
+    return smaller(rest, copy->length);
+}
+
+void orb_copy_expect(struct orb_copy *copy, uint64_t length)
+{
+    const orbit_checksum *stored = copy->stored.algorithm ? &copy->stored : &copy->source.checksum;
+    bool whole = copy->offset == 0 && (copy->source.fields & ORBIT_HAS_SIZE) && length == copy->source.size;
+    bool known = stored->algorithm == ORBIT_CHECKSUM_CRC64NVME || stored->algorithm == ORBIT_CHECKSUM_CRC32C;
+    copy->expected = copy->verify && whole && known && !stored->composite ? *stored : (orbit_checksum){0};
+}
+
+/* Where nothing but size and time says which version is read, they are looked at once more at the end. */
+bool orb_copy_checks_again(const struct orb_copy *copy)
+{
+    return copy->from->caps.random_access && copy->from->ops->stat && copy->have_source && !copy->source.etag &&
+           copy->total > 0;
+}
+
+/* ---- look first -------------------------------------------------------------------------------------- */
+
+static void start_stat(struct orb_call *call)
+{
+    struct orb_copy *copy = call->ctx;
+    orbit_metadata_release(&copy->looked);
+    copy->stat_request = (orbit_stat_request){.path = copy->from_path,
+                                              .version_id = copy->version_id,
+                                              .follow_symlinks = true,
+                                              .object_only = true,
+                                              .sse_customer_key = copy->source_key};
+    copy->from->ops->stat(copy->from->self, &call->op.op, &copy->stat_request, &copy->looked);
+}
+
+static void start_copy(struct orb_call *call)
+{
+    struct orb_copy *copy = call->ctx;
+    orbit_metadata_release(&copy->target);
+    copy->copy_request = (orbit_copy_request){.from = copy->from_path,
+                                              .to = copy->to_path,
+                                              .from_self = copy->from->self,
+                                              .version_id = copy->version_id,
+                                              .pin = copy->have_source ? &copy->source : NULL,
+                                              .preserve = copy->preserve,
+                                              .options = copy->options,
+                                              .source_sse_customer_key = copy->source_key};
+    copy->to->ops->copy(copy->to->self, &call->op.op, &copy->copy_request, &copy->target);
+}
+
+static void copy_done(struct orb_call *call, orbit_status status, const orbit_error *error)
+{
+    struct orb_copy *copy = call->ctx;
+    if (status >= 0) {
+        copy->bytes = copy->total;
+        orb_copy_succeed(copy);
+    } else if (copy->stopping) {
+        orb_copy_settle(copy);
+    } else if (status == ORBIT_E_UNSUPPORTED) {
+        orbit_metadata_release(&copy->target);
+        orb_copy_through_here(copy);
+    } else {
+        orb_copy_fail(copy, status, error);
+    }
+}
+
+bool orb_copy_store_may(const struct orb_copy *copy)
+{
+    const orbit_backend_ops *ops = copy->to->ops;
+    return !copy->no_server_copy && copy->from->ops == ops && ops->copy && ops->same_store && copy->offset == 0 &&
+           copy->length == ORBIT_TO_END && ops->same_store(copy->to->self, copy->from->self);
+}
+
+/* The source is known: let the store do it, or begin. */
+void orb_copy_looked(struct orb_copy *copy)
+{
+    copy->total = orb_copy_bytes(copy);
+    uint64_t copy_max = copy->to->caps.copy_max;
+    if (copy->source.kind == ORBIT_KIND_DIRECTORY) {
+        orbit_error error;
+        orb_fail(&error, ORBIT_E_PATH, 0, "cannot copy '%s': it is a directory", copy->from_path);
+        error.flags |= ORBIT_ERROR_IS_DIRECTORY;
+        orb_copy_fail(copy, ORBIT_E_PATH, &error);
+    } else if (orb_copy_store_may(copy) && copy->total != ORBIT_SIZE_UNKNOWN &&
+               (!copy_max || copy->total <= copy_max)) {
+        orb_copy_watch_progress(copy);
+        orb_call_start(&copy->call, copy->to, start_copy, copy_done, copy);
+    } else {
+        orb_copy_through_here(copy);
+    }
+}
+
+static void stat_done(struct orb_call *call, orbit_status status, const orbit_error *given)
+{
+    struct orb_copy *copy = call->ctx;
+    orbit_error error;
+    if (copy->stopping) {
+        orb_copy_settle(copy);
+        return;
+    }
+    if (status < 0)
+        error = *given;
+    else
+        status = orb_copy_identify(copy, &copy->looked, &error);
+    orbit_metadata_release(&copy->looked);
+    if (status < 0)
+        orb_copy_fail(copy, status, &error);
+    else
+        orb_copy_looked(copy);
+}
+
+void orb_copy_look(struct orb_copy *copy)
+{
+    orb_call_start(&copy->call, copy->from, start_stat, stat_done, copy);
+}
+
+static void check_done(struct orb_call *call, orbit_status status, const orbit_error *given)
+{
+    struct orb_copy *copy = call->ctx;
+    const orbit_metadata *now = &copy->looked, *then = &copy->source;
+    orbit_error error;
+    (void)given;
+    uint32_t both = now->fields & then->fields;
+    bool same_file = !(both & ORBIT_HAS_INODE) || now->inode == then->inode;
+    bool changed = status >= 0 && same_file &&
+                   (((both & ORBIT_HAS_SIZE) && now->size != then->size) ||
+                    ((both & ORBIT_HAS_MTIME) && now->mtime_ns != then->mtime_ns));
+    orbit_metadata_release(&copy->looked);
+    copy->checking = false;
+    if (copy->stopping) {
+        orb_copy_settle(copy);
+    } else if (changed) { /* gone or replaced is fine: every range was of the file it had been */
+        fail_changed(copy, &error);
+        orb_copy_fail(copy, ORBIT_E_CHANGED, &error);
+    } else {
+        orb_copy_checked(copy);
+    }
+}
+
+void orb_copy_check_again(struct orb_copy *copy)
+{
+    copy->checking = true;
+    orb_call_start(&copy->call, copy->from, start_stat, check_done, copy);
+}
+
+/* ---- the checksum of the whole, while its ranges come -------------------------------------------------- */
+
+static void asked(struct orb_call *call, orbit_status status, const orbit_error *given)
+{
+    struct orb_copy *copy = call->ctx;
+    orbit_metadata *now = &copy->looked;
+    (void)given; /* who keeps no checksum, or does not tell, is copied without */
+    copy->asking = false;
+    bool same = status >= 0 && now->etag && copy->source.etag && strcmp(now->etag, copy->source.etag) == 0;
+    if (same) {
+        copy->stored = now->checksum;
+        orb_copy_expect(copy, copy->total);
+    }
+    orbit_metadata_release(now);
+    if (copy->stopping)
+        orb_copy_settle(copy);
+    else
+        orb_copy_pump(copy);
+}
+
+void orb_copy_ask_checksum(struct orb_copy *copy)
+{
+    if (!copy->from->ops->stat || copy->from->caps.random_access || !copy->source.etag ||
+        copy->source.checksum.algorithm || !orb_call_idle(&copy->call))
+        return;
+    copy->asking = true;
+    orb_call_start(&copy->call, copy->from, start_stat, asked, copy);
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The pair of operations behind one range, and how each of them starts over. Which range comes next, and what all of
+ * them make together, is copy.c's. Loop thread only, but for passed(), which is the source's. */
+#include "engine/copy_range.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "engine/copy.h"
+
+#define BARREN_MAX 3 /* replies in a row that end early without a byte */
+
+static void source_start(struct orb_call *call);
+static void source_done(struct orb_call *call, orbit_status status, const orbit_error *error);
+static bool source_again(struct orb_call *call, const orbit_error *error);
+
+static struct orb_relay *range_of_op(struct orb_op *op)
+{
+    return (struct orb_relay *)((char *)op - offsetof(struct orb_relay, source) - offsetof(struct orb_call, op));
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------- */
+
+static void settle(struct orb_relay *range)
+{
+    if (!range->busy || !orb_call_idle(&range->source) || (range->target_sent && !range->target_over) ||
+        !orb_pipe_quiet(&range->pipe))
+        return;
+    bool well = range->source_over && range->target_over && range->status >= 0 && !range->stopping;
+    if (!well && !range->stopping)
+        return;
+    range->busy = false;
+    orb_copy_range_over(range->copy, range, well);
+}
+
+static void fail(struct orb_relay *range, orbit_status status, const orbit_error *error)
+{
+    if (range->status < 0 || range->stopping)
+        return;
+    orbit_error own = *error;
+    range->status = status;
+    orb_copy_fail(range->copy, status, &own); /* stops this range, too */
+}
+
+void orb_relay_stop(struct orb_relay *range, const orbit_error *error)
+{
+    if (!range->busy || range->stopping)
+        return;
+    range->stopping = true;
+    range->again = false;
+    orb_pipe_fail(&range->pipe, error);
+    orb_pipe_detach_source(&range->pipe);
+    orb_call_cancel(&range->source);
+    /* the target's call belongs to the upload, which is stopped by the copy */
+    settle(range);
+}
+
+/* ---- the source ------------------------------------------------------------------------------------- */
+
+static void begin_source(struct orb_relay *range)
+{
+    range->source.again = source_again;
+    orb_call_start(&range->source, range->copy->from, source_start, source_done, range);
+}
+
+/* The reply is in: the first one of the object is told to the copy. */
+static orbit_status head(struct orb_relay *range, orbit_error *error)
+{
+    orbit_status status = ORBIT_OK;
+    if (range->headed)
+        return orb_copy_identify(range->copy, &range->reply.metadata, error);
+    range->headed = true;
+    status = orb_copy_range_head(range->copy, range, &range->reply, error);
+    if (status < 0 || range->stopping)
+        return status;
+    return orb_pipe_set_length(&range->pipe, range->length, error);
+}
+
+static void source_head(struct orb_op *op)
+{
+    struct orb_relay *range = range_of_op(op);
+    orbit_error error;
+    if (range->stopping || range->again)
+        return;
+    orbit_status status = head(range, &error);
+    if (status < 0)
+        fail(range, status, &error);
+}
+
+static void source_start(struct orb_call *call)
+{
+    struct orb_relay *range = call->ctx;
+    struct orb_copy *copy = range->copy;
+    uint64_t received = orb_pipe_received(&range->pipe);
+    range->attempt_from = received;
+    range->request = (orbit_read_request){
+        .path = copy->from_path,
+        .version_id = copy->version_id,
+        .offset = range->offset + received,
+        .length = range->length - received,
+        .pin = copy->have_source ? &copy->source : NULL,
+        .if_match = copy->if_match,
+        .sse_customer_key = copy->source_key,
+        .want_checksum = copy->verify && range->first,
+    };
+    orbit_metadata_release(&range->reply.metadata);
+    range->reply = (orbit_read_reply){0};
+    call->op.on_head = range->first && !range->headed ? source_head : NULL;
+    orb_pipe_attach_source(&range->pipe, &call->op.op);
+    copy->from->ops->read(copy->from->self, &call->op.op, &range->request, &range->pipe.sink, &range->reply);
+}
+
+static bool source_again(struct orb_call *call, const orbit_error *error)
+{
+    struct orb_relay *range = call->ctx;
+    (void)error;
+    orb_pipe_detach_source(&range->pipe);
+    return !range->stopping && !range->again && orb_pipe_failure(&range->pipe, NULL) >= 0;
+}
+
+/* Ended well, but with fewer bytes than announced: goes on at its byte, if there is any progress in that. */
+static void source_short(struct orb_relay *range)
+{
+    uint64_t received = orb_pipe_received(&range->pipe);
+    range->barren = received > range->attempt_from ? 0 : range->barren + 1;
+    if (range->barren <= BARREN_MAX) {
+        begin_source(range);
+        return;
+    }
+    orbit_error error;
+    orb_fail(&error, ORBIT_E_PROTOCOL, 0, "'%s' ended after %" PRIu64 " of %" PRIu64 " bytes", range->copy->from_path,
+             range->offset + received, range->offset + range->length);
+    fail(range, ORBIT_E_PROTOCOL, &error);
+}
+
+static void start_over(struct orb_relay *range)
+{
+    range->again = false;
+    range->barren = 0;
+    bool hold = range->pipe.locked.hold;
+    orbit_checksum expected = range->pipe.locked.expected;
+    orb_pipe_arm(&range->pipe, range->length, range->crcs, hold);
+    orb_pipe_expect(&range->pipe, &expected);
+    begin_source(range);
+}
+
+static void source_done(struct orb_call *call, orbit_status status, const orbit_error *given)
+{
+    struct orb_relay *range = call->ctx;
+    orbit_error error;
+    orb_pipe_detach_source(&range->pipe);
+    if (range->stopping) {
+        settle(range);
+        return;
+    }
+    if (range->again) {
+        start_over(range);
+        return;
+    }
+    /* What the pipe found wrong with the bytes is the reason, whatever the backend makes of it. */
+    orbit_status wrong = orb_pipe_failure(&range->pipe, &error);
+    if (wrong < 0) {
+        fail(range, wrong, &error);
+    } else if (status < 0) {
+        fail(range, status, given);
+    } else if ((status = head(range, &error)) < 0) {
+        fail(range, status, &error);
+    } else if (range->stopping) {
+        settle(range); /* the head told the copy to begin anew */
+    } else if (!orb_pipe_arrived(&range->pipe)) {
+        source_short(range);
+    } else {
+        range->source_over = true;
+        orb_copy_range_arrived(range->copy, range);
+        settle(range);
+    }
+}
+
+static void passed(struct orb_pipe *pipe, size_t bytes)
+{
+    struct orb_relay *range = pipe->ctx;
+    orb_call_progressed(&range->source);
+    atomic_fetch_add_explicit(&range->copy->passed, bytes, memory_order_relaxed);
+}
+
+/* ---- the target ------------------------------------------------------------------------------------- */
+
+static struct orb_relay *range_of_target(struct orb_upload_part *part)
+{
+    return (struct orb_relay *)part;
+}
+
+static void target_begin(struct orb_upload_part *part)
+{
+    struct orb_relay *range = range_of_target(part);
+    orb_pipe_attach_target(&range->pipe, &part->call.op.op);
+}
+
+static bool target_again(struct orb_upload_part *part, const orbit_error *error)
+{
+    struct orb_relay *range = range_of_target(part);
+    (void)error;
+    orb_pipe_detach_target(&range->pipe);
+    if (range->stopping || orb_pipe_failure(&range->pipe, NULL) < 0)
+        return false;
+    if (orb_pipe_rewind(&range->pipe))
+        return true;
+    range->source_over = false;
+    orb_pipe_deafen(&range->pipe);
+    if (orb_call_idle(&range->source)) {
+        start_over(range);
+    } else {
+        range->again = true;
+        orb_pipe_detach_source(&range->pipe);
+        orb_call_cancel(&range->source);
+    }
+    return true;
+}
+
+static void target_done(struct orb_upload_part *part, orbit_status status, const orbit_error *given)
+{
+    struct orb_relay *range = range_of_target(part);
+    orb_pipe_detach_target(&range->pipe);
+    range->target_over = true;
+    if (status < 0 && !range->stopping) {
+        orbit_error error;
+        orbit_status wrong = orb_pipe_failure(&range->pipe, &error);
+        fail(range, wrong < 0 ? wrong : status, wrong < 0 ? &error : given);
+    }
+    settle(range);
+}
+
+void orb_relay_send(struct orb_relay *range)
+{
+    assert(!range->target_sent);
+    range->waiting = false;
+    range->target_sent = true;
+    memset(&range->target.call, 0, sizeof(range->target.call));
+    range->target.part.length = range->length;
+    range->target.body = &range->pipe.body;
+    range->target.begin = target_begin;
+    range->target.again = target_again;
+    range->target.done = target_done;
+    orb_upload_send(&range->copy->upload, &range->target);
+}
+
+/* ---- the pipe --------------------------------------------------------------------------------------- */
+
+static void news(struct orb_pipe *pipe, enum orb_pipe_news what)
+{
+    struct orb_relay *range = pipe->ctx;
+    if (range->stopping)
+        settle(range);
+    else if (what == ORB_PIPE_READY && !range->target_sent && !range->waiting)
+        orb_copy_range_ready(range->copy, range);
+    else if (what == ORB_PIPE_STUCK && range->first && !range->headed)
+        orb_copy_range_stuck(range->copy, range);
+    else
+        settle(range);
+}
+
+void orb_relay_let_go(struct orb_relay *range)
+{
+    orb_pipe_let_go(&range->pipe);
+    orbit_error error;
+    orbit_status status = orb_pipe_failure(&range->pipe, &error);
+    if (status < 0)
+        fail(range, status, &error);
+}
+
+orbit_status orb_relay_open(struct orb_relay *range, struct orb_copy *copy, orbit_error *error)
+{
+    range->copy = copy;
+    range->pipe.news = news;
+    range->pipe.passed = passed;
+    range->pipe.ctx = range;
+    return orb_pipe_open(&range->pipe, copy->to->host, error);
+}
+
+void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint64_t offset, uint64_t length,
+                     bool first, bool hold, unsigned crcs)
+{
+    range->target.part = (orbit_part){number, at, length};
+    range->offset = offset;
+    range->length = length;
+    range->barren = 0;
+    range->crcs = length ? crcs : 0;
+    range->first = first;
+    range->headed = !first;
+    range->busy = true;
+    range->stopping = range->source_over = range->target_sent = range->target_over = false;
+    range->again = range->waiting = false;
+    range->status = ORBIT_OK;
+    if (length == 0) { /* never asked for */
+        range->headed = range->source_over = true;
+        orb_pipe_arm(&range->pipe, 0, 0, false);
+        return;
+    }
+    orb_pipe_arm(&range->pipe, first ? ORBIT_SIZE_UNKNOWN : length, crcs, hold);
+    memset(&range->source, 0, sizeof(range->source));
+    begin_source(range);
+}
+
+void orb_relay_close(struct orb_relay *range)
+{
+    assert(!range->busy);
+    orb_pipe_close(&range->pipe);
+    orbit_metadata_release(&range->reply.metadata);
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The blocks between a read and a write. Positions are bytes of the range: byte p lives in block p / BLOCK, which
+ * stands in slot (p / BLOCK) % BLOCKS, so what is free, full or still rewindable is arithmetic. One mutex, held for
+ * a few instructions; op->resume() is called outside of it. */
+#include "engine/pipe.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+static struct orb_pipe *pipe_of_sink(orbit_sink *sink)
+{
+    return (struct orb_pipe *)((char *)sink - offsetof(struct orb_pipe, sink));
+}
+
+static struct orb_pipe *pipe_of_body(orbit_body *body)
+{
+    return (struct orb_pipe *)((char *)body - offsetof(struct orb_pipe, body));
+}
+
+static struct orb_pipe *pipe_of_message(struct orb_message *message)
+{
+    return (struct orb_pipe *)((char *)message - offsetof(struct orb_pipe, message));
+}
+
+/* ---- under the mutex ------------------------------------------------------------------------------ */
+
+/* Bytes the target may see: whole blocks, the last one only when all is well. */
+static uint64_t visible(const struct orb_pipe *pipe)
+{
+    uint64_t bytes = pipe->locked.received;
+    if (pipe->locked.complete)
+        return bytes;
+    if (bytes == pipe->locked.length && bytes > 0)
+        bytes--;
+    return bytes / ORB_PIPE_BLOCK * ORB_PIPE_BLOCK;
+}
+
+static bool full(const struct orb_pipe *pipe)
+{
+    return pipe->locked.received / ORB_PIPE_BLOCK - pipe->locked.consumed / ORB_PIPE_BLOCK >= ORB_PIPE_BLOCKS;
+}
+
+static bool has_something(const struct orb_pipe *pipe)
+{
+    return pipe->locked.status < 0 || pipe->locked.complete || visible(pipe) > pipe->locked.consumed;
+}
+
+static bool wants_ready(const struct orb_pipe *pipe)
+{
+    return !pipe->locked.told && pipe->locked.status >= 0 && pipe->locked.length != ORBIT_SIZE_UNKNOWN &&
+           (pipe->locked.complete || visible(pipe) > 0);
+}
+
+static bool is_stuck(const struct orb_pipe *pipe)
+{
+    return pipe->locked.status >= 0 && pipe->locked.length == ORBIT_SIZE_UNKNOWN && full(pipe);
+}
+
+static void tell(struct orb_pipe *pipe)
+{
+    if (pipe->locked.message_out || (!wants_ready(pipe) && !is_stuck(pipe)))
+        return;
+    pipe->locked.message_out = true;
+    orb_loop_post(pipe->host->loop, &pipe->message);
+}
+
+static void fail(struct orb_pipe *pipe, orbit_status status, const orbit_error *error)
+{
+    if (pipe->locked.status < 0)
+        return;
+    pipe->locked.status = status;
+    pipe->locked.error = *error;
+}
+
+/* All bytes are here: are they the right ones? */
+static void complete(struct orb_pipe *pipe)
+{
+    if (pipe->locked.hold || pipe->locked.complete || pipe->locked.status < 0)
+        return;
+    const orbit_checksum *expected = &pipe->locked.expected;
+    bool wrong = false;
+    if (expected->algorithm == ORBIT_CHECKSUM_CRC64NVME)
+        wrong = orb_checksum_value(expected) != pipe->locked.crc64;
+    else if (expected->algorithm == ORBIT_CHECKSUM_CRC32C)
+        wrong = orb_checksum_value(expected) != pipe->locked.crc32c;
+    if (!wrong) {
+        pipe->locked.complete = true;
+        return;
+    }
+    orbit_error error;
+    orb_fail(&error, ORBIT_E_CHECKSUM, 0, "the bytes read are not those whose checksum the store keeps");
+    fail(pipe, ORBIT_E_CHECKSUM, &error);
+}
+
+/* Calls op->resume() with the mutex let go; detach waits for it. */
+static void resume(struct orb_pipe *pipe, orbit_op *op)
+{
+    if (!op || !op->resume)
+        return;
+    pipe->locked.resuming++;
+    pthread_mutex_unlock(&pipe->mutex);
+    op->resume(op);
+    pthread_mutex_lock(&pipe->mutex);
+    if (--pipe->locked.resuming == 0)
+        pthread_cond_broadcast(&pipe->quiet);
+}
+
+static void wake_target(struct orb_pipe *pipe)
+{
+    if (!pipe->locked.target_waits || !has_something(pipe))
+        return;
+    pipe->locked.target_waits = false;
+    resume(pipe, pipe->locked.target);
+}
+
+static void wake_source(struct orb_pipe *pipe)
+{
+    if (!pipe->locked.source_waits || full(pipe))
+        return;
+    pipe->locked.source_waits = false;
+    resume(pipe, pipe->locked.source);
+}
+
+/* ---- the source's side ----------------------------------------------------------------------------- */
+
+static void *spill(struct orb_pipe *pipe, size_t *room)
+{
+    pipe->spilling = true;
+    *room = sizeof(pipe->spill);
+    return pipe->spill;
+}
+
+static void *sink_acquire(orbit_sink *sink, size_t want, size_t *room)
+{
+    struct orb_pipe *pipe = pipe_of_sink(sink);
+    (void)want;
+    void *memory = NULL;
+    pipe->spilling = false;
+    pthread_mutex_lock(&pipe->mutex);
+    if (pipe->locked.status < 0 || pipe->locked.deaf || pipe->locked.received == pipe->locked.length) {
+        memory = spill(pipe, room);
+        goto out;
+    }
+    if (full(pipe)) {
+        pipe->locked.source_waits = true;
+        tell(pipe);
+        goto out;
+    }
+    uint64_t block = pipe->locked.received / ORB_PIPE_BLOCK;
+    size_t at = (size_t)(pipe->locked.received % ORB_PIPE_BLOCK);
+    uint8_t **slot = &pipe->locked.blocks[block % ORB_PIPE_BLOCKS];
+    if (!*slot)
+        *slot = orb_buffer_new(ORB_PIPE_BLOCK);
+    if (!*slot) {
+        orbit_error error;
+        fail(pipe, orb_fail_memory(&error), &error);
+        memory = spill(pipe, room);
+        goto out;
+    }
+    if (pipe->locked.lent <= block)
+        pipe->locked.lent = block + 1;
+    *room = ORB_PIPE_BLOCK - at;
+    if (pipe->locked.length - pipe->locked.received < *room)
+        *room = (size_t)(pipe->locked.length - pipe->locked.received);
+    memory = *slot + at;
+out:
+    pthread_mutex_unlock(&pipe->mutex);
+    return memory;
+}
+
+/* The bytes just filled are still in the cache: here their checksum costs least. Only this thread writes
+ * `received` and the checksums while a source is attached. */
+static void add_checksums(struct orb_pipe *pipe, size_t length)
+{
+    uint64_t block = pipe->locked.received / ORB_PIPE_BLOCK;
+    const uint8_t *bytes = pipe->locked.blocks[block % ORB_PIPE_BLOCKS] + pipe->locked.received % ORB_PIPE_BLOCK;
+    if (pipe->locked.crcs & ORB_PIPE_CRC64NVME)
+        pipe->locked.crc64 = orb_crc64nvme(pipe->locked.crc64, bytes, length);
+    if (pipe->locked.crcs & ORB_PIPE_CRC32C)
+        pipe->locked.crc32c = orb_crc32c(pipe->locked.crc32c, bytes, length);
+}
+
+static orbit_status commit_spilled(struct orb_pipe *pipe, size_t length)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    if (length > 0 && pipe->locked.status >= 0 && !pipe->locked.deaf) {
+        orbit_error error;
+        orb_fail(&error, ORBIT_E_PROTOCOL, 0, "more bytes came than the %" PRIu64 " that were asked for",
+                 pipe->locked.length);
+        fail(pipe, ORBIT_E_PROTOCOL, &error);
+        wake_target(pipe);
+    }
+    orbit_status status = pipe->locked.status;
+    if (status >= 0 && pipe->locked.deaf)
+        status = ORBIT_E_CANCELLED;
+    pthread_mutex_unlock(&pipe->mutex);
+    return status;
+}
+
+static orbit_status sink_commit(orbit_sink *sink, size_t length)
+{
+    struct orb_pipe *pipe = pipe_of_sink(sink);
+    if (pipe->spilling)
+        return commit_spilled(pipe, length);
+    if (length == 0)
+        return ORBIT_OK;
+    add_checksums(pipe, length);
+    if (pipe->passed)
+        pipe->passed(pipe, length);
+
+    pthread_mutex_lock(&pipe->mutex);
+    assert(length <= ORB_PIPE_BLOCK - pipe->locked.received % ORB_PIPE_BLOCK);
+    orbit_status status = pipe->locked.deaf ? ORBIT_E_CANCELLED : pipe->locked.status;
+    if (status >= 0) {
+        pipe->locked.received += length;
+        if (pipe->locked.received == pipe->locked.length)
+            complete(pipe);
+        tell(pipe);
+        wake_target(pipe);
+        status = pipe->locked.status;
+    }
+    pthread_mutex_unlock(&pipe->mutex);
+    return status;
+}
+
+/* ---- the target's side ----------------------------------------------------------------------------- */
+
+static orbit_status body_peek(orbit_body *body, const void **bytes, size_t *length)
+{
+    struct orb_pipe *pipe = pipe_of_body(body);
+    pthread_mutex_lock(&pipe->mutex);
+    orbit_status status = pipe->locked.status;
+    if (status < 0)
+        goto out;
+    if (pipe->locked.deaf) { /* the source is about to begin anew */
+        pipe->locked.target_waits = true;
+        status = ORBIT_AGAIN;
+        goto out;
+    }
+    uint64_t end = visible(pipe), at = pipe->locked.consumed;
+    if (at < end) {
+        size_t within = (size_t)(at % ORB_PIPE_BLOCK);
+        uint64_t rest = end - at;
+        *length = ORB_PIPE_BLOCK - within;
+        if (rest < *length)
+            *length = (size_t)rest;
+        *bytes = pipe->locked.blocks[at / ORB_PIPE_BLOCK % ORB_PIPE_BLOCKS] + within;
+        status = ORBIT_OK;
+    } else if (pipe->locked.complete) {
+        status = ORBIT_END;
+    } else {
+        pipe->locked.target_waits = true;
+        status = ORBIT_AGAIN;
+    }
+out:
+    pthread_mutex_unlock(&pipe->mutex);
+    return status;
+}
+
+static void body_consume(orbit_body *body, size_t length)
+{
+    struct orb_pipe *pipe = pipe_of_body(body);
+    pthread_mutex_lock(&pipe->mutex);
+    assert(length <= visible(pipe) - pipe->locked.consumed);
+    pipe->locked.consumed += length;
+    wake_source(pipe);
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+static orbit_status body_rewind(orbit_body *body)
+{
+    return orb_pipe_rewind(pipe_of_body(body)) ? ORBIT_OK : ORBIT_E_UNSUPPORTED;
+}
+
+bool orb_pipe_rewind(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    bool here = pipe->locked.lent <= ORB_PIPE_BLOCKS && !pipe->locked.deaf && pipe->locked.status >= 0;
+    if (here)
+        pipe->locked.consumed = 0;
+    pthread_mutex_unlock(&pipe->mutex);
+    return here;
+}
+
+/* ---- the loop's side ------------------------------------------------------------------------------- */
+
+static void deliver(struct orb_message *message)
+{
+    struct orb_pipe *pipe = pipe_of_message(message);
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.message_out = false;
+    enum orb_pipe_news news = wants_ready(pipe) ? ORB_PIPE_READY : is_stuck(pipe) ? ORB_PIPE_STUCK : ORB_PIPE_NOTHING;
+    if (news == ORB_PIPE_READY)
+        pipe->locked.told = true;
+    pthread_mutex_unlock(&pipe->mutex);
+    pipe->news(pipe, news);
+}
+
+orbit_status orb_pipe_open(struct orb_pipe *pipe, struct orbit_host *host, orbit_error *error)
+{
+    int number = pthread_mutex_init(&pipe->mutex, NULL);
+    if (number)
+        return orb_fail_errno(error, number, "cannot make a mutex");
+    number = pthread_cond_init(&pipe->quiet, NULL);
+    if (number) {
+        pthread_mutex_destroy(&pipe->mutex);
+        return orb_fail_errno(error, number, "cannot make a condition");
+    }
+    pipe->sink = (orbit_sink){sink_acquire, sink_commit};
+    pipe->body = (orbit_body){body_peek, body_consume, body_rewind, 0, NULL};
+    pipe->host = host;
+    pipe->message.deliver = deliver;
+    pipe->open = true;
+    return ORBIT_OK;
+}
+
+void orb_pipe_close(struct orb_pipe *pipe)
+{
+    if (!pipe->open)
+        return;
+    assert(!pipe->locked.message_out && !pipe->locked.source && !pipe->locked.target);
+    for (size_t i = 0; i < ORB_PIPE_BLOCKS; i++) {
+        orb_buffer_free(pipe->locked.blocks[i], ORB_PIPE_BLOCK);
+        pipe->locked.blocks[i] = NULL;
+    }
+    pthread_cond_destroy(&pipe->quiet);
+    pthread_mutex_destroy(&pipe->mutex);
+    pipe->open = false;
+}
+
+void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool hold)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.length = length;
+    pipe->locked.received = pipe->locked.consumed = pipe->locked.lent = 0;
+    pipe->locked.crc64 = 0;
+    pipe->locked.crc32c = 0;
+    pipe->locked.crcs = crcs;
+    pipe->locked.expected = (orbit_checksum){0};
+    pipe->locked.source_waits = false;
+    pipe->locked.deaf = pipe->locked.told = pipe->locked.complete = false;
+    pipe->locked.hold = hold;
+    pipe->locked.status = ORBIT_OK;
+    pipe->spilling = false;
+    if (length == 0)
+        complete(pipe);
+    tell(pipe);
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+orbit_status orb_pipe_set_length(struct orb_pipe *pipe, uint64_t length, orbit_error *error)
+{
+    orbit_status status = ORBIT_OK;
+    pthread_mutex_lock(&pipe->mutex);
+    if (pipe->locked.received > length) {
+        status =
+            orb_fail(error, ORBIT_E_PROTOCOL, 0, "more bytes came than the %" PRIu64 " that were announced", length);
+    } else {
+        pipe->locked.length = length;
+        if (pipe->locked.received == length)
+            complete(pipe);
+        if (pipe->locked.status < 0) {
+            status = pipe->locked.status;
+            orb_error_copy(error, &pipe->locked.error);
+        }
+        tell(pipe);
+    }
+    pthread_mutex_unlock(&pipe->mutex);
+    return status;
+}
+
+void orb_pipe_expect(struct orb_pipe *pipe, const orbit_checksum *checksum)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.expected = *checksum;
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+void orb_pipe_let_go(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.hold = false;
+    if (pipe->locked.received == pipe->locked.length)
+        complete(pipe);
+    tell(pipe);
+    wake_target(pipe);
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+void orb_pipe_attach_source(struct orb_pipe *pipe, orbit_op *op)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.source = op;
+    pipe->locked.source_waits = false;
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+void orb_pipe_attach_target(struct orb_pipe *pipe, orbit_op *op)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.target = op;
+    pipe->locked.target_waits = false;
+    pipe->body.length = pipe->locked.length;
+    bool whole = pipe->locked.complete && pipe->locked.length > 0 && pipe->locked.length <= ORB_PIPE_BLOCK;
+    pipe->body.whole = whole ? pipe->locked.blocks[0] : NULL;
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+static void detach(struct orb_pipe *pipe, orbit_op **op, bool *waits)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    *op = NULL;
+    *waits = false;
+    while (pipe->locked.resuming > 0)
+        pthread_cond_wait(&pipe->quiet, &pipe->mutex);
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+void orb_pipe_detach_source(struct orb_pipe *pipe)
+{
+    detach(pipe, &pipe->locked.source, &pipe->locked.source_waits);
+}
+
+void orb_pipe_detach_target(struct orb_pipe *pipe)
+{
+    detach(pipe, &pipe->locked.target, &pipe->locked.target_waits);
+}
+
+void orb_pipe_fail(struct orb_pipe *pipe, const orbit_error *error)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    fail(pipe, (orbit_status)error->status, error);
+    wake_target(pipe);
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+orbit_status orb_pipe_failure(struct orb_pipe *pipe, orbit_error *error)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    orbit_status status = pipe->locked.status;
+    if (status < 0)
+        orb_error_copy(error, &pipe->locked.error);
+    pthread_mutex_unlock(&pipe->mutex);
+    return status;
+}
+
+void orb_pipe_deafen(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.deaf = true;
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
+uint64_t orb_pipe_received(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    uint64_t received = pipe->locked.received;
+    pthread_mutex_unlock(&pipe->mutex);
+    return received;
+}
+
+bool orb_pipe_arrived(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    bool arrived = pipe->locked.received == pipe->locked.length;
+    pthread_mutex_unlock(&pipe->mutex);
+    return arrived;
+}
+
+uint64_t orb_pipe_crc64(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    uint64_t crc = pipe->locked.crc64;
+    pthread_mutex_unlock(&pipe->mutex);
+    return crc;
+}
+
+uint32_t orb_pipe_crc32c(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    uint32_t crc = pipe->locked.crc32c;
+    pthread_mutex_unlock(&pipe->mutex);
+    return crc;
+}
+
+bool orb_pipe_quiet(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    bool quiet = !pipe->locked.message_out;
+    pthread_mutex_unlock(&pipe->mutex);
+    return quiet;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A pipe joins one read with one put or part: the read fills its sink on the source's thread, the write drains its
+ * body on the target's, through a few blocks charged to the budget. Nothing else is held: this is how a part can be
+ * an extent of a file or a range of another store.
+ *
+ *     loop: open, arm(length), attach_source, …             source thread: sink.acquire, sink.commit
+ *           on READY: attach_target, start the write      target thread: body.peek, body.consume
+ *           detach_*, before an operation is cancelled and when it has ended
+ *
+ * A block becomes visible to the target when it is full or the last: few, large hand-overs. The checksum of the bytes
+ * is computed as they arrive, and when one is expected the last block is withheld until it has been compared, so
+ * that damaged bytes are never written to the end. */
+#ifndef ORB_ENGINE_PIPE_H
+#define ORB_ENGINE_PIPE_H
+
+#include <pthread.h>
+
+#include "backend/backend.h"
+
+#define ORB_PIPE_BLOCK     ((size_t)256 << 10)
+#define ORB_PIPE_BLOCKS 2
+#define ORB_PIPE_BYTES     (ORB_PIPE_BLOCK * ORB_PIPE_BLOCKS) /* charged for one pipe */
+#define ORB_PIPE_CRC64NVME 1u
+#define ORB_PIPE_CRC32C    2u
+
+enum orb_pipe_news {
+    ORB_PIPE_NOTHING, /* a message that is out of date: see orb_pipe_quiet() */
+    ORB_PIPE_READY,   /* the first block, or all there is, has come: once for each arm */
+    ORB_PIPE_STUCK    /* full, and nobody said how long it is */
+};
+
+struct orb_pipe {
+    orbit_sink sink;
+    orbit_body body;
+    struct orbit_host *host;
+    void (*news)(struct orb_pipe *pipe, enum orb_pipe_news news); /* loop thread */
+    void (*passed)(struct orb_pipe *pipe, size_t bytes);          /* nullable; source's thread, each commit */
+    void *ctx;
+    pthread_mutex_t mutex;
+    pthread_cond_t quiet; /* a resume has returned */
+    struct {
+        uint8_t *blocks[ORB_PIPE_BLOCKS];
+        uint64_t length; /* of the range; ORBIT_SIZE_UNKNOWN until it is known */
+        uint64_t received, consumed;
+        uint64_t lent; /* blocks that were ever lent: what rewind looks at */
+        uint64_t crc64;
+        uint32_t crc32c;
+        unsigned crcs;           /* ORB_PIPE_CRC… that are computed */
+        orbit_checksum expected; /* algorithm NONE: nothing to compare */
+        bool source_waits, target_waits;
+        bool deaf;           /* what the source still delivers is dropped */
+        bool told;           /* READY was said */
+        bool hold;           /* the last block waits for orb_pipe_let_go() */
+        bool complete;       /* all bytes are here and were found right */
+        orbit_status status; /* negative: failed */
+        orbit_error error;
+        orbit_op *source, *target; /* attached */
+        unsigned resuming;
+        bool message_out; /* posted, not delivered */
+    } locked;             /* by mutex */
+    /* Source's thread: room that nobody wants, so that a source that says too much, or for which there was no
+     * memory, hears of it from its commit. */
+    uint8_t spill[64];
+    bool spilling;
+    struct orb_message message;
+    bool open;
+};
+
+/* Loop thread, all of these. `pipe` was zeroed; the ORB_PIPE_BYTES are charged by the caller. */
+orbit_status orb_pipe_open(struct orb_pipe *pipe, struct orbit_host *host, orbit_error *error);
+/* Nothing may be attached, and no news on their way: see orb_pipe_quiet(). Zeroed ones are fine. */
+void orb_pipe_close(struct orb_pipe *pipe);
+/* Empties it for a range of `length` bytes (or ORBIT_SIZE_UNKNOWN), with ORB_PIPE_CRC… to compute. `hold`: the last
+ * block is withheld until orb_pipe_let_go(). */
+void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool hold);
+void orb_pipe_let_go(struct orb_pipe *pipe);
+/* The length has become known: ORBIT_E_PROTOCOL when more has come already. */
+orbit_status orb_pipe_set_length(struct orb_pipe *pipe, uint64_t length, orbit_error *error);
+/* The bytes must have this checksum (CRC64NVME or CRC32C of the whole range). Said before the length is. */
+void orb_pipe_expect(struct orb_pipe *pipe, const orbit_checksum *checksum);
+
+void orb_pipe_attach_source(struct orb_pipe *pipe, orbit_op *op);
+void orb_pipe_attach_target(struct orb_pipe *pipe, orbit_op *op);
+/* Afterwards op->resume is not called, and no call is under way. */
+void orb_pipe_detach_source(struct orb_pipe *pipe);
+void orb_pipe_detach_target(struct orb_pipe *pipe);
+
+/* Fails both windows: peek and commit say `error` from now on. The first failure stays. */
+void orb_pipe_fail(struct orb_pipe *pipe, const orbit_error *error);
+/* What made it fail, or ORBIT_OK. */
+orbit_status orb_pipe_failure(struct orb_pipe *pipe, orbit_error *error);
+/* Nothing more is taken from the source: its range will be read again from the start. */
+void orb_pipe_deafen(struct orb_pipe *pipe);
+/* The target starts over. True: all its bytes are still here. False: the source must read them again. */
+bool orb_pipe_rewind(struct orb_pipe *pipe);
+
+uint64_t orb_pipe_received(struct orb_pipe *pipe);
+/* All bytes have come (they may still be held). */
+bool orb_pipe_arrived(struct orb_pipe *pipe);
+uint64_t orb_pipe_crc64(struct orb_pipe *pipe);
+uint32_t orb_pipe_crc32c(struct orb_pipe *pipe);
+/* No message of it is on its way to the loop. */
+bool orb_pipe_quiet(struct orb_pipe *pipe);
+
+#endif
