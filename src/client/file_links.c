@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Calls on one path that only some stores have: symbolic links, extended attributes, space. */
+#include <orbit/file.h>
+
+#include "base/error.h"
+#include "client/file_task.h"
+
+static orbit_status run(struct file_task *file, orbit_status status, orbit_error *error)
+{
+    return file ? orb_task_run(&file->task, error) : status;
+}
+
+/* ---- symbolic links -------------------------------------------------------------------------------- */
+
+static void symlink_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    file->request.link = (orbit_link_request){.target = file->second, .path = file->path};
+    core->ops->symlink(core->self, &file->call.op.op, &file->request.link);
+}
+
+/* All requests that receive bytes write into the caller's buffer, which outlives the operation. */
+static void bytes_fresh(struct file_task *file)
+{
+    file->length = 0;
+    file->request.bytes.path = file->path;
+    file->request.bytes.name = file->second;
+    file->request.bytes.length = &file->length;
+}
+
+static void readlink_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    bytes_fresh(file);
+    core->ops->readlink(core->self, &file->call.op.op, &file->request.bytes);
+}
+
+static void readlink_deliver(struct file_task *file)
+{
+    size_t length = file->length < file->request.bytes.room ? file->length : file->request.bytes.room;
+    file->target_out[length] = '\0';
+}
+
+static const struct file_kind symlink_kind =
+    ORB_FILE_KIND("orbit_symlink", "make symbolic links", symlink, symlink_attempt, NULL, ORBIT_E_EXISTS);
+static const struct file_kind readlink_kind =
+    ORB_FILE_KIND("orbit_readlink", "read symbolic links", readlink, readlink_attempt, readlink_deliver, 0);
+
+orbit_status orbit_symlink(orbit_backend *backend, const char *target, const char *path,
+                           const orbit_call_options *options, orbit_error *error)
+{
+    if (!target)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_symlink() without a target");
+    orbit_status status;
+    struct file_task *file = orb_file_new(&symlink_kind, backend, path, target, options, &status, error);
+    return run(file, status, error);
+}
+
+orbit_status orbit_readlink(orbit_backend *backend, const char *path, char *target, size_t room,
+                            const orbit_call_options *options, orbit_error *error)
+{
+    if (!target || room == 0)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_readlink() needs room for the target");
+    target[0] = '\0';
+    orbit_status status;
+    struct file_task *file = orb_file_new(&readlink_kind, backend, path, NULL, options, &status, error);
+    if (file) {
+        file->target_out = target;
+        file->request.bytes.buffer = target;
+        file->request.bytes.room = room - 1;
+    }
+    return run(file, status, error);
+}
+
+/* ---- extended attributes --------------------------------------------------------------------------- */
+
+static void xattr_get_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    bytes_fresh(file);
+    core->ops->xattr_get(core->self, &file->call.op.op, &file->request.bytes);
+}
+
+static void xattr_list_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    bytes_fresh(file);
+    core->ops->xattr_list(core->self, &file->call.op.op, &file->request.bytes);
+}
+
+static void xattr_set_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    file->request.xattr_set.path = file->path;
+    file->request.xattr_set.name = file->second;
+    core->ops->xattr_set(core->self, &file->call.op.op, &file->request.xattr_set);
+}
+
+static const struct file_kind xattr_get_kind =
+    ORB_FILE_KIND("orbit_xattr_get", "read extended attributes", xattr_get, xattr_get_attempt, NULL, 0);
+static const struct file_kind xattr_list_kind =
+    ORB_FILE_KIND("orbit_xattr_list", "list extended attributes", xattr_list, xattr_list_attempt, NULL, 0);
+static const struct file_kind xattr_set_kind =
+    ORB_FILE_KIND("orbit_xattr_set", "set extended attributes", xattr_set, xattr_set_attempt, NULL, 0);
+static const struct file_kind xattr_remove_kind = ORB_FILE_KIND("orbit_xattr_remove", "remove extended attributes",
+                                                                xattr_set, xattr_set_attempt, NULL, ORBIT_E_NOT_FOUND);
+
+/* The whole length is told with ORBIT_E_LIMIT, too: the caller may come back with more room. */
+static orbit_status receive(const struct file_kind *kind, orbit_backend *backend, const char *path, const char *name,
+                            void *buffer, size_t room, size_t *length, orbit_error *error)
+{
+    if (!length || (!buffer && room > 0))
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "%s() needs a buffer and a place for the length", kind->task.name);
+    *length = 0;
+    orbit_status status;
+    struct file_task *file = orb_file_new(kind, backend, path, name, NULL, &status, error);
+    if (!file)
+        return status;
+    file->request.bytes.buffer = buffer;
+    file->request.bytes.room = room;
+    file->length_out = length;
+    return orb_task_run(&file->task, error);
+}
+
+orbit_status orbit_xattr_get(orbit_backend *backend, const char *path, const char *name, void *value, size_t room,
+                             size_t *length, orbit_error *error)
+{
+    if (!name)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_xattr_get() without a name");
+    return receive(&xattr_get_kind, backend, path, name, value, room, length, error);
+}
+
+orbit_status orbit_xattr_list(orbit_backend *backend, const char *path, char *names, size_t room, size_t *length,
+                              orbit_error *error)
+{
+    return receive(&xattr_list_kind, backend, path, NULL, names, room, length, error);
+}
+
+/* `value` is borrowed: the call blocks until the operation has ended. */
+static orbit_status set(const struct file_kind *kind, orbit_backend *backend, const char *path, const char *name,
+                        const void *value, size_t length, orbit_error *error)
+{
+    if (!name)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "%s() without a name", kind->task.name);
+    orbit_status status;
+    struct file_task *file = orb_file_new(kind, backend, path, name, NULL, &status, error);
+    if (!file)
+        return status;
+    file->request.xattr_set.value = value;
+    file->request.xattr_set.length = length;
+    return orb_task_run(&file->task, error);
+}
+
+orbit_status orbit_xattr_set(orbit_backend *backend, const char *path, const char *name, const void *value,
+                             size_t length, orbit_error *error)
+{
+    if (!value && length > 0)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_xattr_set() without a value");
+    return set(&xattr_set_kind, backend, path, name, value ? value : "", length, error);
+}
+
+orbit_status orbit_xattr_remove(orbit_backend *backend, const char *path, const char *name, orbit_error *error)
+{
+    return set(&xattr_remove_kind, backend, path, name, NULL, 0, error);
+}
+
+/* ---- space ----------------------------------------------------------------------------------------- */
+
+static void space_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    file->space = (orbit_space_reply){0, 0};
+    core->ops->space(core->self, &file->call.op.op, file->path, &file->space);
+}
+
+static void space_deliver(struct file_task *file)
+{
+    if (file->free_out)
+        *file->free_out = file->space.free_bytes;
+    if (file->total_out)
+        *file->total_out = file->space.total_bytes;
+}
+
+static const struct file_kind space_kind =
+    ORB_FILE_KIND("orbit_space", "tell its free space", space, space_attempt, space_deliver, 0);
+
+orbit_status orbit_space(orbit_backend *backend, const char *path, uint64_t *free_bytes, uint64_t *total_bytes,
+                         orbit_error *error)
+{
+    orbit_status status;
+    struct file_task *file = orb_file_new(&space_kind, backend, path, NULL, NULL, &status, error);
+    if (file) {
+        file->free_out = free_bytes;
+        file->total_out = total_bytes;
+    }
+    return run(file, status, error);
+}
