@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sources as they are named on the command line, turned into files and objects: one itself, all that is in
+ * a directory, all that a pattern matches. Everything is listed lazily and given out one item at a time, in
+ * constant memory. Main thread. */
+#ifndef CLI_EXPAND_H
+#define CLI_EXPAND_H
+
+#include "session.h"
+
+/* Everything is borrowed until the visitor returns, the store until `leave` was called. */
+struct item {
+    struct store *store;
+    const char *path;  /* in the store */
+    const char *name;  /* below the named directory or the fixed part of the pattern; else the last part */
+    const char *shown; /* for messages */
+    const orbit_metadata *metadata;
+    bool exact;  /* the argument names this very thing: no tree, no pattern */
+    bool marker; /* an object that stands for a directory: its key ends in '/' */
+};
+
+enum {
+    EXPAND_DESCEND = 1u << 0,     /* a directory means what is below it; else it is an item itself */
+    EXPAND_DIRECTORIES = 1u << 1, /* directories below are items, too, before what they hold */
+    EXPAND_FOLLOW = 1u << 2,      /* symbolic links are what they point to */
+    EXPAND_NAMED_LINKS = 1u << 3, /* a link that is named itself stays a link */
+    EXPAND_FILTER = 1u << 4,      /* --include and --exclude apply */
+    EXPAND_NAMES = 1u << 5        /* kinds and names will do, no sizes and times */
+};
+
+struct expansion {
+    struct session *session;
+    uint32_t flags;
+    const char *destination; /* nullable: for messages */
+    /* False stops everything. */
+    bool (*visit)(void *ctx, const struct item *item);
+    /* Nullable: a directory will be walked; false leaves it out. `local` directories are named as the
+     * operating system takes them. */
+    bool (*enter)(void *ctx, const struct item *directory);
+    /* Nullable: an argument is done; what was started with its items must end before this returns. */
+    void (*leave)(void *ctx);
+    void *ctx;
+};
+
+/* One argument. False when a visitor stopped; failures are reported and do not stop. */
+bool expand(const struct expansion *expansion, const char *typed);
+
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cp, mv and put: every source is expanded, every item becomes a job of the crew. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "crew.h"
+#include "expand.h"
+#include "input.h"
+#include "progress.h"
+#include "report.h"
+#include "target.h"
+#include "verbs.h"
+
+struct copying {
+    struct session *session;
+    struct target target;
+    struct crew *crew;
+    bool last; /* the last source is being expanded */
+};
+
+static bool is_object(const struct store *store)
+{
+    return store && strcmp(orbit_backend_name(store->backend), "s3") == 0;
+}
+
+/* Between object stores the metadata goes along, as the service does it, unless new metadata is given. */
+static bool preserves(const struct copying *copying, const struct item *item, const struct store *to)
+{
+    const struct options *o = copying->session->options;
+    if (o->metadata_directive)
+        return strcasecmp(o->metadata_directive, "COPY") == 0;
+    if (o->preserve || o->verb == VERB_MV)
+        return true;
+    return is_object(item->store) && is_object(to) && !o->metadata.count && !o->content_type && !o->content_encoding &&
+           !o->content_disposition && !o->content_language && !o->cache_control && !o->expires;
+}
+
+/* What a rename cannot do has been asked for. */
+static bool needs_copy(const struct options *o)
+{
+    return o->metadata.count || o->content_type || o->content_encoding || o->content_disposition ||
+           o->content_language || o->cache_control || o->expires || o->storage_class || o->acl || o->sse ||
+           o->tagging || o->sse_c_key_file || o->source_sse_c_key_file || o->metadata_directive ||
+           o->checksum_algorithm;
+}
+
+static void submit(struct copying *copying, const struct item *item, struct store *to, const char *path,
+                   const char *shown)
+{
+    const struct options *o = copying->session->options;
+    const orbit_metadata *metadata = item->metadata;
+    bool move = o->verb == VERB_MV;
+    struct job job = {.kind = JOB_COPY,
+                      .operation = copying->session->verb,
+                      .from = item->store,
+                      .to = to,
+                      .from_path = item->path,
+                      .to_path = path,
+                      .from_shown = item->shown,
+                      .to_shown = shown,
+                      .size = metadata->fields & ORBIT_HAS_SIZE ? metadata->size : ORBIT_SIZE_UNKNOWN,
+                      .mtime_ns = metadata->mtime_ns,
+                      .has_mtime = (metadata->fields & ORBIT_HAS_MTIME) != 0};
+    job.look_first = o->no_clobber || o->if_size_differ || o->if_source_newer;
+    job.try_rename = move && item->store == to && !needs_copy(o);
+    job.remove_source = move;
+    job.preserve = preserves(copying, item, to);
+    crew_submit(copying->crew, &job);
+}
+
+static void say_only(struct copying *copying, const struct item *item, const char *shown)
+{
+    struct result result = {.operation = copying->session->verb, .source = item->shown, .destination = shown};
+    result.has_size = (item->metadata->fields & ORBIT_HAS_SIZE) != 0;
+    result.size = item->metadata->size;
+    report_done(copying->session, &result);
+}
+
+/* A descriptor of standard input, a FIFO or a device as the source of one target. Waits until it is written. */
+static void write_descriptor(struct copying *copying, int fd, const char *from_shown, struct store *to,
+                             const char *path, const char *shown)
+{
+    struct input input = {fd, strcmp(from_shown, "-") == 0 ? "standard input" : from_shown};
+    struct job job = {.kind = JOB_WRITE,
+                      .operation = copying->session->verb,
+                      .to = to,
+                      .to_path = path,
+                      .from_shown = from_shown,
+                      .to_shown = shown};
+    job.source = input_source(&input, &job.size);
+    crew_submit(copying->crew, &job);
+    if (copying->last)
+        crew_all_known(copying->crew);
+    crew_drain(copying->crew);
+}
+
+static bool copy_special(struct copying *copying, const struct item *item, struct store *to, const char *path,
+                         const char *shown)
+{
+    if (!item->exact || !item->store->local || copying->session->options->verb == VERB_MV) {
+        report_notice(copying->session, item->shown, "neither a file nor a directory");
+        return true;
+    }
+    int fd = open(item->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        orbit_error error;
+        orbit_error_errno(&error, errno, "cannot open '%s'", item->path);
+        report_failed(copying->session, copying->session->verb, item->shown, shown, &error);
+        return true;
+    }
+    write_descriptor(copying, fd, item->shown, to, path, shown);
+    close(fd);
+    return true;
+}
+
+/* A link in a tree stays a link where the target can hold one. */
+static void copy_link(struct copying *copying, const struct item *item, struct store *to, const char *path,
+                      const char *shown)
+{
+    struct session *session = copying->session;
+    orbit_call_options call = session_call(session);
+    orbit_error error;
+    char link[4096];
+    struct result result = {.operation = session->verb, .source = item->shown, .destination = shown};
+
+    orbit_status status = orbit_readlink(item->store->backend, item->path, link, sizeof link, &call, &error);
+    if (status >= 0)
+        status = orbit_symlink(to->backend, link, path, &call, &error);
+    if (status == ORBIT_E_UNSUPPORTED) {
+        report_notice(session, item->shown, "a symbolic link, which the target cannot hold (-L copies what it names)");
+        return;
+    }
+    if (status == ORBIT_E_EXISTS) { /* the same link is there already, or something is in the way */
+        char there[sizeof link];
+        if (orbit_readlink(to->backend, path, there, sizeof there, &call, NULL) >= 0) {
+            if (strcmp(there, link) == 0)
+                status = ORBIT_OK;
+            else if (!session->options->no_clobber && orbit_remove(to->backend, path, &call, &error) >= 0)
+                status = orbit_symlink(to->backend, link, path, &call, &error);
+        }
+        result.skipped = status == ORBIT_E_EXISTS && session->options->no_clobber;
+    }
+    if (status >= 0 && session->options->verb == VERB_MV)
+        status = orbit_remove(item->store->backend, item->path, &call, &error);
+    if (status >= 0 || result.skipped)
+        report_done(session, &result);
+    else
+        report_failed(session, session->verb, item->shown, shown, &error);
+}
+
+/* Directories come before what they hold. Empty ones matter on disks; on object stores only their markers. */
+static void copy_directory(struct copying *copying, const struct item *item, struct store *to, const char *path,
+                           const char *shown)
+{
+    struct session *session = copying->session;
+    orbit_call_options call = session_call(session);
+    orbit_error error;
+
+    if (!copying->target.place.local && item->marker) {
+        struct item marker = *item;
+        char *from = path_join(item->path, ""), *from_shown = path_join(item->shown, "");
+        char *key = path_join(path, ""), *key_shown = path_join(shown, "");
+        marker.path = from;
+        marker.shown = from_shown;
+        submit(copying, &marker, to, key, key_shown);
+        free(from);
+        free(from_shown);
+        free(key);
+        free(key_shown);
+        return;
+    }
+    if (!copying->target.place.local)
+        return;
+    call.recursive = true;
+    if (orbit_mkdir(to->backend, path, &call, &error) < 0)
+        report_failed(session, session->verb, item->shown, shown, &error);
+}
+
+static bool visit(void *ctx, const struct item *item)
+{
+    struct copying *copying = ctx;
+    struct session *session = copying->session;
+    struct store *to = NULL;
+    char *path = NULL, *shown = NULL;
+    uint32_t kind = item->metadata->kind;
+
+    if (item->exact && !target_accepts(&copying->target, item, false))
+        return !session_stopped(session);
+    if (!target_of(&copying->target, item, &to, &path, &shown))
+        return !session_stopped(session);
+    if (!item->exact)
+        session->transfers_trees = true;
+
+    if (session->options->dry_run) {
+        if (kind != ORBIT_KIND_DIRECTORY)
+            say_only(copying, item, shown);
+    } else if (kind == ORBIT_KIND_DIRECTORY) {
+        copy_directory(copying, item, to, path, shown);
+    } else if (kind == ORBIT_KIND_SYMLINK && !(item->exact && item->store == to)) {
+        copy_link(copying, item, to, path, shown);
+    } else if (kind == ORBIT_KIND_OTHER) {
+        copy_special(copying, item, to, path, shown);
+    } else {
+        submit(copying, item, to, path, shown);
+    }
+    free(path);
+    free(shown);
+    return !session_stopped(session);
+}
+
+/* mv of a whole local directory to a name that is free: one rename. */
+static bool renamed_whole(struct copying *copying, const struct item *directory)
+{
+    struct session *session = copying->session;
+    const struct options *o = session->options;
+    struct target *target = &copying->target;
+    orbit_call_options call = session_call(session);
+    orbit_error error;
+    struct result result = {.operation = session->verb, .source = directory->shown, .destination = target->place.shown};
+
+    if (o->verb != VERB_MV || o->dry_run || !directory->store->local || !target->place.local || target->exists ||
+        o->include.count || o->exclude.count)
+        return false;
+    if (orbit_rename(directory->store->backend, directory->path, target->place.path, false, &call, &error) < 0)
+        return false; /* another file system, say: file by file then */
+    report_done(session, &result);
+    return true;
+}
+
+static bool enter(void *ctx, const struct item *directory)
+{
+    struct copying *copying = ctx;
+    struct session *session = copying->session;
+
+    session->transfers_trees = true;
+    if (!target_accepts(&copying->target, directory, true) || renamed_whole(copying, directory))
+        return false;
+    copying->target.directory = true;
+    if (copying->target.exists && copying->target.metadata.kind != ORBIT_KIND_DIRECTORY) {
+        report_refused(session, session->verb, directory->shown, copying->target.place.shown, ORBIT_E_PATH,
+                       "a directory cannot be copied onto a file");
+        return false;
+    }
+    if (copying->target.place.local && !copying->target.rooted && !session->options->dry_run) {
+        orbit_error error; /* so that an empty directory arrives, too */
+        copying->target.rooted = store_rooted(session, copying->target.place.path, true, &error);
+        if (!copying->target.rooted) {
+            report_failed(session, session->verb, directory->shown, copying->target.place.shown, &error);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void leave(void *ctx)
+{
+    struct copying *copying = ctx;
+    if (copying->last)
+        crew_all_known(copying->crew);
+    crew_drain(copying->crew);
+}
+
+/* Times and modes of directories, when nothing more will be written into them. */
+static bool visit_directory(void *ctx, const struct item *item)
+{
+    struct copying *copying = ctx;
+    struct session *session = copying->session;
+    orbit_call_options call = session_call(session);
+    orbit_error error;
+    orbit_metadata metadata = {.fields = item->metadata->fields & (ORBIT_HAS_MODE | ORBIT_HAS_MTIME | ORBIT_HAS_ATIME),
+                               .mode = item->metadata->mode,
+                               .mtime_ns = item->metadata->mtime_ns,
+                               .atime_ns = item->metadata->atime_ns};
+    if (item->metadata->kind != ORBIT_KIND_DIRECTORY || !copying->target.rooted || !*item->name || !metadata.fields)
+        return true;
+    orbit_status status = orbit_set_metadata(copying->target.rooted->backend, item->name, &metadata, &call, &error);
+    if (status < 0 && status != ORBIT_E_NOT_FOUND)
+        report_failed(session, session->verb, item->shown, NULL, &error);
+    return !session_stopped(session);
+}
+
+static uint32_t expand_flags(const struct options *o)
+{
+    uint32_t flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_FILTER;
+    if (o->copy_links)
+        flags |= EXPAND_FOLLOW;
+    if (o->verb == VERB_MV)
+        flags |= EXPAND_NAMED_LINKS;
+    return flags;
+}
+
+static void copy_source(struct copying *copying, const char *typed)
+{
+    struct session *session = copying->session;
+    const struct options *o = session->options;
+    uint64_t failed_before = session->tally.failed;
+    struct expansion expansion = {.session = session,
+                                  .flags = expand_flags(o),
+                                  .destination = copying->target.place.shown,
+                                  .visit = visit,
+                                  .enter = enter,
+                                  .leave = leave,
+                                  .ctx = copying};
+
+    if (!expand(&expansion, typed) || o->dry_run)
+        return;
+    if (o->preserve && copying->target.place.local && session->transfers_trees) {
+        expansion.visit = visit_directory;
+        expansion.enter = NULL;
+        expansion.flags &= ~(uint32_t)EXPAND_FILTER;
+        if (!expand(&expansion, typed))
+            return;
+    }
+    if (o->verb == VERB_MV && session->transfers_trees && session->tally.failed == failed_before)
+        remove_directories(session, typed, false);
+}
+
+static void copy_stdin(struct copying *copying)
+{
+    struct session *session = copying->session;
+    struct target *target = &copying->target;
+    if (target->directory) {
+        report_refused(session, session->verb, "-", target->place.shown, ORBIT_E_CONFIG,
+                       "standard input has no name: give the target one");
+        return;
+    }
+    if (session->options->dry_run) {
+        struct result result = {.operation = session->verb, .source = "-", .destination = target->place.shown};
+        report_done(session, &result);
+        return;
+    }
+    write_descriptor(copying, STDIN_FILENO, "-", target->place.store, target->place.path, target->place.shown);
+}
+
+static bool is_stdio(const char *typed)
+{
+    return strcmp(typed, "-") == 0;
+}
+
+/* What only these verbs forbid. False: told. */
+static bool check_arguments(struct session *session, char **sources, size_t count, const char *target)
+{
+    const struct options *o = session->options;
+    for (size_t i = 0; i < count; i++) {
+        if (is_stdio(sources[i]) && (count > 1 || o->verb == VERB_MV || is_stdio(target))) {
+            session->tally.code =
+                usage_error(o->verb, "standard input can only be copied alone, to a target with a name");
+            return false;
+        }
+    }
+    if (is_stdio(target) && (o->verb != VERB_CP || count > 1)) {
+        session->tally.code = usage_error(o->verb, o->verb == VERB_CP ? "only one source can go to standard output; "
+                                                                        "cat takes several"
+                                                                      : "the target cannot be standard output");
+        return false;
+    }
+    return true;
+}
+
+void verb_copy(struct session *session)
+{
+    const struct options *o = session->options;
+    char standard_input[] = "-", *only[] = {standard_input};
+    char **sources = o->arguments;
+    size_t count = o->argument_count - 1;
+    const char *target = o->arguments[o->argument_count - 1];
+    struct copying copying = {.session = session};
+
+    if (!count) { /* put TARGET */
+        sources = only;
+        count = 1;
+    }
+    if (!check_arguments(session, sources, count, target))
+        return;
+    if (is_stdio(target)) {
+        session->data_on_stdout = true;
+        cat_to_stdout(session, sources[0], &(struct byte_range){.length = ORBIT_TO_END}, "-");
+        return;
+    }
+    if (!target_open(&copying.target, session, target, count > 1))
+        return;
+    if (count > 1)
+        session->transfers_trees = true;
+    copying.crew = crew_new(session, 0);
+    struct progress *progress = progress_start(session, copying.crew);
+    for (size_t i = 0; i < count && !session_stopped(session); i++) {
+        copying.last = i + 1 == count;
+        if (is_stdio(sources[i]))
+            copy_stdin(&copying);
+        else
+            copy_source(&copying, sources[i]);
+    }
+    crew_drain(copying.crew);
+    progress_stop(progress);
+    crew_free(copying.crew);
+    target_release(&copying.target);
+}

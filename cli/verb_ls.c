@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ls and stat: what is there, one line or one JSON object for each, printed as it is found. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "expand.h"
+#include "glob.h"
+#include "output.h"
+#include "report.h"
+#include "verbs.h"
+
+static const char *kind_name(uint32_t kind)
+{
+    static const char *const names[] = {"unknown", "file", "directory", "symlink", "other"};
+    return kind < sizeof names / sizeof names[0] ? names[kind] : names[0];
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------- */
+
+static void json_time(struct json *json, const char *name, int64_t time_ns)
+{
+    char room[TIME_TEXT_ROOM];
+    json_string(json, name, time_text(room, time_ns, true));
+}
+
+static void json_entry(const char *shown, const orbit_metadata *m, bool all)
+{
+    struct json json = {0};
+    json_begin(&json);
+    json_name(&json, "key", shown);
+    json_string(&json, "type", kind_name(m->kind));
+    if (m->fields & ORBIT_HAS_SIZE && m->kind != ORBIT_KIND_DIRECTORY)
+        json_number(&json, "size", m->size);
+    if (m->fields & ORBIT_HAS_MTIME)
+        json_time(&json, "last_modified", m->mtime_ns);
+    json_string(&json, "etag", m->etag);
+    json_string(&json, "storage_class", m->storage_class);
+    json_string(&json, "version_id", m->version_id);
+    json_name(&json, "link_target", m->link_target);
+    json_checksum(&json, &m->checksum);
+    if (all) {
+        if (m->fields & ORBIT_HAS_MODE) {
+            char mode[8];
+            snprintf(mode, sizeof mode, "%04o", m->mode & 07777u);
+            json_string(&json, "mode", mode);
+        }
+        if (m->fields & ORBIT_HAS_OWNER) {
+            json_number(&json, "uid", m->uid);
+            json_number(&json, "gid", m->gid);
+        }
+        json_string(&json, "content_type", m->content_type);
+        json_string(&json, "content_encoding", m->content_encoding);
+        json_string(&json, "content_disposition", m->content_disposition);
+        json_string(&json, "content_language", m->content_language);
+        json_string(&json, "cache_control", m->cache_control);
+        json_string(&json, "expires", m->expires);
+        json_string(&json, "encryption", m->encryption);
+        if (m->part_count)
+            json_number(&json, "parts", m->part_count);
+        if (m->user_count) {
+            json_object(&json, "metadata");
+            for (size_t i = 0; i < m->user_count; i++)
+                json_name(&json, m->user[i].name, m->user[i].value);
+            json_close(&json);
+        }
+    }
+    json_end(&json, false);
+}
+
+/* ---- ls ------------------------------------------------------------------------------------------ */
+
+/* "2026-11-22 05:41:00        12345  name", directories "DIR  name/". */
+static void line_of(const struct options *o, const char *name, const orbit_metadata *m)
+{
+    char when[TIME_TEXT_ROOM] = "", size[SIZE_TEXT_ROOM] = "";
+    bool directory = m->kind == ORBIT_KIND_DIRECTORY;
+
+    if (directory)
+        memcpy(size, "DIR", 4);
+    else if (m->fields & ORBIT_HAS_SIZE && o->humanize)
+        size_text(size, m->size, false);
+    else if (m->fields & ORBIT_HAS_SIZE)
+        snprintf(size, sizeof size, "%" PRIu64, m->size);
+    if (!directory && m->fields & ORBIT_HAS_MTIME)
+        time_text(when, m->mtime_ns, false);
+
+    struct text line = {0};
+    text_format(&line, "%19s ", when);
+    if (o->etag)
+        text_format(&line, "%-38s ", m->etag && !directory ? m->etag : "");
+    text_format(&line, "%12s  ", size);
+    output_bytes(line.bytes, line.length);
+    text_release(&line);
+    output_name(name);
+    output_string(directory ? "/\n" : "\n");
+}
+
+static void print_entry(const struct session *session, const char *name, const char *shown, const orbit_metadata *m)
+{
+    const struct options *o = session->options;
+    if (o->json) {
+        json_entry(shown, m, false);
+        return;
+    }
+    if (!o->null && !o->show_fullpath) {
+        line_of(o, name, m);
+    } else {
+        const char *printed = o->show_fullpath ? shown : name;
+        if (o->null)
+            output_string(printed);
+        else
+            output_name(printed);
+        if (m->kind == ORBIT_KIND_DIRECTORY)
+            output_string("/");
+        output_bytes(o->null ? "" : "\n", 1);
+    }
+    output_end_line();
+}
+
+static bool visit_ls(void *ctx, const struct item *item)
+{
+    struct session *session = ctx;
+    print_entry(session, item->name, item->shown, item->metadata);
+    session->tally.done++;
+    return !session_stopped(session);
+}
+
+static bool names_suffice(const struct options *o)
+{
+    return (o->null || o->show_fullpath) && !o->json;
+}
+
+/* The direct children of a directory. Returns how many there were, or that something failed. */
+static void ls_children(struct session *session, const struct place *place, uint64_t *count, bool *failed)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    orbit_error error;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    uint64_t pages = 0;
+    const char *directory = *place->path || !place->local ? place->path : ".";
+
+    options.cancel = session->cancel;
+    options.want_metadata = !names_suffice(session->options);
+    orbit_status status = orbit_list(&lister, place->store->backend, directory, &options, &error);
+    while (status >= 0 && !session_stopped(session) &&
+           (status = orbit_lister_next(lister, &entry, &error)) != ORBIT_END) {
+        if (status < 0)
+            break;
+        if (orbit_lister_pages(lister) != pages) { /* a slow store: show what is there before waiting for more */
+            pages = orbit_lister_pages(lister);
+            output_flush();
+        }
+        char *shown = path_join(place->shown, entry.path);
+        if (status == ORBIT_ENTRY_FAILED) {
+            report_failed(session, "ls", shown, NULL, &error);
+            *failed = true;
+        } else {
+            print_entry(session, entry.path, shown, &entry.metadata);
+            session->tally.done++;
+            ++*count;
+        }
+        free(shown);
+    }
+    if (status < 0) {
+        report_failed(session, "ls", place->shown, NULL, &error);
+        *failed = true;
+    }
+    orbit_lister_close(lister);
+}
+
+static void ls_place(struct session *session, const struct place *place)
+{
+    orbit_call_options call = session_call(session);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    orbit_error error;
+    uint64_t count = 0;
+    bool failed = false;
+
+    call.follow_symlinks = true;
+    /* A bucket or prefix that is named as such is listed without asking what it is. */
+    if (!place->local && place->directory) {
+        ls_children(session, place, &count, &failed);
+        if (!count && !failed && *place->path && !session_stopped(session) &&
+            orbit_stat(place->store->backend, place->path, &call, &metadata, &error) < 0)
+            report_failed(session, "ls", place->shown, NULL, &error);
+    } else if (orbit_stat(place->store->backend, *place->path ? place->path : ".", &call, &metadata, &error) < 0) {
+        report_failed(session, "ls", place->shown, NULL, &error);
+    } else if (metadata.kind == ORBIT_KIND_DIRECTORY) {
+        ls_children(session, place, &count, &failed);
+    } else {
+        print_entry(session, path_name(place->path), place->shown, &metadata);
+        session->tally.done++;
+    }
+    orbit_metadata_release(&metadata);
+}
+
+static bool ls_argument(struct session *session, const char *typed)
+{
+    const struct options *o = session->options;
+    struct expansion expansion = {.session = session, .visit = visit_ls, .ctx = session};
+
+    expansion.flags = o->recursive ? EXPAND_DESCEND : EXPAND_DIRECTORIES;
+    if (names_suffice(o))
+        expansion.flags |= EXPAND_NAMES;
+    if (o->recursive || (!o->raw && glob_has_magic(typed)))
+        return expand(&expansion, typed);
+
+    struct place place;
+    if (place_open(session, &place, typed, SIDE_SOURCE)) {
+        if (place.stdio)
+            report_refused(session, "ls", typed, NULL, ORBIT_E_CONFIG, "standard input cannot be listed");
+        else
+            ls_place(session, &place);
+        place_release(&place);
+    }
+    return !session_stopped(session);
+}
+
+void verb_ls(struct session *session)
+{
+    const struct options *o = session->options;
+    if (!o->argument_count)
+        ls_argument(session, ".");
+    for (size_t i = 0; i < o->argument_count; i++)
+        if (!ls_argument(session, o->arguments[i]))
+            break;
+}
+
+/* ---- stat ---------------------------------------------------------------------------------------- */
+
+static void fact(const char *name, const char *value)
+{
+    if (!value)
+        return;
+    output_string(name);
+    output_string(": ");
+    output_name(value);
+    output_string("\n");
+}
+
+static void number_fact(const char *name, const char *format, unsigned value)
+{
+    char room[32];
+    snprintf(room, sizeof room, format[0] == 'o' ? "%04o" : "%u", value);
+    fact(name, room);
+}
+
+static void size_fact(const struct options *o, uint64_t size)
+{
+    char room[SIZE_TEXT_ROOM];
+    if (o->humanize)
+        size_text(room, size, false);
+    else
+        snprintf(room, sizeof room, "%" PRIu64, size);
+    fact("size", room);
+}
+
+static void checksum_fact(const orbit_checksum *checksum)
+{
+    struct text text = {0};
+    if (!checksum_name(checksum->algorithm))
+        return;
+    text_format(&text, "%s:", checksum_name(checksum->algorithm));
+    for (size_t i = 0; i < checksum->length && i < sizeof checksum->value; i++)
+        text_format(&text, "%02x", checksum->value[i]);
+    text_add_string(&text, checksum->composite ? " (composite)" : "");
+    fact("checksum", text.bytes);
+    text_release(&text);
+}
+
+static void print_facts(const struct options *o, const char *shown, const orbit_metadata *m)
+{
+    char when[TIME_TEXT_ROOM];
+    fact("location", shown);
+    fact("type", kind_name(m->kind));
+    if (m->fields & ORBIT_HAS_SIZE && m->kind != ORBIT_KIND_DIRECTORY)
+        size_fact(o, m->size);
+    if (m->fields & ORBIT_HAS_MTIME)
+        fact("last modified", time_text(when, m->mtime_ns, true));
+    if (m->fields & ORBIT_HAS_MODE)
+        number_fact("mode", "o", m->mode & 07777u);
+    if (m->fields & ORBIT_HAS_OWNER) {
+        number_fact("uid", "u", m->uid);
+        number_fact("gid", "u", m->gid);
+    }
+    fact("link target", m->link_target);
+    fact("etag", m->etag);
+    fact("version", m->version_id);
+    checksum_fact(&m->checksum);
+    if (m->part_count)
+        number_fact("parts", "u", m->part_count);
+    fact("storage class", m->storage_class);
+    fact("encryption", m->encryption);
+    fact("content type", m->content_type);
+    fact("content encoding", m->content_encoding);
+    fact("content disposition", m->content_disposition);
+    fact("content language", m->content_language);
+    fact("cache control", m->cache_control);
+    fact("expires", m->expires);
+    for (size_t i = 0; i < m->user_count; i++) {
+        struct text name = {0};
+        text_format(&name, "metadata %s", m->user[i].name);
+        fact(name.bytes, m->user[i].value);
+        text_release(&name);
+    }
+}
+
+static bool visit_stat(void *ctx, const struct item *item)
+{
+    struct session *session = ctx;
+    if (session->options->json) {
+        json_entry(item->shown, item->metadata, true);
+    } else {
+        if (session->tally.done)
+            output_string("\n");
+        print_facts(session->options, item->shown, item->metadata);
+        output_end_line();
+    }
+    session->tally.done++;
+    return !session_stopped(session);
+}
+
+void verb_stat(struct session *session)
+{
+    const struct options *o = session->options;
+    struct expansion expansion = {
+        .session = session, .flags = EXPAND_DIRECTORIES | EXPAND_NAMED_LINKS, .visit = visit_stat, .ctx = session};
+    for (size_t i = 0; i < o->argument_count; i++)
+        if (!expand(&expansion, o->arguments[i]))
+            break;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * rm, rmdir, mkdir, mb, rb: what makes and removes names. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "crew.h"
+#include "expand.h"
+#include "progress.h"
+#include "report.h"
+#include "verbs.h"
+
+/* ---- directories, deepest first ------------------------------------------------------------------- */
+
+/* The directories that enclose where the walk is. A walk tells a directory before what it holds, so one is
+ * over when the next name does not lie in it: memory is bounded by the depth of the tree. */
+struct stripping {
+    struct session *session;
+    bool tell;
+    struct store *store;
+    struct text path; /* of the innermost directory, "" for none; the outer ones are its parents */
+    size_t prefix;    /* of `path`: what stands before the first directory */
+    struct text shown;
+};
+
+static void strip_innermost(struct stripping *stripping)
+{
+    struct session *session = stripping->session;
+    orbit_call_options call = session_call(session);
+    orbit_error error;
+
+    call.version_id = NULL;
+    orbit_status status = orbit_remove(stripping->store->backend, stripping->path.bytes, &call, &error);
+    if (status >= 0 && stripping->tell) {
+        struct text shown = {0};
+        text_format(&shown, "%s/", text_string(&stripping->shown));
+        report_done(session, &(struct result){.operation = session->verb, .source = shown.bytes});
+        text_release(&shown);
+    } else if (status < 0 && status != ORBIT_E_NOT_FOUND && (stripping->tell || status != ORBIT_E_NOT_EMPTY)) {
+        report_failed(session, session->verb, text_string(&stripping->shown), NULL, &error);
+    }
+}
+
+static void shorten(struct text *text)
+{
+    char *slash = strrchr(text->bytes, '/');
+    size_t length = slash ? (size_t)(slash - text->bytes) : 0;
+    text->bytes[length] = '\0';
+    text->length = length;
+}
+
+/* Leaves directories until the innermost one holds `path` (NULL: all of them). */
+static void strip_until(struct stripping *stripping, const char *path)
+{
+    while (stripping->path.length > stripping->prefix) {
+        size_t length = stripping->path.length;
+        if (path && strncmp(path, stripping->path.bytes, length) == 0 && path[length] == '/')
+            return;
+        strip_innermost(stripping);
+        shorten(&stripping->path);
+        shorten(&stripping->shown);
+        if (stripping->path.length <= stripping->prefix)
+            text_clear(&stripping->path);
+    }
+}
+
+static bool visit_strip(void *ctx, const struct item *item)
+{
+    struct stripping *stripping = ctx;
+    strip_until(stripping, item->path);
+    if (item->metadata->kind != ORBIT_KIND_DIRECTORY || item->marker)
+        return !session_stopped(stripping->session);
+    if (!stripping->path.length)
+        stripping->prefix = (size_t)(path_name(item->path) - item->path);
+    stripping->store = item->store;
+    text_clear(&stripping->path);
+    text_add_string(&stripping->path, item->path);
+    text_clear(&stripping->shown);
+    text_add_string(&stripping->shown, item->shown);
+    return !session_stopped(stripping->session);
+}
+
+static void leave_strip(void *ctx)
+{
+    strip_until(ctx, NULL);
+}
+
+void remove_directories(struct session *session, const char *typed, bool tell)
+{
+    struct stripping stripping = {.session = session, .tell = tell};
+    struct expansion expansion = {.session = session,
+                                  .visit = visit_strip,
+                                  .leave = leave_strip,
+                                  .ctx = &stripping,
+                                  .flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_NAMED_LINKS};
+    struct place place;
+    bool went = false;
+
+    if (!place_open(session, &place, typed, SIDE_SOURCE))
+        return;
+    /* What was a prefix of objects may be gone altogether, and a pattern may match nothing any more. */
+    orbit_call_options call = session_call(session);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    call.version_id = NULL;
+    bool exact = orbit_stat(place.store->backend, place.path, &call, &metadata, NULL) >= 0 &&
+                 metadata.kind == ORBIT_KIND_DIRECTORY;
+    if (exact || (!session->options->raw && strpbrk(place.path, "*?[\\"))) {
+        uint64_t failed = session->tally.failed;
+        int code = session->tally.code;
+        went = expand(&expansion, typed);
+        if (!exact && session->tally.failed == failed)
+            session->tally.code = code;
+    }
+    if (went && exact && *place.path && strcmp(orbit_backend_name(place.store->backend), "s3") != 0) {
+        stripping.store = place.store;
+        text_clear(&stripping.path);
+        text_add_string(&stripping.path, place.path);
+        text_clear(&stripping.shown);
+        text_add_string(&stripping.shown, place.shown);
+        while (stripping.shown.length > 1 && stripping.shown.bytes[stripping.shown.length - 1] == '/')
+            stripping.shown.bytes[--stripping.shown.length] = '\0';
+        strip_innermost(&stripping);
+    }
+    orbit_metadata_release(&metadata);
+    text_release(&stripping.path);
+    text_release(&stripping.shown);
+    place_release(&place);
+}
+
+/* ---- rm ------------------------------------------------------------------------------------------ */
+
+struct removing {
+    struct session *session;
+    struct crew *crew;
+    bool found_directory;
+};
+
+static bool visit_rm(void *ctx, const struct item *item)
+{
+    struct removing *removing = ctx;
+    struct session *session = removing->session;
+    bool tree = session->options->recursive;
+    char *marker = NULL, *marker_shown = NULL;
+
+    if (item->metadata->kind == ORBIT_KIND_DIRECTORY && !tree) {
+        report_refused(session, "rm", item->shown, NULL, ORBIT_E_PATH,
+                       "'%s' is a directory: -r removes it and all that is in it", item->shown);
+        return !session_stopped(session);
+    }
+    if (item->metadata->kind == ORBIT_KIND_DIRECTORY && !item->marker) {
+        removing->found_directory = true; /* when it is empty, later */
+        return !session_stopped(session);
+    }
+    if (item->marker) {
+        marker = path_join(item->path, "");
+        marker_shown = path_join(item->shown, "");
+    }
+    struct job job = {.kind = JOB_REMOVE,
+                      .operation = "rm",
+                      .from = item->store,
+                      .from_path = marker ? marker : item->path,
+                      .from_shown = marker ? marker_shown : item->shown};
+    if (session->options->dry_run)
+        report_done(session, &(struct result){.operation = "rm", .source = job.from_shown});
+    else
+        crew_submit(removing->crew, &job);
+    free(marker);
+    free(marker_shown);
+    return !session_stopped(session);
+}
+
+static bool enter_rm(void *ctx, const struct item *directory)
+{
+    struct removing *removing = ctx;
+    (void)directory;
+    removing->found_directory = true;
+    return true;
+}
+
+static void leave_rm(void *ctx)
+{
+    struct removing *removing = ctx;
+    crew_drain(removing->crew);
+}
+
+void verb_rm(struct session *session)
+{
+    const struct options *o = session->options;
+    struct removing removing = {.session = session, .crew = crew_new(session, 0)};
+    struct progress *progress = progress_start(session, removing.crew);
+    struct expansion expansion = {.session = session,
+                                  .visit = visit_rm,
+                                  .enter = enter_rm,
+                                  .leave = leave_rm,
+                                  .ctx = &removing,
+                                  .flags = EXPAND_NAMED_LINKS | EXPAND_FILTER | EXPAND_NAMES};
+    if (o->recursive)
+        expansion.flags |= EXPAND_DESCEND | EXPAND_DIRECTORIES;
+
+    for (size_t i = 0; i < o->argument_count && !session_stopped(session); i++) {
+        uint64_t failed = session->tally.failed;
+        removing.found_directory = false;
+        if (expand(&expansion, o->arguments[i]) && removing.found_directory && !o->dry_run)
+            remove_directories(session, o->arguments[i],
+                               session->tally.failed == failed && !o->include.count && !o->exclude.count);
+    }
+    crew_drain(removing.crew);
+    progress_stop(progress);
+    crew_free(removing.crew);
+}
+
+/* ---- rmdir, mkdir, mb, rb -------------------------------------------------------------------------- */
+
+typedef orbit_status place_call(struct session *session, const struct place *place, orbit_error *error);
+
+static void each_place(struct session *session, place_call *call)
+{
+    const struct options *o = session->options;
+    for (size_t i = 0; i < o->argument_count && !session_stopped(session); i++) {
+        struct place place;
+        orbit_error error;
+        if (!place_open(session, &place, o->arguments[i], SIDE_DESTINATION))
+            continue;
+        if (place.stdio)
+            report_refused(session, session->verb, "-", NULL, ORBIT_E_CONFIG, "'-' is standard input, no directory");
+        else if (call(session, &place, &error) < 0)
+            report_failed(session, session->verb, place.shown, NULL, &error);
+        else
+            report_done(session, &(struct result){.operation = session->verb, .source = place.shown});
+        place_release(&place);
+    }
+}
+
+/* A directory is called without its slash, whatever was typed. */
+static char *directory_path(const struct place *place)
+{
+    char *path = string_copy(place->path);
+    size_t length = strlen(path);
+    if (length > 1 && path[length - 1] == '/')
+        path[length - 1] = '\0';
+    return path;
+}
+
+static orbit_status make_directory(struct session *session, const struct place *place, orbit_error *error)
+{
+    orbit_call_options call = session_call(session);
+    char *path = directory_path(place);
+    call.recursive = session->options->parents;
+    orbit_status status = orbit_mkdir(place->store->backend, path, &call, error);
+    free(path);
+    return status;
+}
+
+static orbit_status remove_directory(struct session *session, const struct place *place, orbit_error *error)
+{
+    orbit_call_options call = session_call(session);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    char *path = directory_path(place);
+    orbit_status status = orbit_stat(place->store->backend, path, &call, &metadata, error);
+    if (status >= 0 && metadata.kind != ORBIT_KIND_DIRECTORY)
+        status = orbit_error_set(error, ORBIT_E_PATH, 0, "'%s' is not a directory", place->shown);
+    else if (status >= 0)
+        status = orbit_remove(place->store->backend, path, &call, error);
+    orbit_metadata_release(&metadata);
+    free(path);
+    return status;
+}
+
+void verb_mkdir(struct session *session)
+{
+    each_place(session, make_directory);
+}
+
+void verb_rmdir(struct session *session)
+{
+    each_place(session, remove_directory);
+}
+
+static orbit_status make_bucket(struct session *session, const struct place *place, orbit_error *error)
+{
+    orbit_call_options call = session_call(session);
+    if (*place->path || place->local)
+        return orbit_error_set(error, ORBIT_E_CONFIG, 0, "'%s' names no bucket: s3://bucket", place->shown);
+    return orbit_container_create(place->store->backend, &call, error);
+}
+
+static orbit_status remove_bucket(struct session *session, const struct place *place, orbit_error *error)
+{
+    orbit_call_options call = session_call(session);
+    if (*place->path || place->local)
+        return orbit_error_set(error, ORBIT_E_CONFIG, 0, "'%s' names no bucket: s3://bucket", place->shown);
+    return orbit_container_remove(place->store->backend, &call, error);
+}
+
+void verb_bucket(struct session *session)
+{
+    each_place(session, session->options->verb == VERB_MB ? make_bucket : remove_bucket);
+}
