@@ -1,0 +1,12 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The contract suite on the embedded backends under valgrind: no error, no leak.
+set -eu
+cd "$(dirname "$0")/.."
+build="${1:-build/release}"
+for backend in mem-object mem-files mem-sequential mem-dropping local; do
+    echo "valgrind: $backend"
+    valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
+        --errors-for-leak-kinds=definite,indirect --fair-sched=yes \
+        "$build/tests/contract/contract" "$backend"
+done

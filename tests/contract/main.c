@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The table of stores that the contract is checked on, and the run over one of them: test_contract NAME [FILTER]. */
+#include "contract.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+struct contract contract;
+
+static const struct store_kind kinds[] = {
+    {"mem_object", "object", NULL, 256 << 10, true, true, true, true},
+    {"mem_files", "files", NULL, 256 << 10, false, true, true, true},
+    {"mem_sequential", "sequential", NULL, 256 << 10, false, true, true, true},
+    {"mem_dropping", "dropping", NULL, 256 << 10, false, true, true, true},
+    {"local", NULL, NULL, 256 << 10, false, true, true, true},
+    {"s3_s3d", NULL, "s3d", 256 << 10, true, false, true, true},
+    {"s3_rgw", NULL, "rgw", 5 << 20, true, false, false, false},
+};
+
+orbit_status contract_open_client(orbit_client **client, const orbit_client_options *options)
+{
+    orbit_error told;
+    orbit_status status = orbit_client_open(client, options, &told);
+    if (status < 0)
+        print_error("cannot open a client: %s\n", told.message);
+    return status;
+}
+
+static orbit_status open_s3(orbit_backend **backend, orbit_client *client, const orbit_open_options *options,
+                            orbit_error *error)
+{
+    orbit_s3_config config = ORBIT_S3_CONFIG_INIT;
+    config.bucket = contract.bucket;
+    config.endpoint = contract.endpoint.url;
+    config.region = contract.endpoint.region;
+    config.access_key_id = contract.endpoint.access;
+    config.secret_access_key = contract.endpoint.secret;
+    if (strcmp(contract.kind->fixture, "s3d") == 0)
+        config.part_min_bytes = 64 << 10; /* as the endpoint was told */
+    return orbit_open_s3(backend, client, &config, options, error);
+}
+
+orbit_status contract_open_store(orbit_backend **backend, orbit_client *client, orbit_error *error)
+{
+    orbit_open_options options = ORBIT_OPEN_OPTIONS_INIT;
+    options.chunk_size = contract.chunk;
+    options.retry_attempts = 4;
+    if (contract.kind->profile != NULL) {
+        orbit_mem_config config = ORBIT_MEM_CONFIG_INIT;
+        config.name = "contract";
+        config.profile = contract.kind->profile;
+        return orbit_open_mem(backend, client, &config, &options, error);
+    }
+    if (contract.kind->fixture != NULL)
+        return open_s3(backend, client, &options, error);
+    orbit_local_config config = ORBIT_LOCAL_CONFIG_INIT;
+    config.root = contract.root;
+    return orbit_open_local(backend, client, &config, &options, error);
+}
+
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *walk)
+{
+    (void)about, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static int open_everything(void **state)
+{
+    orbit_error told;
+    orbit_call_options options = ORBIT_CALL_OPTIONS_INIT;
+    (void)state;
+    contract.chunk = contract.kind->chunk;
+    snprintf(contract.bucket, sizeof(contract.bucket), "contract-%ld-%ld", (long)getpid(), (long)time(NULL));
+    if (contract.kind->fixture == NULL && contract.kind->profile == NULL) {
+        snprintf(contract.root, sizeof(contract.root), "/tmp/orbit-contract-XXXXXX");
+        if (mkdtemp(contract.root) == NULL)
+            return -1;
+    }
+    if (contract.kind->fixture != NULL && strcmp(contract.kind->fixture, "s3d") == 0)
+        endpoint_start(&contract.endpoint, "--store", "--set", "part_min=64K", NULL);
+    else if (contract.kind->fixture != NULL)
+        endpoint_of_fixture(&contract.endpoint, contract.kind->fixture);
+    if (contract_open_client(&contract.client, NULL) < 0)
+        return -1;
+    orbit_status status = contract_open_store(&contract.backend, contract.client, &told);
+    if (status >= 0 && contract.kind->fixture != NULL)
+        status = orbit_container_create(contract.backend, &options, &told);
+    if (status < 0)
+        print_error("cannot open %s: %s\n", contract.kind->name, told.message);
+    return status < 0 ? -1 : 0;
+}
+
+static int close_everything(void **state)
+{
+    orbit_call_options options = ORBIT_CALL_OPTIONS_INIT;
+    orbit_error told;
+    orbit_status status = ORBIT_OK;
+    (void)state;
+    options.recursive = true;
+    options.missing_ok = true;
+    if (contract.kind->fixture != NULL && contract.backend != NULL) {
+        status = orbit_remove(contract.backend, "", &options, &told);
+        if (status >= 0)
+            status = orbit_container_remove(contract.backend, NULL, &told);
+        if (status < 0)
+            print_error("cannot remove the bucket: %s\n", told.message);
+    }
+    orbit_backend_close(contract.backend);
+    orbit_client_close(contract.client);
+    endpoint_stop(&contract.endpoint);
+    if (contract.root[0] != '\0')
+        nftw(contract.root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return status < 0 ? -1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct CMUnitTest tests[256];
+    size_t count = 0;
+    for (size_t i = 0; argc > 1 && i < COUNT_OF(kinds); i++)
+        if (strcmp(kinds[i].name, argv[1]) == 0)
+            contract.kind = &kinds[i];
+    if (contract.kind == NULL) {
+        fprintf(stderr, "usage: test_contract STORE [FILTER]\n");
+        return 2;
+    }
+#define TAKE(group)                                 \
+    for (size_t i = 0; i < group##_test_count; i++) \
+    tests[count++] = group##_tests[i]
+    TAKE(write);
+    TAKE(read);
+    TAKE(list);
+    TAKE(manage);
+    TAKE(control);
+#undef TAKE
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
+    return _cmocka_run_group_tests(contract.kind->name, tests, count, open_everything, close_everything);
+}

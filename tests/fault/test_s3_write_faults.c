@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writes to an S3 endpoint that misbehaves: whatever it does, the object is whole and right, or not there at all. */
+#include "s3fault.h"
+
+#include <stdio.h>
+
+#define LARGE (3u * CHUNK + 77)
+
+/* Writes a large object that must arrive. */
+static void arrives(const char *key)
+{
+    uint8_t *bytes = make_bytes(LARGE, 1);
+    OK(write_bytes(key, bytes, LARGE, &told));
+    OK(read_back(key, bytes, LARGE, &told));
+    assert_int_equal(COUNT("open_uploads"), 0);
+    free(bytes);
+}
+
+/* Writes a large object that must fail, leaving nothing. */
+static void fails(const char *key, orbit_status expected)
+{
+    uint8_t *bytes = make_bytes(LARGE, 2);
+    bool there = true;
+    memset(&told, 0, sizeof(told));
+    orbit_status status = write_bytes(key, bytes, LARGE, &told);
+    if (expected != ORBIT_OK)
+        expect(expected, status, &told, "writing", __FILE__, __LINE__);
+    assert_true(status < 0);
+    endpoint_control(&at.endpoint, "clear");
+    OK(orbit_exists(at.store, key, NULL, &there, &told));
+    assert_false(there);
+    assert_int_equal(COUNT("open_uploads"), 0);
+    free(bytes);
+}
+
+static void failed_requests_of_every_kind_are_tried_again(void **state)
+{
+    (void)state;
+    FAULT("op=CreateMultipartUpload&nth=1&status=500");
+    FAULT("op=UploadPart&nth=2&count=2&status=503");
+    FAULT("op=UploadPart&nth=4&reset=before");
+    FAULT("op=CompleteMultipartUpload&nth=1&status=500");
+    arrives("retried");
+    FAULT("op=PutObject&nth=1&count=2&status=500");
+    OK(write_bytes("small", "12345", 5, &told));
+    OK(read_back("small", "12345", 5, &told));
+}
+
+static void part_that_never_succeeds_ends_the_write_and_leaves_nothing(void **state)
+{
+    (void)state;
+    FAULT("op=UploadPart&part=2&status=500");
+    fails("hopeless", ORBIT_OK);
+    assert_true(COUNT("requests.AbortMultipartUpload") >= 1);
+}
+
+static void part_whose_upload_is_cut_is_sent_again(void **state)
+{
+    (void)state;
+    FAULT("op=UploadPart&nth=2&upload_stop=100000");
+    arrives("cut");
+    FAULT("op=PutObject&nth=1&upload_stop=1000");
+    uint8_t *bytes = make_bytes(100000, 3);
+    OK(write_bytes("cut-small", bytes, 100000, &told));
+    OK(read_back("cut-small", bytes, 100000, &told));
+    free(bytes);
+}
+
+static void part_whose_reply_is_lost_is_sent_again(void **state)
+{
+    (void)state;
+    FAULT("op=UploadPart&nth=1&reset=after");
+    arrives("unheard");
+}
+
+static void complete_whose_reply_is_lost_is_found_done(void **state)
+{
+    (void)state;
+    FAULT("op=CompleteMultipartUpload&nth=1&reset=after");
+    arrives("done-after-all");
+    assert_int_equal(COUNT("requests.CreateMultipartUpload"), 1); /* not uploaded again blindly */
+    assert_int_equal(COUNT("requests.UploadPart"), 4);
+}
+
+static void lost_complete_with_an_old_object_in_place_is_told_apart(void **state)
+{
+    (void)state;
+    uint8_t *bytes = make_bytes(LARGE, 9);
+    OK(write_bytes("twice", "old", 3, &told));
+    FAULT("op=CompleteMultipartUpload&nth=1&reset=before"); /* no effect: the old one is still there */
+    OK(write_bytes("twice", bytes, LARGE, &told));
+    OK(read_back("twice", bytes, LARGE, &told));
+    assert_int_equal(COUNT("open_uploads"), 0);
+    free(bytes);
+}
+
+static void put_whose_reply_is_lost_succeeds(void **state)
+{
+    (void)state;
+    FAULT("op=PutObject&nth=1&reset=after");
+    OK(write_bytes("small", "12345", 5, &told));
+    OK(read_back("small", "12345", 5, &told));
+}
+
+static void conditional_put_whose_reply_is_lost_says_that_it_may_be_its_own(void **state)
+{
+    (void)state;
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    options.overwrite = false;
+    FAULT("op=PutObject&nth=1&reset=after");
+    orbit_status status = orbit_write(at.store, "once", orbit_source_memory("12345", 5), 5, &options, NULL, &told);
+    if (status != ORBIT_OK) {
+        assert_int_equal(status, ORBIT_E_EXISTS);
+        assert_true(told.flags & ORBIT_ERROR_MAYBE_DONE);
+    }
+    OK(read_back("once", "12345", 5, &told));
+}
+
+static void error_inside_a_200_is_an_error(void **state)
+{
+    (void)state;
+    FAULT("op=CompleteMultipartUpload&nth=1&error200=1");
+    arrives("complete-in-vain");
+    FAULT("op=CompleteMultipartUpload&error200=1");
+    fails("never-complete", ORBIT_OK);
+}
+
+static void copy_with_an_error_inside_a_200_is_an_error(void **state)
+{
+    (void)state;
+    bool there = true;
+    OK(write_bytes("from", "12345", 5, &told));
+    FAULT("op=CopyObject&nth=1&error200=1");
+    OK(orbit_copy(at.store, "from", at.store, "to", NULL, NULL, &told));
+    OK(read_back("to", "12345", 5, &told));
+    FAULT("op=CopyObject&error200=1");
+    assert_true(orbit_copy(at.store, "from", at.store, "to2", NULL, NULL, &told) < 0);
+    OK(orbit_exists(at.store, "to2", NULL, &there, &told));
+    assert_false(there);
+}
+
+static void conflict_is_tried_again_and_precondition_is_not(void **state)
+{
+    (void)state;
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    options.overwrite = false;
+    FAULT("op=PutObject&nth=1&status=409&code=ConditionalRequestConflict");
+    OK(orbit_write(at.store, "conflict", orbit_source_memory("1", 1), 1, &options, NULL, &told));
+    assert_int_equal(COUNT("requests.PutObject"), 2);
+    EXPECT(ORBIT_E_EXISTS, orbit_write(at.store, "conflict", orbit_source_memory("2", 1), 1, &options, NULL, &told));
+    assert_int_equal(COUNT("requests.PutObject"), 3);
+}
+
+static void store_that_ignores_the_condition_of_complete_is_looked_at_first(void **state)
+{
+    (void)state;
+    uint8_t *bytes = make_bytes(LARGE, 4);
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    options.overwrite = false;
+    endpoint_control(&at.endpoint, "set?conditional_complete=0");
+    OK(write_bytes("taken", "old", 3, &told));
+    EXPECT(ORBIT_E_EXISTS,
+           orbit_write(at.store, "taken", orbit_source_memory(bytes, LARGE), LARGE, &options, NULL, &told));
+    OK(read_back("taken", "old", 3, &told));
+    assert_int_equal(COUNT("open_uploads"), 0);
+    free(bytes);
+}
+
+static void checksum_that_the_store_does_not_confirm_is_a_mismatch(void **state)
+{
+    (void)state;
+    FAULT("op=UploadPart&wrong_checksum=1");
+    fails("unconfirmed", ORBIT_E_CHECKSUM);
+}
+
+static void one_bad_digest_is_tried_again(void **state)
+{
+    (void)state;
+    FAULT("op=UploadPart&nth=1&status=400&code=BadDigest");
+    arrives("digested");
+}
+
+static void every_part_comes_with_a_checksum_that_the_store_checks(void **state)
+{
+    (void)state;
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    arrives("summed");
+    OK(orbit_stat(at.store, "summed", NULL, &metadata, &told));
+    assert_int_equal(metadata.checksum.algorithm, ORBIT_CHECKSUM_CRC64NVME);
+    assert_false(metadata.checksum.composite);
+    orbit_metadata_release(&metadata);
+}
+
+static void other_checksums_are_accepted_by_the_store(void **state)
+{
+    (void)state;
+    static const uint32_t algorithms[] = {ORBIT_CHECKSUM_CRC64NVME, ORBIT_CHECKSUM_CRC32C};
+    uint8_t *bytes = make_bytes(LARGE, 5);
+    for (size_t i = 0; i < COUNT_OF(algorithms); i++) {
+        orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+        options.checksum = algorithms[i];
+        OK(orbit_write(at.store, "summed", orbit_source_memory(bytes, 1000), 1000, &options, NULL, &told));
+        OK(read_back("summed", bytes, 1000, &told));
+        OK(orbit_write(at.store, "summed", orbit_source_memory(bytes, LARGE), LARGE, &options, NULL, &told));
+        OK(read_back("summed", bytes, LARGE, &told));
+    }
+    free(bytes);
+}
+
+static void checksum_that_needs_a_second_pass_is_sent_or_refused_before_the_first_byte(void **state)
+{
+    (void)state;
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    options.checksum = ORBIT_CHECKSUM_SHA256;
+    orbit_status status = orbit_write(at.store, "sha", orbit_source_memory("12345", 5), 5, &options, NULL, &told);
+    if (status == ORBIT_OK) {
+        OK(read_back("sha", "12345", 5, &told));
+        return;
+    }
+    assert_int_equal(status, ORBIT_E_UNSUPPORTED);
+    assert_int_equal(COUNT("total"), 0);
+}
+
+static void signed_payloads_are_accepted_by_the_store(void **state)
+{
+    (void)state;
+    at.config.sign_payload = true;
+    s3fault_reopen();
+    OK(write_bytes("small", "12345", 5, &told));
+    OK(read_back("small", "12345", 5, &told));
+    arrives("signed");
+}
+
+static void store_without_checksums_is_served_without(void **state)
+{
+    (void)state;
+    endpoint_control(&at.endpoint, "set?checksums=0");
+    arrives("plain");
+    OK(write_bytes("small", "12345", 5, &told));
+    OK(read_back("small", "12345", 5, &told));
+    int64_t failed = COUNT("failed.PutObject");
+    for (int i = 0; i < 5; i++)
+        OK(write_bytes("small", "12345", 5, &told));
+    assert_true(COUNT("failed.PutObject") <= failed); /* remembered */
+}
+
+static void equal_parts_are_of_one_size(void **state)
+{
+    (void)state;
+    at.config.equal_parts = true;
+    s3fault_reopen();
+    endpoint_control(&at.endpoint, "set?equal_parts=1");
+    arrives("equal");
+    struct endpoint_request request;
+    for (unsigned i = 0; endpoint_request(&at.endpoint, "UploadPart", i, &request); i++)
+        assert_int_equal(request.received, request.part == 4 ? 77 : CHUNK);
+    endpoint_control(&at.endpoint, "set?equal_parts=0");
+}
+
+static void stalled_upload_is_given_up_and_sent_again(void **state)
+{
+    (void)state;
+    FAULT("op=UploadPart&nth=1&latency_ms=5000");
+    int64_t begun = now_ms();
+    arrives("late");
+    assert_true(now_ms() - begun < 15000);
+}
+
+static void slow_down_shrinks_and_ends_well(void **state)
+{
+    (void)state;
+    at.options.retry_attempts = 10;
+    s3fault_reopen();
+    FAULT("op=UploadPart&probability=0.3&seed=5&status=503");
+    uint8_t *bytes = make_bytes(20 * CHUNK, 6);
+    OK(write_bytes("throttled", bytes, 20 * CHUNK, &told));
+    OK(read_back("throttled", bytes, 20 * CHUNK, &told));
+    free(bytes);
+}
+
+/* ---- removing ---------------------------------------------------------------------------------------------------- */
+
+static void batch_delete_tells_each_keys_own_error(void **state)
+{
+    (void)state;
+    orbit_call_options options = ORBIT_CALL_OPTIONS_INIT;
+    char key[32];
+    bool there = false;
+    for (int i = 0; i < 20; i++) {
+        snprintf(key, sizeof(key), "tree/%02d", i);
+        OK(write_bytes(key, "x", 1, &told));
+    }
+    options.recursive = true;
+    FAULT("op=DeleteObject&key=tree/07&status=403&code=AccessDenied");
+    EXPECT(ORBIT_E_PERMISSION, orbit_remove(at.store, "tree", &options, &told));
+    endpoint_control(&at.endpoint, "clear");
+    OK(orbit_exists(at.store, "tree/07", NULL, &there, &told));
+    assert_true(there);
+    OK(orbit_exists(at.store, "tree/08", NULL, &there, &told));
+    assert_false(there);
+    OK(orbit_remove(at.store, "tree", &options, &told));
+    OK(orbit_exists(at.store, "tree", NULL, &there, &told));
+    assert_false(there);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(failed_requests_of_every_kind_are_tried_again),
+        FAULT_TEST(part_that_never_succeeds_ends_the_write_and_leaves_nothing),
+        FAULT_TEST(part_whose_upload_is_cut_is_sent_again),
+        FAULT_TEST(part_whose_reply_is_lost_is_sent_again),
+        FAULT_TEST(complete_whose_reply_is_lost_is_found_done),
+        FAULT_TEST(lost_complete_with_an_old_object_in_place_is_told_apart),
+        FAULT_TEST(put_whose_reply_is_lost_succeeds),
+        FAULT_TEST(conditional_put_whose_reply_is_lost_says_that_it_may_be_its_own),
+        FAULT_TEST(error_inside_a_200_is_an_error),
+        FAULT_TEST(copy_with_an_error_inside_a_200_is_an_error),
+        FAULT_TEST(conflict_is_tried_again_and_precondition_is_not),
+        FAULT_TEST(store_that_ignores_the_condition_of_complete_is_looked_at_first),
+        FAULT_TEST(checksum_that_the_store_does_not_confirm_is_a_mismatch),
+        FAULT_TEST(one_bad_digest_is_tried_again),
+        FAULT_TEST(every_part_comes_with_a_checksum_that_the_store_checks),
+        FAULT_TEST(other_checksums_are_accepted_by_the_store),
+        FAULT_TEST(checksum_that_needs_a_second_pass_is_sent_or_refused_before_the_first_byte),
+        FAULT_TEST(signed_payloads_are_accepted_by_the_store),
+        FAULT_TEST(store_without_checksums_is_served_without),
+        FAULT_TEST(equal_parts_are_of_one_size),
+        FAULT_TEST(stalled_upload_is_given_up_and_sent_again),
+        FAULT_TEST(slow_down_shrinks_and_ends_well),
+        FAULT_TEST(batch_delete_tells_each_keys_own_error),
+    };
+    return cmocka_run_group_tests(tests, s3fault_group_setup, s3fault_group_teardown);
+}

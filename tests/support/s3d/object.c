@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Single objects: get, head, put, copy, delete, tags. */
+#include "s3d.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static void no_such(struct request *request, const char *code)
+{
+    bool bucket = strcmp(code, "NoSuchBucket") == 0;
+    reply_error(request, 404, code,
+                bucket ? "The specified bucket does not exist" : "The specified key does not exist.");
+}
+
+/* ---- get and head --------------------------------------------------------------------------------------- */
+
+int parse_range(const char *text, uint64_t size, uint64_t *offset, uint64_t *length)
+{
+    char *end;
+    if (text == NULL || strncmp(text, "bytes=", 6) != 0 || strchr(text, ',') != NULL)
+        return 0;
+    text += 6;
+    if (*text == '-') {
+        uint64_t last = strtoull(text + 1, &end, 10);
+        if (end == text + 1 || *end != '\0')
+            return 0;
+        if (last == 0 || size == 0)
+            return -1;
+        *length = last < size ? last : size;
+        *offset = size - *length;
+        return 1;
+    }
+    uint64_t first = strtoull(text, &end, 10), last = UINT64_MAX;
+    if (end == text || *end != '-')
+        return 0;
+    if (end[1] != '\0') {
+        text = end + 1;
+        last = strtoull(text, &end, 10);
+        if (end == text || *end != '\0' || last < first)
+            return 0;
+    }
+    if (first >= size)
+        return -1;
+    *offset = first;
+    *length = (last < size - 1 ? last : size - 1) - first + 1;
+    return 1;
+}
+
+/* If-Match and friends of a read; true when it replied. */
+static bool read_condition(struct request *request, const struct object *object)
+{
+    const char *match = header(request, "if-match"), *none = header(request, "if-none-match");
+    if (match != NULL && !same_etag(match, object->etag)) {
+        reply_error(request, 412, "PreconditionFailed",
+                    "At least one of the pre-conditions you specified did not hold");
+        return true;
+    }
+    if (none != NULL && same_etag(none, object->etag)) {
+        reply_header(request, "ETag: \"%s\"", object->etag);
+        reply_empty(request, 304);
+        return true;
+    }
+    return false;
+}
+
+static void object_headers(struct request *request, const struct object *object, bool generated, bool whole)
+{
+    const char *mode = header(request, "x-amz-checksum-mode");
+    struct text date = {0};
+    text_http_date(&date, object->mtime_ms);
+    reply_header(request, "Last-Modified: %s", date.bytes);
+    text_free(&date);
+    reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
+    reply_header(request, "Accept-Ranges: bytes");
+    for (size_t i = 0; i < object->header_count; i++)
+        if (strcmp(object->headers[i].name, "content-type") != 0)
+            reply_header(request, "%s: %s", object->headers[i].name, object->headers[i].value);
+    bool told = mode != NULL && strcasecmp(mode, "ENABLED") == 0 && (whole || atomic_load(&settings.range_checksum));
+    if (!told || object->sum == 0 || !atomic_load(&settings.checksums))
+        return;
+    if (generated) {
+        struct sums sums = {.crc64 = pattern_crc64(object->seed, object->size)};
+        char text[64];
+        sums_base64(&sums, SUM_CRC64, text);
+        sum_header(request, SUM_CRC64, text, false);
+    } else {
+        sum_header(request, object->sum, object->sum_text, object->composite);
+    }
+}
+
+static void change_object(struct request *request, const struct object *object, bool generated)
+{
+    if (generated) {
+        pattern_change(request->key);
+        return;
+    }
+    struct object *other = object_new(object->key, object->key_length);
+    other->size = object->size;
+    other->sum = object->sum;
+    other->composite = object->composite;
+    memcpy(other->sum_text, object->sum_text, sizeof(other->sum_text));
+    snprintf(other->etag, sizeof(other->etag), "%s", object->etag);
+    other->etag[0] = other->etag[0] == '0' ? '1' : '0';
+    for (size_t i = 0; i < object->header_count; i++)
+        object_header(other, object->headers[i].name, object->headers[i].value);
+    segments_copy(&other->segments, &other->segment_count, object->segments, object->segment_count);
+    pthread_rwlock_wrlock(&store.lock);
+    struct bucket *bucket = store_bucket(request->bucket);
+    if (bucket != NULL)
+        bucket_put(bucket, other);
+    pthread_rwlock_unlock(&store.lock);
+}
+
+static bool contents_kept(const struct object *object)
+{
+    for (size_t i = 0; i < object->segment_count; i++)
+        if (object->segments[i].blob == NULL && object->segments[i].length > 0)
+            return false;
+    return true;
+}
+
+/* ?partNumber=N: the range of that part. */
+static int part_range(struct request *request, const struct object *object, uint64_t *offset, uint64_t *length)
+{
+    int64_t number = query_number(request, "partNumber", 0);
+    uint64_t at = 0, count = 0;
+    if (number == 0)
+        return 0;
+    *length = 0;
+    for (size_t i = 0; i < object->segment_count; i++) {
+        const struct segment *segment = &object->segments[i];
+        if (segment->part == (uint32_t)number && *length == 0)
+            *offset = at;
+        if (segment->part == (uint32_t)number)
+            *length += segment->length;
+        if (segment->part > count)
+            count = segment->part;
+        at += segment->length;
+    }
+    if (count > 0)
+        reply_header(request, "x-amz-mp-parts-count: %llu", (unsigned long long)count);
+    if (count == 0 && number == 1) {
+        *offset = 0;
+        *length = object->size;
+    }
+    return *length > 0 ? 1 : -1;
+}
+
+static void serve_object(struct request *request, const struct object *object, bool generated)
+{
+    uint64_t offset = 0, length = object->size;
+    bool head = request->kind == KIND_HeadObject;
+    int ranged = query_has(request, "partNumber")
+                     ? part_range(request, object, &offset, &length)
+                     : parse_range(header(request, "range"), object->size, &offset, &length);
+    if (request->fault.ignore_range && ranged > 0) {
+        ranged = 0;
+        offset = 0;
+        length = object->size;
+    }
+    if (ranged < 0) {
+        reply_header(request, "Content-Range: bytes */%llu", (unsigned long long)object->size);
+        reply_error(request, 416, "InvalidRange", "The requested range is not satisfiable");
+        return;
+    }
+    if (!generated && !head && !contents_kept(object)) {
+        reply_error(request, 500, "ContentsNotKept", "this endpoint kept the size of the object and not its contents");
+        return;
+    }
+    object_headers(request, object, generated, ranged == 0);
+    if (ranged > 0)
+        reply_header(
+            request, "Content-Range: bytes %lld-%lld/%llu", (long long)offset + (long long)request->fault.wrong_range,
+            (long long)(offset + length - 1) + (long long)request->fault.wrong_range, (unsigned long long)object->size);
+    const char *type = query_value(request, "response-content-type");
+    if (type == NULL)
+        type = object_get_header(object, "content-type");
+    if (!reply_head(request, ranged > 0 ? 206 : 200, type, length))
+        return;
+    if (head) {
+        conn_write(request->conn, request->conn->head.bytes, request->conn->head.length);
+        return;
+    }
+    struct stream_source source = {generated ? NULL : object, object->seed};
+    reply_stream(request, &source, offset, length);
+}
+
+void get_object(struct request *request)
+{
+    const char *code;
+    bool generated;
+    struct object *object = store_get(request->bucket, request->key, request->key_length, &generated, &code);
+    if (object == NULL) {
+        no_such(request, code);
+        return;
+    }
+    if (customer_key_fits(request, generated ? NULL : object) && !read_condition(request, object))
+        serve_object(request, object, generated);
+    if (request->fault.change)
+        change_object(request, object, generated);
+    object_drop(object);
+}
+
+/* ---- put ------------------------------------------------------------------------------------------------- */
+
+static bool metadata_fits(struct request *request)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < request->header_count; i++)
+        if (strncmp(request->headers[i].name, "x-amz-meta-", 11) == 0)
+            total += strlen(request->headers[i].name) - 11 + strlen(request->headers[i].value);
+    if (total > 2048)
+        reply_error(request, 400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size");
+    return total <= 2048;
+}
+
+/* The name for the log of what the store did is the error's code; NULL when the object is in its place. */
+static const char *place_object(struct request *request, struct object *object, int *status)
+{
+    const char *code = "NoSuchBucket";
+    *status = 404;
+    pthread_rwlock_wrlock(&store.lock);
+    struct bucket *bucket = store_bucket(request->bucket);
+    if (bucket != NULL)
+        code = write_condition(request, bucket, status);
+    if (bucket != NULL && code == NULL)
+        bucket_put(bucket, object_ref(object));
+    pthread_rwlock_unlock(&store.lock);
+    return code;
+}
+
+/* A condition that fails already is told before the body is sent. */
+static bool condition_holds(struct request *request)
+{
+    int status = 404;
+    const char *code = "NoSuchBucket";
+    if (bucket_exists(request->bucket)) {
+        pthread_rwlock_rdlock(&store.lock);
+        struct bucket *bucket = store_bucket(request->bucket);
+        if (bucket != NULL)
+            code = write_condition(request, bucket, &status);
+        pthread_rwlock_unlock(&store.lock);
+    }
+    if (code != NULL)
+        reply_error(request, status, code, "the condition of the request does not hold");
+    return code == NULL;
+}
+
+void put_object(struct request *request)
+{
+    struct received received;
+    bool stores = atomic_load(&settings.store) != 0;
+    if (request->key_length > KEY_MAX) {
+        reply_error(request, 400, "KeyTooLongError", "Your key is too long");
+        return;
+    }
+    if (request->length > (uint64_t)atomic_load(&settings.put_max)) {
+        reply_error(request, 400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size");
+        return;
+    }
+    if (!metadata_fits(request) || !customer_key_fits(request, NULL) || !condition_holds(request))
+        return;
+    unsigned also = (wants_md5() ? SUM_MD5 : 0) | (stores ? SUM_CRC64 : 0);
+    if (!receive_body(request, also, stores, &received))
+        return;
+
+    struct object *object = object_new(request->key, request->key_length);
+    int status = 200;
+    const char *code = NULL;
+    object->size = received.sums.bytes;
+    make_etag(object->etag, &received.sums);
+    object->sum = received.named != 0 ? received.named : stores ? SUM_CRC64 : 0;
+    if (object->sum != 0)
+        sums_base64(&received.sums, object->sum, object->sum_text);
+    if (stores) {
+        take_headers(request, object);
+        object->segments = need(calloc(1, sizeof(*object->segments)));
+        object->segments[0] = (struct segment){received.blob, object->size, 0};
+        object->segment_count = 1;
+        received.blob = NULL;
+        code = place_object(request, object, &status);
+    }
+    if (code != NULL) {
+        reply_error(request, status, code, "the condition of the request does not hold");
+    } else {
+        reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
+        if (object->sum != 0 && atomic_load(&settings.checksums))
+            sum_header(request, object->sum, object->sum_text, false);
+        reply_empty(request, 200);
+    }
+    received_free(&received);
+    object_drop(object);
+}
+
+/* ---- copy ------------------------------------------------------------------------------------------------- */
+
+struct object *copy_source(struct request *request, bool *generated)
+{
+    char *source = need(strdup(header(request, "x-amz-copy-source")));
+    const char *match = header(request, "x-amz-copy-source-if-match"), *code = "NoSuchKey";
+    char *question = strchr(source, '?');
+    if (question != NULL)
+        *question = '\0';
+    size_t length = url_decode(source, strlen(source), false);
+    char *name = source + (source[0] == '/'), *slash = strchr(name, '/');
+    struct object *object = NULL;
+    if (slash != NULL) {
+        *slash = '\0';
+        object = store_get(name, slash + 1, length - (size_t)(slash + 1 - source), generated, &code);
+    }
+    free(source);
+    if (object == NULL) {
+        no_such(request, code);
+        return NULL;
+    }
+    if (match != NULL && !same_etag(match, object->etag)) {
+        reply_error(request, 412, "PreconditionFailed", "the source is another one now");
+        object_drop(object);
+        return NULL;
+    }
+    return object;
+}
+
+void take_range(const struct object *object, bool generated, uint64_t offset, uint64_t length, struct segment **to,
+                size_t *count, struct sums *sums)
+{
+    if (generated) {
+        struct segment whole = {NULL, length, 0};
+        if (length <= (uint64_t)atomic_load(&settings.keep_object))
+            whole.blob = blob_new(NULL, (size_t)length);
+        for (uint64_t at = 0; whole.blob != NULL && at < length;) {
+            uint64_t from = (object->seed + offset + at) % PATTERN_PERIOD, piece = PATTERN_ROOM - from;
+            piece = piece < length - at ? piece : length - at;
+            memcpy(whole.blob->bytes + at, pattern_bytes() + from, (size_t)piece);
+            at += piece;
+        }
+        if (sums != NULL && whole.blob != NULL)
+            sums_add(sums, whole.blob->bytes, (size_t)length);
+        segments_copy(to, count, &whole, 1);
+        blob_drop(whole.blob);
+        return;
+    }
+    for (size_t i = 0; i < object->segment_count && length > 0; i++) {
+        const struct segment *segment = &object->segments[i];
+        if (offset >= segment->length) {
+            offset -= segment->length;
+            continue;
+        }
+        uint64_t piece = segment->length - offset < length ? segment->length - offset : length;
+        struct segment part = {NULL, piece, 0};
+        if (sums != NULL && segment->blob != NULL)
+            sums_add(sums, segment->blob->bytes + offset, (size_t)piece);
+        if (piece == segment->length) {
+            part.blob = segment->blob;
+            segments_copy(to, count, &part, 1);
+        } else {
+            part.blob = segment->blob == NULL ? NULL : blob_new(segment->blob->bytes + offset, (size_t)piece);
+            segments_copy(to, count, &part, 1);
+            blob_drop(part.blob);
+        }
+        length -= piece;
+        offset = 0;
+    }
+}
+
+static struct object *copied(struct request *request, const struct object *source, bool generated)
+{
+    const char *directive = header(request, "x-amz-metadata-directive");
+    struct object *object = object_new(request->key, request->key_length);
+    struct sums sums;
+    object->size = source->size;
+    if (directive != NULL && strcmp(directive, "REPLACE") == 0) {
+        take_headers(request, object);
+    } else {
+        const char *class = header(request, "x-amz-storage-class");
+        for (size_t i = 0; i < source->header_count; i++)
+            if (strcmp(source->headers[i].name, "x-amz-storage-class") != 0)
+                object_header(object, source->headers[i].name, source->headers[i].value);
+        if (class != NULL)
+            object_header(object, "x-amz-storage-class", class);
+    }
+    if (source->tagging != NULL && object->tagging == NULL)
+        object->tagging = need(strdup(source->tagging));
+    sums_begin(&sums, SUM_CRC64 | (wants_md5() ? SUM_MD5 : 0));
+    take_range(source, generated, 0, source->size, &object->segments, &object->segment_count, &sums);
+    sums_end(&sums);
+    sums.bytes = source->size;
+    make_etag(object->etag, &sums); /* a copy of an object in parts is an object in one */
+    object->sum = SUM_CRC64;
+    sums_base64(&sums, SUM_CRC64, object->sum_text);
+    return object;
+}
+
+void copy_object(struct request *request)
+{
+    bool generated = false;
+    const char *directive = header(request, "x-amz-metadata-directive"), *code;
+    int status;
+    if (!metadata_fits(request) || !condition_holds(request))
+        return;
+    struct object *source = copy_source(request, &generated);
+    if (source == NULL)
+        return;
+    bool itself = source->key_length == request->key_length &&
+                  memcmp(source->key, request->key, source->key_length) == 0 &&
+                  strstr(header(request, "x-amz-copy-source"), request->bucket) != NULL;
+    if (source->size > (uint64_t)atomic_load(&settings.copy_max)) {
+        reply_error(request, 400, "InvalidRequest", "The specified copy source is larger than the maximum allowable");
+    } else if (itself && (directive == NULL || strcmp(directive, "REPLACE") != 0)) {
+        reply_error(request, 400, "InvalidRequest", "This copy request is illegal: nothing would change");
+    } else if (request->fault.error_200) {
+        reply_error(request, 200, "InternalError", "We encountered an internal error. Please try again.");
+    } else {
+        struct object *object = copied(request, source, generated);
+        code = place_object(request, object, &status);
+        if (code != NULL) {
+            reply_error(request, status, code, "the condition of the request does not hold");
+        } else {
+            struct text *out = &request->conn->body;
+            text_clear(out);
+            text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CopyObjectResult><LastModified>");
+            text_time(out, object->mtime_ms);
+            text_format(out, "</LastModified><ETag>&quot;%s&quot;</ETag></CopyObjectResult>", object->etag);
+            reply_xml(request, 200);
+        }
+        object_drop(object);
+    }
+    object_drop(source);
+}
+
+/* ---- delete and tags ----------------------------------------------------------------------------------------- */
+
+void delete_object(struct request *request)
+{
+    const char *match = header(request, "if-match"), *code = NULL;
+    if (!bucket_exists(request->bucket)) {
+        no_such(request, "NoSuchBucket");
+        return;
+    }
+    pthread_rwlock_wrlock(&store.lock);
+    struct bucket *bucket = store_bucket(request->bucket);
+    if (bucket != NULL && match != NULL) {
+        const struct object *object = bucket_find(bucket, request->key, request->key_length);
+        if (object == NULL || !same_etag(match, object->etag))
+            code = "PreconditionFailed";
+    }
+    if (bucket != NULL && code == NULL)
+        bucket_remove(bucket, request->key, request->key_length);
+    pthread_rwlock_unlock(&store.lock);
+    if (code != NULL)
+        reply_error(request, 412, code, "the object is another one");
+    else
+        reply_empty(request, 204);
+}
+
+static void delete_keys(struct request *request, const struct xml_key *keys, size_t count, bool quiet)
+{
+    struct text *out = &request->conn->body;
+    text_clear(out);
+    text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                  "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < count; i++) {
+        struct fault fault;
+        fault_match(&fault, KIND_DeleteObject, request->bucket, keys[i].key, 0);
+        if (fault.status != 0) {
+            text_str(out, "<Error><Key>");
+            text_xml(out, keys[i].key, keys[i].length);
+            text_format(out, "</Key><Code>%s</Code><Message>refused by a rule</Message></Error>",
+                        fault.code[0] != '\0' ? fault.code : "InternalError");
+            continue;
+        }
+        pthread_rwlock_wrlock(&store.lock);
+        struct bucket *bucket = store_bucket(request->bucket);
+        if (bucket != NULL)
+            bucket_remove(bucket, keys[i].key, keys[i].length);
+        pthread_rwlock_unlock(&store.lock);
+        if (!quiet) {
+            text_str(out, "<Deleted><Key>");
+            text_xml(out, keys[i].key, keys[i].length);
+            text_str(out, "</Key></Deleted>");
+        }
+    }
+    text_str(out, "</DeleteResult>");
+    reply_xml(request, 200);
+}
+
+void delete_objects(struct request *request)
+{
+    struct received received;
+    struct xml_key *keys = NULL;
+    size_t count = 0;
+    bool quiet = false;
+    if (!bucket_exists(request->bucket)) {
+        no_such(request, "NoSuchBucket");
+        return;
+    }
+    if (request->length > (4 << 20)) {
+        reply_error(request, 400, "MaxMessageLengthExceeded", "Your request was too big.");
+        return;
+    }
+    if (!receive_body(request, 0, true, &received))
+        return;
+    if (received.named == 0 && header(request, "content-md5") == NULL)
+        reply_error(request, 400, "InvalidRequest", "Missing required header for this request: Content-MD5");
+    else if (received.blob == NULL ||
+             !xml_delete((const char *)received.blob->bytes, received.blob->length, &keys, &count, &quiet) ||
+             count == 0 || count > 1000)
+        reply_error(request, 400, "MalformedXML", "The XML you provided was not well-formed or did not validate");
+    else
+        delete_keys(request, keys, count, quiet);
+    xml_keys_free(keys, count);
+    received_free(&received);
+}
+
+static void put_tagging(struct request *request)
+{
+    struct received received;
+    if (!receive_body(request, 0, true, &received))
+        return;
+    char *start = NULL, *end = NULL;
+    if (received.blob != NULL) {
+        start = memmem(received.blob->bytes, received.blob->length, "<TagSet>", 8);
+        end = memmem(received.blob->bytes, received.blob->length, "</TagSet>", 9);
+    }
+    const char *code = start == NULL || end == NULL ? "MalformedXML" : NULL;
+    int status = 400;
+    if (code == NULL) {
+        pthread_rwlock_wrlock(&store.lock);
+        struct bucket *bucket = store_bucket(request->bucket);
+        struct object *object = bucket == NULL ? NULL : bucket_find(bucket, request->key, request->key_length);
+        if (object != NULL) {
+            free(object->tagging);
+            object->tagging = need(strndup(start + 8, (size_t)(end - start - 8)));
+        } else {
+            code = "NoSuchKey";
+            status = 404;
+        }
+        pthread_rwlock_unlock(&store.lock);
+    }
+    received_free(&received);
+    if (code != NULL)
+        reply_error(request, status, code, "the tags could not be set");
+    else
+        reply_empty(request, 200);
+}
+
+void object_tagging(struct request *request)
+{
+    if (request->kind == KIND_PutObjectTagging) {
+        put_tagging(request);
+        return;
+    }
+    struct text *out = &request->conn->body;
+    bool found = false, removing = request->kind == KIND_DeleteObjectTagging;
+    text_clear(out);
+    text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Tagging><TagSet>");
+    pthread_rwlock_wrlock(&store.lock);
+    struct bucket *bucket = store_bucket(request->bucket);
+    struct object *object = bucket == NULL ? NULL : bucket_find(bucket, request->key, request->key_length);
+    if (object != NULL) {
+        found = true;
+        if (removing) {
+            free(object->tagging);
+            object->tagging = NULL;
+        } else if (object->tagging != NULL) {
+            text_str(out, object->tagging);
+        }
+    }
+    pthread_rwlock_unlock(&store.lock);
+    text_str(out, "</TagSet></Tagging>");
+    if (!found)
+        no_such(request, "NoSuchKey");
+    else if (removing)
+        reply_empty(request, 204);
+    else
+        reply_xml(request, 200);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a request is, the faults that come before it is served, and who serves it. */
+#include "s3d.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum kind object_kind(const struct request *request)
+{
+    const char *method = request->method;
+    bool upload = query_has(request, "uploadId");
+    bool copies = header(request, "x-amz-copy-source") != NULL;
+    if (query_has(request, "tagging")) {
+        if (strcmp(method, "GET") == 0)
+            return KIND_GetObjectTagging;
+        if (strcmp(method, "PUT") == 0)
+            return KIND_PutObjectTagging;
+        return strcmp(method, "DELETE") == 0 ? KIND_DeleteObjectTagging : KIND_Other;
+    }
+    if (strcmp(method, "GET") == 0 && query_has(request, "attributes"))
+        return KIND_Other;
+    if (strcmp(method, "GET") == 0)
+        return upload ? KIND_ListParts : query_has(request, "acl") ? KIND_Other : KIND_GetObject;
+    if (strcmp(method, "HEAD") == 0)
+        return KIND_HeadObject;
+    if (strcmp(method, "PUT") == 0 && upload)
+        return copies ? KIND_UploadPartCopy : KIND_UploadPart;
+    if (strcmp(method, "PUT") == 0)
+        return copies ? KIND_CopyObject : query_has(request, "acl") ? KIND_Other : KIND_PutObject;
+    if (strcmp(method, "DELETE") == 0)
+        return upload ? KIND_AbortMultipartUpload : KIND_DeleteObject;
+    if (strcmp(method, "POST") == 0 && query_has(request, "uploads"))
+        return KIND_CreateMultipartUpload;
+    if (strcmp(method, "POST") == 0 && upload)
+        return KIND_CompleteMultipartUpload;
+    return KIND_Other;
+}
+
+static enum kind bucket_kind(const struct request *request)
+{
+    static const char *const unknown[] = {"acl",          "policy",      "lifecycle",  "cors",
+                                          "website",      "tagging",     "encryption", "object-lock",
+                                          "notification", "replication", "logging"};
+    const char *method = request->method;
+    for (size_t i = 0; i < COUNT_OF(unknown); i++)
+        if (query_has(request, unknown[i]))
+            return KIND_Other;
+    if (strcmp(method, "GET") == 0) {
+        const char *type = query_value(request, "list-type");
+        if (query_has(request, "location") || query_has(request, "versioning"))
+            return KIND_GetBucketLocation;
+        if (query_has(request, "uploads"))
+            return KIND_ListMultipartUploads;
+        if (query_has(request, "versions"))
+            return KIND_ListObjectVersions;
+        return type != NULL && strcmp(type, "2") == 0 ? KIND_ListObjectsV2 : KIND_ListObjects;
+    }
+    if (strcmp(method, "HEAD") == 0)
+        return KIND_HeadBucket;
+    if (strcmp(method, "PUT") == 0)
+        return KIND_CreateBucket;
+    if (strcmp(method, "DELETE") == 0)
+        return KIND_DeleteBucket;
+    return strcmp(method, "POST") == 0 && query_has(request, "delete") ? KIND_DeleteObjects : KIND_Other;
+}
+
+static enum kind kind_of(const struct request *request)
+{
+    if (request->bucket[0] == '\0')
+        return strcmp(request->method, "GET") == 0 ? KIND_ListBuckets : KIND_Other;
+    return request->key_length == 0 ? bucket_kind(request) : object_kind(request);
+}
+
+static bool bucket_name_fits(const char *name)
+{
+    size_t length = strlen(name);
+    return length >= 3 && length <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length &&
+           name[0] != '-' && name[0] != '.';
+}
+
+static void make_bucket(struct request *request)
+{
+    if (!bucket_name_fits(request->bucket)) {
+        reply_error(request, 400, "InvalidBucketName", "The specified bucket is not valid.");
+        return;
+    }
+    pthread_rwlock_wrlock(&store.lock);
+    bool there = store_bucket(request->bucket) != NULL;
+    if (!there)
+        store_make_bucket(request->bucket);
+    pthread_rwlock_unlock(&store.lock);
+    if (there)
+        reply_error(request, 409, "BucketAlreadyOwnedByYou", "you have this bucket already");
+    else
+        reply_empty(request, 200);
+}
+
+static void drop_bucket(struct request *request)
+{
+    const char *code = "NoSuchBucket";
+    pthread_rwlock_wrlock(&store.lock);
+    for (struct bucket **place = &store.buckets; *place != NULL; place = &(*place)->next) {
+        struct bucket *bucket = *place;
+        if (strcmp(bucket->name, request->bucket) != 0)
+            continue;
+        code = bucket->count > 0 ? "BucketNotEmpty" : NULL;
+        if (code == NULL) {
+            *place = bucket->next;
+            free(bucket->objects);
+            free(bucket->name);
+            free(bucket);
+        }
+        break;
+    }
+    pthread_rwlock_unlock(&store.lock);
+    if (code == NULL)
+        reply_empty(request, 204);
+    else
+        reply_error(request, strcmp(code, "BucketNotEmpty") == 0 ? 409 : 404, code, "the bucket cannot be removed");
+}
+
+void bucket_request(struct request *request)
+{
+    if (request->kind == KIND_CreateBucket) {
+        make_bucket(request);
+    } else if (request->kind == KIND_DeleteBucket) {
+        drop_bucket(request);
+    } else if (!bucket_exists(request->bucket)) {
+        reply_error(request, 404, "NoSuchBucket", "The specified bucket does not exist");
+    } else if (query_has(request, "location")) {
+        struct text *out = &request->conn->body;
+        text_clear(out);
+        text_format(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LocationConstraint>%s</LocationConstraint>",
+                    strcmp(identity.region, "us-east-1") == 0 ? "" : identity.region);
+        reply_xml(request, 200);
+    } else if (query_has(request, "versioning")) {
+        static const char never[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<VersioningConfiguration/>";
+        reply(request, 200, "application/xml", never, sizeof(never) - 1);
+    } else {
+        reply_header(request, "x-amz-bucket-region: %s", identity.region);
+        reply_empty(request, 200);
+    }
+}
+
+static void serve(struct request *request)
+{
+    switch (request->kind) {
+    case KIND_GetObject:
+    case KIND_HeadObject:
+        get_object(request);
+        break;
+    case KIND_PutObject:
+        put_object(request);
+        break;
+    case KIND_CopyObject:
+        copy_object(request);
+        break;
+    case KIND_DeleteObject:
+        delete_object(request);
+        break;
+    case KIND_DeleteObjects:
+        delete_objects(request);
+        break;
+    case KIND_ListObjects:
+    case KIND_ListObjectsV2:
+        list_objects(request, request->kind == KIND_ListObjectsV2);
+        break;
+    case KIND_ListObjectVersions:
+        list_versions(request);
+        break;
+    case KIND_ListBuckets:
+        list_buckets(request);
+        break;
+    case KIND_CreateBucket:
+    case KIND_DeleteBucket:
+    case KIND_HeadBucket:
+    case KIND_GetBucketLocation:
+        bucket_request(request);
+        break;
+    case KIND_CreateMultipartUpload:
+        create_upload(request);
+        break;
+    case KIND_UploadPart:
+        put_part(request);
+        break;
+    case KIND_UploadPartCopy:
+        put_part_copy(request);
+        break;
+    case KIND_CompleteMultipartUpload:
+        complete_upload(request);
+        break;
+    case KIND_AbortMultipartUpload:
+        abort_upload(request);
+        break;
+    case KIND_ListParts:
+        list_parts(request);
+        break;
+    case KIND_ListMultipartUploads:
+        list_uploads(request);
+        break;
+    case KIND_GetObjectTagging:
+    case KIND_PutObjectTagging:
+    case KIND_DeleteObjectTagging:
+        object_tagging(request);
+        break;
+    default:
+        reply_error(request, 501, "NotImplemented", "this endpoint does not do that");
+    }
+}
+
+/* True when a fault took the place of the service. */
+static bool fault_first(struct request *request)
+{
+    struct fault *fault = &request->fault;
+    if (fault->latency_ms > 0)
+        sleep_ms(fault->latency_ms);
+    if (fault->reset_before) {
+        request->conn->dead = true;
+        request->keep_alive = false;
+        return true;
+    }
+    if (fault->status != 0) {
+        bool slow = fault->status == 503 || fault->status == 429;
+        const char *code = fault->code[0] != '\0' ? fault->code : slow ? "SlowDown" : "InternalError";
+        reply_error(request, fault->status, code, "refused by a rule");
+        return true;
+    }
+    if (fault_over_rate()) {
+        reply_error(request, 503, "SlowDown", "Please reduce your request rate.");
+        return true;
+    }
+    return false;
+}
+
+void route(struct request *request)
+{
+    if (strcmp(request->bucket, "_control") == 0) {
+        control_serve(request);
+        return;
+    }
+    request->kind = kind_of(request);
+    stats_begin(request->kind);
+    fault_match(&request->fault, request->kind, request->bucket, request->key, query_number(request, "partNumber", 0));
+    if (!fault_first(request) && sign_check(request))
+        serve(request);
+    stats_end(request);
+}

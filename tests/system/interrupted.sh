@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What happens when the command is ended in the middle.
+. "$(dirname "$0")/lib.sh" || exit 1
+
+mkdir target
+# A slow producer: the write is under way until we end it.
+begin() { # begin COMMAND…: starts it with a slow standard input and waits until it has read something
+    mkfifo feed.$$ 2>/dev/null
+    # A background job of a script ignores SIGINT; a command typed by a person does not.
+    python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' "$@" <feed.$$ >.out 2>.err &
+    pid=$!
+    exec 9>feed.$$
+    head -c 12000000 /dev/zero >&9
+    sleep 0.3
+}
+end() { # end SIGNAL
+    kill -"$1" $pid
+    tries=0
+    while kill -0 $pid 2>/dev/null && [ $tries -lt 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    check "$1 ends the command within 10 seconds" test $tries -lt 100
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    code=$?
+    exec 9>&-
+}
+
+for signal in INT:130 TERM:143; do
+    begin "$ORBIT" put target/file
+    end ${signal%:*}
+    exits ${signal#*:} "SIG${signal%:*}"
+    says_once "SIG${signal%:*} says what happened" '^orbit put: interrupted: nothing was left half-written'
+    holds "SIG${signal%:*} leaves nothing" target
+done
+
+begin "$ORBIT" put target/file
+end KILL
+exits 137 "SIGKILL"
+absent "SIGKILL leaves nothing at the name" target/file
+bytes 1000 | "$ORBIT" put target/file
+check "the next write goes well" is "$(stat -c %s target/file)" 1000
+holds "the next write sweeps what the killed one left" target file
+
+echo before >target/file
+begin "$ORBIT" put target/file
+end KILL
+check "SIGKILL leaves what was there" is "$(cat target/file)" before
+begin "$ORBIT" put target/file
+end INT
+check "SIGINT leaves what was there" is "$(cat target/file)" before
+
+begin "$ORBIT" --json put target/file
+end TERM
+exits 143 "SIGTERM with --json"
+
+# A listing and a copy of a tree that is never over.
+mkdir endless && for i in $(seq 400); do head -c 300000 /dev/zero >endless/$i; done
+python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' "$ORBIT" cp --numworkers 1 --fsync endless copied >.out 2>.err &
+pid=$!
+tries=0
+while [ ! -s .out ] && [ "$(ls -A copied 2>/dev/null | wc -l)" -lt 3 ] && [ $tries -lt 200 ]; do
+    tries=$((tries + 1))
+    sleep 0.02
+done
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code = 0 ]; then
+    skip "interrupting a tree: it was over too soon"
+else
+    exits 130 "SIGINT in a tree"
+    says_once "SIGINT in a tree says how to go on" 'interrupted after [0-9]+ objects?: .*with -n goes on'
+    check "nothing half-written is in the tree" is "$(find copied -type f ! -size 300000c | wc -l)" 0
+    orbit cp -n endless copied
+    exits 0 "the same command with -n goes on"
+    check "and completes the tree" diff -r endless copied
+fi
+
+# Output that nobody takes any more.
+mkfifo full
+"$ORBIT" cat /dev/zero >full 2>.err &
+pid=$!
+exec 8<full
+head -c 100000 <&8 >/dev/null
+kill -TERM $pid
+tries=0
+while kill -0 $pid 2>/dev/null && [ $tries -lt 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+check "a signal ends a command whose reader sleeps" test $tries -lt 100
+kill -KILL $pid 2>/dev/null
+wait $pid 2>/dev/null
+exec 8<&-
+
+finish

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The most memory the command ever has, measured from outside: it does not grow with what it moves.
+. "$(dirname "$0")/lib.sh" || exit 1
+
+# within MIB WHAT COMMAND…
+within() {
+    local limit=$1 what=$2
+    shift 2
+    command_line="$*"
+    timeout 300 "${MAXRSS:?}" "$work/.rss" "$@" >"$work/.out" 2>"$work/.err"
+    code=$?
+    exits 0 "$what"
+    local kib
+    kib=$(cat "$work/.rss" 2>/dev/null || echo 999999999)
+    echo "$this: $what: $((kib / 1024)) MiB"
+    check "$what stays within $limit MiB (it had $kib KiB)" test "$kib" -le $((limit * 1024))
+}
+
+size=${ORBIT_TEST_LARGE_BYTES:-1073741824}
+within 32 "put of a large local file" bash -c "truncate -s $size large && exec '$ORBIT' cp -q large copy"
+rm -f copy
+within 96 "put of a pipe to a file" bash -o pipefail -c "head -c $size /dev/zero | '$ORBIT' put piped"
+check "the pipe arrived whole" is "$(stat -c %s piped)" "$size"
+rm -f piped
+within 96 "cat of a large file" bash -o pipefail -c "'$ORBIT' cat large | wc -c"
+prints_exactly "the file was read whole" "$size"
+
+entries=${ORBIT_TEST_ENTRIES:-1000000}
+mkdir many
+python3 - "$entries" <<'PYTHON'
+import os, sys
+directory = os.open("many", os.O_RDONLY)
+for i in range(int(sys.argv[1])):
+    os.close(os.open("f%07d" % i, os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=directory))
+PYTHON
+within 12 "ls of $entries entries in one directory" bash -c "exec '$ORBIT' ls -0 many >names"
+check "all of them are listed" is "$(tr -cd '\0' <names | wc -c)" "$entries"
+within 12 "ls -r of $entries entries" bash -c "exec '$ORBIT' ls -r many >names"
+check "all of them are listed recursively" is "$(wc -l <names)" "$entries"
+
+if [ -n "${S3D:-}" ] && [ -x "$S3D" ]; then
+    start_s3d --set store=0
+    within 32 "put of a large file to S3" "$ORBIT" cp -q large s3://bucket/large
+    within 96 "put of a pipe to S3" bash -o pipefail -c "head -c $size /dev/zero | '$ORBIT' put s3://bucket/piped"
+    # The endpoint makes an object of the size that is in its name, and a bucket of as many keys as in its.
+    within 32 "get of a large object" "$ORBIT" cp -q "s3://bucket/gen-$size" got
+    check "the object arrived whole" is "$(stat -c %s got)" "$size"
+    rm -f got
+    within 96 "cat of a large object" bash -o pipefail -c "'$ORBIT' cat 's3://bucket/gen-$size' | wc -c"
+    prints_exactly "the object was read whole" "$size"
+    within 24 "ls -r of $entries objects" bash -c "exec '$ORBIT' ls -r 's3://keys-$entries' >names"
+    check "all objects are listed" is "$(wc -l <names)" "$entries"
+fi
+finish

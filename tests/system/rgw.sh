@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The command against a real object store: Ceph's gateway, or whatever ORBIT_TEST_S3_ENDPOINT names.
+. "$(dirname "$0")/lib.sh" || exit 1
+: "${ORBIT_RGW_ENV:?where the fixture tells how to reach it}"
+set -a
+. "$ORBIT_RGW_ENV" || exit 1
+set +a
+export AWS_ENDPOINT_URL=$ORBIT_TEST_S3_ENDPOINT
+bucket=orbit-cli-$$-$RANDOM
+
+orbit mb "s3://$bucket"
+exits 0 "mb"
+bytes 20000000 >data
+orbit cp data "s3://$bucket/dir/"
+exits 0 "cp"
+orbit cp "s3://$bucket/dir/data" back
+exits 0 "cp back"
+same "there and back" data back
+bytes 20000000 | "$ORBIT" put "s3://$bucket/stream" >.out 2>.err
+code=$?
+exits 0 "a stream of unknown length"
+orbit cat "s3://$bucket/stream"
+same "a stream of unknown length" .out data
+orbit cat --range -10 "s3://$bucket/stream"
+check "a range" cmp -s .out <(tail -c 10 data)
+: >empty
+orbit cp empty "s3://$bucket/empty"
+orbit --json stat "s3://$bucket/empty"
+prints "an empty object" '"size":0'
+
+mkdir -p tree/sub && echo one >tree/a.txt && echo two >'tree/sub/b c+d%.txt' && bytes 70000 >tree/c.bin
+orbit cp tree "s3://$bucket/tree"
+exits 0 "a tree"
+orbit cp "s3://$bucket/tree" tree-back
+check "a tree and back" diff -r tree tree-back
+orbit ls "s3://$bucket"
+prints "ls" '^ +DIR  tree/$'
+prints "ls" ' 20000000  stream$'
+orbit ls -r "s3://$bucket/tree"
+check "ls -r" is "$(wc -l <.out)" 3
+orbit ls "s3://$bucket/t*/*.txt"
+prints "ls of a pattern" '  tree/a\.txt$'
+orbit mv "s3://$bucket/dir/data" "s3://$bucket/moved"
+exits 0 "mv"
+orbit stat "s3://$bucket/dir/data"
+exits 3 "mv takes the source away"
+orbit cp --metadata color=blue --content-type text/x-test tree/a.txt "s3://$bucket/meta"
+orbit cp "s3://$bucket/meta" "s3://$bucket/meta2"
+orbit stat "s3://$bucket/meta2"
+prints "metadata goes along" '^metadata color: blue$'
+prints "the type goes along" '^content type: text/x-test$'
+orbit cp -n data "s3://$bucket/meta"
+exits 0 "cp -n"
+orbit cat "s3://$bucket/meta"
+prints_exactly "cp -n keeps what is there" one
+
+orbit cp "s3://$bucket/none" x
+exits 3 "a wrong key"
+orbit ls "s3://$bucket-none"
+exits 3 "a wrong bucket"
+AWS_SECRET_ACCESS_KEY=wrongsecret orbit ls "s3://$bucket"
+exits 4 "a wrong secret"
+AWS_ACCESS_KEY_ID=nobody orbit ls "s3://$bucket"
+exits 4 "a wrong access key"
+orbit rb "s3://$bucket"
+exits 1 "rb of a bucket that is not empty"
+orbit rm -r "s3://$bucket"
+exits 0 "rm -r of all"
+orbit ls -r "s3://$bucket"
+prints_exactly "rm -r removes all" ""
+orbit rb "s3://$bucket"
+exits 0 "rb"
+finish

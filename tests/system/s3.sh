@@ -1,0 +1,267 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The command against an S3 endpoint: verbs, and what it says when something is wrong.
+. "$(dirname "$0")/lib.sh" || exit 1
+
+start_s3d --bucket other
+bytes 30000000 >data
+mkdir -p tree/sub && echo one >tree/a.txt && echo two >tree/sub/b.txt && bytes 70000 >tree/c.bin
+
+# ---- there and back
+orbit cp data s3://bucket/dir/
+exits 0 "cp to S3"
+prints_exactly "cp to S3 says what it did" "cp data s3://bucket/dir/data"
+orbit cp s3://bucket/dir/data back
+exits 0 "cp from S3"
+same "there and back" data back
+orbit cat s3://bucket/dir/data
+same "cat" .out data
+orbit cat --range 100-199 s3://bucket/dir/data
+check "a range" cmp -s .out <(tail -c +101 data | head -c 100)
+orbit cat --range -100 s3://bucket/dir/data
+check "the last bytes" cmp -s .out <(tail -c 100 data)
+"$ORBIT" put s3://bucket/piped <data >.out
+orbit cp s3://bucket/piped -
+same "through pipes" .out data
+bytes 30000000 | "$ORBIT" put s3://bucket/piped2 >.out 2>.err
+code=$?
+exits 0 "a stream of unknown length"
+orbit cat s3://bucket/piped2
+same "a stream of unknown length" .out data
+: >empty
+orbit cp empty s3://bucket/empty
+orbit cp s3://bucket/empty empty-back
+check "an empty object" test -f empty-back -a ! -s empty-back
+orbit cp s3://bucket/dir/data s3://other/copy
+exits 0 "cp within S3"
+orbit cat s3://other/copy
+same "cp within S3" .out data
+orbit mv s3://other/copy s3://other/moved
+exits 0 "mv within a bucket"
+orbit stat s3://other/copy
+exits 3 "mv takes the source away"
+orbit mv s3://other/moved s3://bucket/moved
+exits 0 "mv between buckets"
+cp data leaving
+orbit mv leaving s3://bucket/arrived
+exits 0 "mv to S3"
+absent "mv to S3 takes the file away" leaving
+orbit mv s3://bucket/arrived arrived
+same "mv from S3" data arrived
+orbit stat s3://bucket/arrived
+exits 3 "mv from S3 takes the object away"
+
+# ---- trees
+orbit cp tree s3://bucket/tree
+exits 0 "a tree to S3"
+orbit cp s3://bucket/tree tree-back
+check "a tree and back" diff -r tree tree-back
+orbit cp s3://bucket/tree/ tree-back2
+check "with a slash, too" diff -r tree tree-back2
+orbit cp 's3://bucket/tree/*.txt' some
+check "a pattern" is "$(ls some | tr '\n' ' ')" "a.txt "
+orbit ls s3://bucket
+prints "ls of a bucket" '^ +DIR  tree/$'
+prints "ls of a bucket" '^20[0-9-]+ [0-9:]+ +30000000  moved$'
+orbit ls s3://bucket/tree
+prints "ls of a prefix" '  a\.txt$'
+orbit ls s3://bucket/tree/a.txt
+prints "ls of an object" '  a\.txt$'
+orbit ls -r s3://bucket/tree/
+check "ls -r" is "$(wc -l <.out)" 3
+orbit ls -re s3://bucket/tree/a.txt
+prints "ls -e" '[0-9a-f]{32}'
+orbit ls s3://bucket/none/
+exits 3 "ls of a prefix that is empty"
+orbit ls s3://bucket/none
+exits 3 "ls of what is missing"
+orbit mv s3://bucket/tree s3://bucket/tree2
+exits 0 "mv of a prefix"
+orbit ls -r s3://bucket/tree2
+check "mv of a prefix" is "$(wc -l <.out)" 3
+orbit rm s3://bucket/tree2
+exits 1 "rm of a prefix without -r"
+orbit rm -r s3://bucket/tree2
+exits 0 "rm -r of a prefix"
+check "rm says each object" is "$(grep -c '^rm s3://bucket/tree2/' .out)" 3
+orbit ls s3://bucket/tree2
+exits 3 "rm -r of a prefix removes all"
+orbit rm s3://bucket/none
+exits 3 "rm of what is missing"
+orbit cp -n tree/a.txt s3://bucket/moved
+exits 0 "cp -n"
+orbit stat s3://bucket/moved
+prints "cp -n keeps what is there" '^size: 30000000$'
+
+# Keys that would lead out of the directory, and keys that a directory cannot have.
+for key in evil/../../escaped evil//abs/x evil/ok; do
+    printf x | "$ORBIT" put "s3://other/$key" >.out 2>.err
+    code=$?
+    exits 0 "put of the key $key"
+done
+mkdir -p jail/inner
+orbit cp s3://other/evil jail/inner
+exits 1 "keys that lead out of the target"
+says "a key with .. is refused" '^ERROR "cp s3://other/evil/\.\./\.\./escaped .*outside'
+says "a key with // is refused" '^ERROR "cp s3://other/evil//abs/x .*'
+absent "a key with .. stays within the target" jail/escaped escaped /abs/x
+holds "only what is harmless arrives" jail/inner ok
+orbit cp s3://other/evil s3://other/copy-of-evil
+exits 0 "between objects such keys are harmless"
+orbit ls -r s3://other/copy-of-evil
+prints "and stay as they are" '  \.\./\.\./escaped$'
+prints "and stay as they are" '  /abs/x$'
+orbit ls -r s3://other/evil//
+check "a prefix that ends in two slashes" is "$(sed 's/.*  //' .out)" abs/x
+for key in 'with space' 'per%cent' 'plus+' 'hash#x' 'quest?ion' 'star*' '~tilde' "quote'\"" 'é' 'a:b' 'a//b' $'tab\t'; do
+    printf '%s' "$key" | "$ORBIT" put "s3://other/odd/$key" >.out 2>.err
+    code=$?
+    exits 0 "put of the key $key"
+    orbit cat --raw "s3://other/odd/$key"
+    prints_exactly "cat of the key $key" "$key"
+    orbit --json stat --raw "s3://other/odd/$key"
+    check "JSON of the key $key" python3 -c 'import json, sys
+sys.exit(json.load(open(sys.argv[1]))["key"] != "s3://other/odd/" + sys.argv[2])' .out "$key"
+done
+
+# ---- metadata
+orbit cp --metadata color=blue --metadata size=large --content-type text/x-test --cache-control no-cache tree/a.txt s3://bucket/meta
+exits 0 "metadata"
+orbit --json stat s3://bucket/meta
+check "metadata arrives" python3 -c 'import json, sys
+m = json.load(open(sys.argv[1]))
+sys.exit(not (m["metadata"] == {"color": "blue", "size": "large"} and m["content_type"] == "text/x-test" and
+              m["cache_control"] == "no-cache" and m["type"] == "file" and m["size"] == 4))' .out
+orbit cp s3://bucket/meta s3://bucket/meta2
+orbit stat s3://bucket/meta2
+prints "metadata goes along within S3" '^metadata color: blue$'
+orbit cp s3://bucket/meta s3://bucket/meta
+exits 2 "cp of an object onto itself"
+orbit cp --json tree/a.txt s3://bucket/json
+check "JSON of a transfer" python3 -c 'import json, sys
+r = json.load(open(sys.argv[1]))
+sys.exit(not (r["operation"] == "cp" and r["success"] is True and r["source"] == "tree/a.txt" and
+              r["destination"] == "s3://bucket/json" and r["size"] == 4))' .out
+orbit --json cat s3://bucket/none
+exits 3 "JSON of a failure"
+check "JSON of a failure" python3 -c 'import json, sys
+r = json.load(open(sys.argv[1]))
+sys.exit(not (r["success"] is False and r["error"]["kind"] == "not_found" and r["error"]["retriable"] is False and
+              r["error"]["message"]))' .err
+
+# ---- buckets
+orbit mb s3://made
+exits 0 "mb"
+orbit cp tree/a.txt s3://made/x
+orbit rb s3://made
+exits 1 "rb of a bucket that is not empty"
+orbit rm s3://made/x
+orbit rb s3://made
+exits 0 "rb"
+orbit ls s3://made
+exits 3 "a bucket that is gone"
+orbit mb s3://made/key
+exits 2 "mb with a key"
+
+# ---- what can be wrong
+orbit cp s3://bucket/none x
+exits 3 "a wrong key"
+says_once "a wrong key" '^ERROR "cp s3://bucket/none x": '
+absent "a wrong key leaves nothing" x
+orbit cp data s3://no-such-bucket/x
+exits 3 "a wrong bucket"
+says_once "a wrong bucket" '^ERROR "cp data s3://no-such-bucket/x": .*bucket'
+AWS_SECRET_ACCESS_KEY=wrongsecret orbit ls s3://bucket
+exits 4 "a wrong secret"
+says_once "a wrong secret" '^ERROR "ls s3://bucket": '
+check "a secret is never told" sh -c "! grep -q wrongsecret '$work/.err'"
+AWS_ACCESS_KEY_ID=nobody orbit ls s3://bucket
+exits 4 "a wrong access key"
+env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY timeout 60 "$ORBIT" ls s3://bucket >.out 2>.err
+code=$?
+check "no credentials" test $code = 4 -o $code = 2
+says "no credentials" "AWS_ACCESS_KEY_ID"
+began=$SECONDS
+orbit ls --endpoint-url http://127.0.0.1:1 s3://bucket
+exits 5 "an endpoint that refuses"
+says_once "an endpoint that refuses" '^ERROR "ls s3://bucket": .*'
+check "an endpoint that refuses is told quickly" test $((SECONDS - began)) -le 20
+began=$SECONDS
+orbit ls --endpoint-url http://nowhere.invalid s3://bucket
+exits 5 "a host that does not resolve"
+says_once "a host that does not resolve" 'nowhere\.invalid'
+check "a host that does not resolve is told quickly" test $((SECONDS - began)) -le 20
+orbit cp tree/a.txt s3://bucket/dir/
+exits 0 "an endpoint by the environment"
+env -u AWS_ENDPOINT_URL "$ORBIT" ls --endpoint-url "http://127.0.0.1:$port" s3://bucket >.out 2>.err
+code=$?
+exits 0 "an endpoint by a flag"
+env -u AWS_ENDPOINT_URL "$ORBIT" cp --source-endpoint-url "http://127.0.0.1:$port" s3://bucket/meta m >.out 2>.err
+code=$?
+exits 0 "an endpoint for one side"
+orbit cp s3://bucket/tree/ s3://bucket/tree/inside
+exits 2 "a prefix into itself"
+orbit ls s3://bucket | head -n 1 >/dev/null
+orbit --retry-count 0 --stat ls s3://bucket
+says "--stat" 'ls: [0-9]+ done, 0 skipped, 0 failed'
+orbit --log debug --log-file log ls s3://bucket
+check "a log has no secret" sh -c "! grep -q -e secret log"
+
+# ---- a server that is unwell
+curl -s -X POST "http://127.0.0.1:$port/_control/reset" >/dev/null
+orbit cp data s3://bucket/data
+exits 0 "before the server is unwell"
+stop_s3d
+orbit --retry-count 1 cp s3://bucket/data x
+exits 5 "a server that is gone"
+absent "a server that is gone leaves nothing" x
+
+# ---- TLS
+if [ -n "${TLS_SH:-}" ]; then
+    "$TLS_SH" make "$work/tls" || exit 1
+    start_s3d --tls-cert "$work/tls/server.pem" --tls-key "$work/tls/server.key"
+    export AWS_ENDPOINT_URL="https://127.0.0.1:$port"
+    orbit ls s3://bucket
+    exits 4 "an authority that is not trusted"
+    says_once "an authority that is not trusted" '^ERROR "ls s3://bucket": .*certificate'
+    orbit ls --ca-bundle "$work/tls/ca.pem" s3://bucket
+    exits 0 "--ca-bundle"
+    AWS_CA_BUNDLE="$work/tls/ca.pem" orbit cp data s3://bucket/tls
+    exits 0 "AWS_CA_BUNDLE"
+    orbit --no-verify-ssl cp s3://bucket/tls tls-back
+    exits 0 "--no-verify-ssl"
+    same "over TLS" data tls-back
+    stop_s3d
+    start_s3d --tls-cert "$work/tls/expired.pem" --tls-key "$work/tls/expired.key"
+    export AWS_ENDPOINT_URL="https://127.0.0.1:$port"
+    orbit ls --ca-bundle "$work/tls/ca.pem" s3://bucket
+    exits 4 "an expired certificate"
+    stop_s3d
+    start_s3d --tls-cert "$work/tls/stranger.pem" --tls-key "$work/tls/stranger.key"
+    export AWS_ENDPOINT_URL="https://127.0.0.1:$port"
+    orbit ls --ca-bundle "$work/tls/ca.pem" s3://bucket
+    exits 4 "a certificate for another name"
+    stop_s3d
+fi
+
+# ---- interrupted in the middle of an upload
+start_s3d
+mkfifo feed
+python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' "$ORBIT" put s3://bucket/interrupted <feed >.out 2>.err &
+pid=$!
+exec 9>feed
+head -c 30000000 /dev/zero >&9
+sleep 0.3
+kill -INT $pid
+wait $pid
+code=$?
+exec 9>&-
+exits 130 "SIGINT in an upload"
+says_once "SIGINT in an upload" "nothing was left half-written"
+orbit stat s3://bucket/interrupted
+exits 3 "SIGINT leaves no object"
+check "SIGINT leaves no open upload" sh -c "curl -s http://127.0.0.1:$port/_control/stats | grep -Eq 'open_uploads.: *0[,}]'"
+
+finish

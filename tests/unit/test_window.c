@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Readers and their window of ranges, against a store that does what it is told. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "read_store.h"
+
+#define CHUNK (64u << 10)
+
+struct world {
+    struct read_store store;
+    orbit_client *client;
+    orbit_backend *backend;
+    orbit_error error;
+};
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    read_store_init(&world->store);
+    world->store.size = 10 * CHUNK + 123;
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    orbit_backend_close(world->backend);
+    orbit_client_close(world->client);
+    free(world);
+    return 0;
+}
+
+static void begin(struct world *world)
+{
+    read_store_open(&world->store, NULL, &world->client, &world->backend);
+}
+
+/* With few attempts, so that giving up does not take long. */
+static void begin_impatient(struct world *world)
+{
+    begin(world);
+    orbit_backend_close(world->backend);
+    orbit_open_options options = ORBIT_OPEN_OPTIONS_INIT;
+    options.retry_attempts = 2;
+    assert_int_equal(orbit_open(&world->backend, world->client, "shape://it", &options, &world->error), ORBIT_OK);
+}
+
+static orbit_reader *open_with(struct world *world, const orbit_read_options *options)
+{
+    orbit_reader *reader = NULL;
+    assert_int_equal(orbit_read(&reader, world->backend, "it", options, &world->error), ORBIT_OK);
+    assert_non_null(reader);
+    return reader;
+}
+
+/* Reads on until something else than bytes comes; every byte is compared. Returns where it stopped. */
+static uint64_t drain(struct world *world, orbit_reader *reader, uint64_t at, orbit_status *status)
+{
+    const void *bytes;
+    size_t length;
+    while ((*status = orbit_reader_next(reader, &bytes, &length, &world->error)) == ORBIT_OK) {
+        assert_true(length > 0);
+        for (size_t i = 0; i < length; i++)
+            if (((const uint8_t *)bytes)[i] != read_store_byte(at + i))
+                fail_msg("byte %llu is wrong", (unsigned long long)(at + i));
+        at += length;
+    }
+    return at;
+}
+
+static void expect_all(struct world *world, orbit_reader *reader, uint64_t from, uint64_t to)
+{
+    orbit_status status;
+    assert_int_equal(drain(world, reader, from, &status), to);
+    assert_int_equal(status, ORBIT_END);
+    assert_int_equal(drain(world, reader, to, &status), to);
+    assert_int_equal(status, ORBIT_END);
+}
+
+static void whole(struct world *world)
+{
+    orbit_reader *reader = open_with(world, NULL);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+}
+
+/* ---- plain ----------------------------------------------------------------------------------------- */
+
+static void reader_hands_out_all_bytes_in_order(void **state)
+{
+    struct world *world = *state;
+    begin(world);
+    whole(world);
+    assert_int_equal(world->store.reads, 11);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(world->client, &stats);
+    assert_int_equal(stats.bytes_read, world->store.size);
+}
+
+static void reader_asks_once_for_a_small_object(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 1000;
+    begin(world);
+    whole(world);
+    assert_int_equal(world->store.reads, 1);
+}
+
+static void reader_takes_an_empty_object(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 0;
+    begin(world);
+    whole(world);
+    assert_int_equal(world->store.reads, 1);
+    world->store.caps.ranged_read = false;
+}
+
+static void reader_is_right_at_chunk_boundaries(void **state)
+{
+    struct world *world = *state;
+    const uint64_t sizes[] = {1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 8 * CHUNK};
+    begin(world);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        world->store.size = sizes[i];
+        world->store.reads = 0;
+        whole(world);
+        assert_int_equal(world->store.reads, (sizes[i] + CHUNK - 1) / CHUNK);
+    }
+}
+
+static void reader_honours_offset_and_length(void **state)
+{
+    struct world *world = *state;
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    begin(world);
+    options.offset = CHUNK + 17;
+    options.length = 3 * CHUNK;
+    orbit_reader *reader = open_with(world, &options);
+    expect_all(world, reader, CHUNK + 17, 4 * CHUNK + 17);
+    orbit_reader_close(reader);
+
+    options.length = ORBIT_TO_END;
+    reader = open_with(world, &options);
+    expect_all(world, reader, CHUNK + 17, world->store.size);
+    orbit_reader_close(reader);
+
+    options.offset = world->store.size + 5;
+    reader = open_with(world, &options);
+    expect_all(world, reader, options.offset, options.offset);
+    assert_int_equal(orbit_reader_metadata(reader)->size, world->store.size);
+    orbit_reader_close(reader);
+
+    options.offset = UINT64_MAX;
+    reader = open_with(world, &options);
+    expect_all(world, reader, UINT64_MAX, UINT64_MAX);
+    orbit_reader_close(reader);
+}
+
+static void opening_tells_of_a_missing_object(void **state)
+{
+    struct world *world = *state;
+    orbit_reader *reader = (orbit_reader *)world;
+    begin(world);
+    assert_int_equal(orbit_read(&reader, world->backend, "missing", NULL, &world->error), ORBIT_E_NOT_FOUND);
+    assert_null(reader);
+}
+
+static void reader_works_without_early_heads_and_sizes(void **state)
+{
+    struct world *world = *state;
+    begin(world);
+    world->store.no_head = true;
+    whole(world);
+    world->store.no_size = true;
+    whole(world);
+    world->store.size = 3 * CHUNK;
+    whole(world);
+    world->store.size = 0;
+    whole(world);
+}
+
+static void copying_read_fills_the_buffer(void **state)
+{
+    struct world *world = *state;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    size_t room = 100001, length = 0;
+    uint8_t *buffer = malloc(room);
+    uint64_t at = 0;
+    while (orbit_reader_read(reader, buffer, room, &length, &world->error) == ORBIT_OK) {
+        assert_true(length == room || at + length == world->store.size);
+        for (size_t i = 0; i < length; i++)
+            assert_int_equal(buffer[i], read_store_byte(at + i));
+        at += length;
+    }
+    assert_int_equal(length, 0);
+    assert_int_equal(at, world->store.size);
+    free(buffer);
+    orbit_reader_close(reader);
+}
+
+/* ---- the window ------------------------------------------------------------------------------------ */
+
+static void wait_for(const _Atomic uint64_t *counter, uint64_t wanted)
+{
+    uint64_t until = orb_now_ns() + 20 * ORB_S;
+    while (atomic_load(counter) < wanted && orb_now_ns() < until)
+        usleep(1000);
+    assert_true(atomic_load(counter) >= wanted);
+}
+
+static void ranges_are_in_flight_side_by_side(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 40 * CHUNK;
+    world->store.delay_us = 2000;
+    begin(world);
+    whole(world);
+    assert_int_equal(world->store.in_flight_max, 4);
+}
+
+static void slow_range_does_not_stop_the_others(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 40 * CHUNK;
+    world->store.slow_from = CHUNK;
+    world->store.slow_to = 2 * CHUNK;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    wait_for(&world->store.reads, 8); /* the window's memory: twice what is in flight */
+    usleep(20000);
+    assert_int_equal(world->store.reads, 8);
+    world->store.release = true;
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+}
+
+static void stalled_consumer_stops_the_fetching(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 400 * CHUNK;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    wait_for(&world->store.reads, 8);
+    usleep(30000);
+    assert_int_equal(world->store.reads, 8);
+    assert_int_equal(world->store.in_flight, 0); /* no connection is held */
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_used_bytes <= 8 * CHUNK);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_peak_bytes <= 8 * CHUNK);
+    orbit_reader_close(reader);
+    orbit_client_get_stats(world->client, &stats);
+    assert_int_equal(stats.memory_used_bytes, 0);
+}
+
+static void bytes_of_the_head_chunk_arrive_as_they_come(void **state)
+{
+    struct world *world = *state;
+    world->store.size = CHUNK;
+    world->store.piece = 1000;
+    world->store.cut_after = 30000;
+    world->store.cuts = 1;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    uint64_t at = 0;
+    const void *bytes;
+    size_t length;
+    while (at < 30000) { /* all of them before the second attempt has begun, which waits a while */
+        assert_int_equal(orbit_reader_next(reader, &bytes, &length, &world->error), ORBIT_OK);
+        at += length;
+    }
+    assert_int_equal(at, 30000);
+    expect_all(world, reader, at, world->store.size);
+    orbit_reader_close(reader);
+}
+
+static void streams_share_the_budget(void **state)
+{
+    struct world *world = *state;
+    orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
+    options.memory_bytes = 16u << 20;
+    world->store.size = 64u << 20;
+    world->store.caps.chunk_default = 8u << 20;
+    read_store_open(&world->store, &options, &world->client, &world->backend);
+    orbit_reader *readers[12];
+    for (size_t i = 0; i < 12; i++)
+        readers[i] = open_with(world, NULL);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_peak_bytes <= options.memory_bytes);
+    orbit_status status;
+    for (size_t i = 0; i < 12; i += 4) {
+        assert_int_equal(drain(world, readers[i], 0, &status), world->store.size);
+        assert_int_equal(status, ORBIT_END);
+    }
+    for (size_t i = 0; i < 12; i++)
+        orbit_reader_close(readers[i]);
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_peak_bytes <= options.memory_bytes);
+    assert_int_equal(stats.memory_used_bytes, 0);
+}
+
+/* ---- what goes wrong ------------------------------------------------------------------------------- */
+
+static bool asked_at(const struct world *world, uint64_t offset)
+{
+    for (uint64_t i = 0; i < world->store.reads && i < 256; i++)
+        if (world->store.offsets[i] == offset)
+            return true;
+    return false;
+}
+
+static void reader_resumes_after_short_read(void **state)
+{
+    struct world *world = *state;
+    world->store.cut_after = 10000;
+    world->store.cuts = 5;
+    begin(world);
+    whole(world);
+    assert_true(asked_at(world, 10000));
+    assert_int_equal(world->store.bytes, world->store.size); /* no byte twice */
+}
+
+static void reader_resumes_after_a_body_that_ends_early_without_an_error(void **state)
+{
+    struct world *world = *state;
+    world->store.cut_after = 10000;
+    world->store.cuts = 3;
+    world->store.silent_cut = true;
+    begin(world);
+    whole(world);
+    assert_true(asked_at(world, 10000));
+    assert_int_equal(world->store.bytes, world->store.size);
+}
+
+static void progress_renews_the_patience(void **state)
+{
+    struct world *world = *state;
+    world->store.size = CHUNK;
+    world->store.cut_after = 9000;
+    world->store.cuts = 7; /* more than the attempts, but each brings something */
+    begin_impatient(world);
+    whole(world);
+    assert_int_equal(world->store.bytes, world->store.size);
+}
+
+static void reader_gives_up_without_progress(void **state)
+{
+    struct world *world = *state;
+    world->store.cut_after = 0;
+    world->store.cuts = 1000;
+    begin_impatient(world);
+    orbit_reader *reader = open_with(world, NULL); /* the head comes, its body does not */
+    orbit_status status;
+    assert_int_equal(drain(world, reader, 0, &status), 0);
+    assert_int_equal(status, ORBIT_E_NETWORK);
+    orbit_reader_close(reader);
+    world->store.no_head = true;
+    assert_int_equal(orbit_read(&reader, world->backend, "it", NULL, &world->error), ORBIT_E_NETWORK);
+    assert_null(reader);
+}
+
+static void bytes_before_an_error_are_handed_out(void **state)
+{
+    struct world *world = *state;
+    world->store.fail_at = 3 * CHUNK + 777;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_status status;
+    assert_int_equal(drain(world, reader, 0, &status), 3 * CHUNK + 777);
+    assert_int_equal(status, ORBIT_E_IO);
+    world->store.fail_at = UINT64_MAX;
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_IO); /* repeated */
+    assert_int_equal(orbit_reader_seek(reader, 0, &world->error), ORBIT_E_IO);
+    orbit_reader_close(reader);
+}
+
+static void too_many_bytes_are_a_protocol_error(void **state)
+{
+    struct world *world = *state;
+    world->store.beyond = 10;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_status status;
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_PROTOCOL);
+    orbit_reader_close(reader);
+
+    world->store.size = 100; /* less than a chunk: what was asked for would still have room */
+    reader = open_with(world, NULL);
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_PROTOCOL);
+    orbit_reader_close(reader);
+}
+
+static void change_under_the_reader_is_an_error(void **state)
+{
+    struct world *world = *state;
+    world->store.change_after = 3;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_status status;
+    assert_true(drain(world, reader, 0, &status) < world->store.size);
+    assert_int_equal(status, ORBIT_E_CHANGED);
+    orbit_reader_close(reader);
+}
+
+static void stored_checksum_is_compared(void **state)
+{
+    struct world *world = *state;
+    world->store.checksum = read_store_crc64(world->store.size);
+    world->store.piece = 5000;
+    begin(world);
+    whole(world);
+    world->store.no_head = true;
+    whole(world);
+    world->store.checksum.value[3] ^= 1;
+    for (int early = 0; early < 2; early++) {
+        world->store.no_head = early == 0;
+        orbit_reader *reader = open_with(world, NULL);
+        orbit_status status;
+        assert_int_equal(drain(world, reader, 0, &status), world->store.size);
+        assert_int_equal(status, ORBIT_E_CHECKSUM);
+        drain(world, reader, 0, &status);
+        assert_int_equal(status, ORBIT_E_CHECKSUM);
+        orbit_reader_close(reader);
+    }
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    options.verify = ORBIT_VERIFY_OFF;
+    orbit_reader *reader = open_with(world, &options);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+}
+
+/* ---- sequential stores ----------------------------------------------------------------------------- */
+
+static void sequential_store_is_read_once(void **state)
+{
+    struct world *world = *state;
+    world->store.caps.ranged_read = false;
+    world->store.size = 100 * CHUNK + 5;
+    world->store.checksum = read_store_crc64(world->store.size);
+    begin(world);
+    whole(world);
+    assert_int_equal(world->store.reads, 1);
+    world->store.checksum.value[0] ^= 1;
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_status status;
+    assert_int_equal(drain(world, reader, 0, &status), world->store.size);
+    assert_int_equal(status, ORBIT_E_CHECKSUM);
+    orbit_reader_close(reader);
+}
+
+static void sequential_store_pauses_for_a_slow_consumer(void **state)
+{
+    struct world *world = *state;
+    world->store.caps.ranged_read = false;
+    world->store.size = 100 * CHUNK;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    uint64_t before = 0;
+    while (before != world->store.bytes || !world->store.pauses) {
+        before = world->store.bytes;
+        usleep(20000);
+    }
+    assert_true(world->store.bytes < 10 * CHUNK);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+    assert_int_equal(world->store.reads, 1);
+}
+
+static void sequential_store_goes_on_where_it_was_cut(void **state)
+{
+    struct world *world = *state;
+    world->store.caps.ranged_read = false;
+    world->store.size = 5 * CHUNK + 1;
+    world->store.cut_after = 2 * CHUNK + 100;
+    world->store.cuts = 1;
+    begin(world);
+    whole(world);
+    assert_int_equal(world->store.reads, 2);
+    world->store.silent_cut = true;
+    world->store.cuts = 1;
+    whole(world);
+    assert_int_equal(world->store.reads, 4);
+}
+
+static void sequential_store_honours_offsets_and_seeks(void **state)
+{
+    struct world *world = *state;
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    world->store.caps.ranged_read = false;
+    world->store.size = 20 * CHUNK;
+    begin(world);
+    options.offset = 3 * CHUNK + 1;
+    options.length = 4 * CHUNK;
+    orbit_reader *reader = open_with(world, &options);
+    expect_all(world, reader, options.offset, options.offset + options.length);
+    orbit_reader_close(reader);
+
+    reader = open_with(world, NULL);
+    assert_int_equal(orbit_reader_seek(reader, 7 * CHUNK + 3, &world->error), ORBIT_OK);
+    const void *bytes;
+    size_t length;
+    assert_int_equal(orbit_reader_next(reader, &bytes, &length, &world->error), ORBIT_OK);
+    assert_int_equal(*(const uint8_t *)bytes, read_store_byte(7 * CHUNK + 3));
+    assert_int_equal(orbit_reader_seek(reader, 5, &world->error), ORBIT_OK);
+    expect_all(world, reader, 5, world->store.size);
+    assert_int_equal(orbit_reader_seek(reader, world->store.size + 1, &world->error), ORBIT_OK);
+    expect_all(world, reader, world->store.size + 1, world->store.size + 1);
+    assert_int_equal(orbit_reader_seek(reader, 19 * CHUNK, &world->error), ORBIT_OK);
+    expect_all(world, reader, 19 * CHUNK, world->store.size);
+    orbit_reader_close(reader);
+}
+
+static void sequential_store_that_says_too_much_is_a_protocol_error(void **state)
+{
+    struct world *world = *state;
+    world->store.caps.ranged_read = false;
+    world->store.beyond = 3;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_status status;
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_PROTOCOL);
+    orbit_reader_close(reader);
+}
+
+static void sequential_store_may_fail_in_the_middle(void **state)
+{
+    struct world *world = *state;
+    world->store.caps.ranged_read = false;
+    world->store.fail_at = 2 * CHUNK + 9;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_status status;
+    assert_int_equal(drain(world, reader, 0, &status), 2 * CHUNK + 9);
+    assert_int_equal(status, ORBIT_E_IO);
+    orbit_reader_close(reader);
+}
+
+/* ---- seeking --------------------------------------------------------------------------------------- */
+
+static void seek_goes_anywhere(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 60 * CHUNK + 7;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    const uint64_t places[] = {
+        0,          5,          CHUNK,      CHUNK + 9, 3 * CHUNK,      2 * CHUNK, 50 * CHUNK,
+        51 * CHUNK, 49 * CHUNK, 60 * CHUNK, 0,         60 * CHUNK + 7, 1,         60 * CHUNK + 6};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        assert_int_equal(orbit_reader_seek(reader, places[i], &world->error), ORBIT_OK);
+        uint8_t buffer[3000];
+        size_t length = 0;
+        for (int round = 0; round < 3; round++) {
+            uint64_t at = places[i] + (uint64_t)round * sizeof buffer;
+            orbit_status status = orbit_reader_read(reader, buffer, sizeof buffer, &length, &world->error);
+            if (at >= world->store.size) {
+                assert_int_equal(status, ORBIT_END);
+                break;
+            }
+            assert_int_equal(status, ORBIT_OK);
+            for (size_t n = 0; n < length; n++)
+                assert_int_equal(buffer[n], read_store_byte(at + n));
+        }
+    }
+    assert_int_equal(orbit_reader_seek(reader, 0, &world->error), ORBIT_OK);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+}
+
+static void seek_within_the_window_asks_for_nothing_again(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 8 * CHUNK;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    wait_for(&world->store.reads, 8);
+    assert_int_equal(orbit_reader_seek(reader, 5 * CHUNK + 5, &world->error), ORBIT_OK);
+    expect_all(world, reader, 5 * CHUNK + 5, world->store.size);
+    assert_int_equal(world->store.reads, 8);
+    orbit_reader_close(reader);
+}
+
+/* ---- ending ---------------------------------------------------------------------------------------- */
+
+static void closing_early_cancels_what_is_in_flight(void **state)
+{
+    struct world *world = *state;
+    world->store.slow_from = 0;
+    world->store.slow_to = UINT64_MAX;
+    begin(world);
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    options.timeout_ms = 30;
+    orbit_reader *reader = NULL;
+    assert_int_equal(orbit_read(&reader, world->backend, "it", &options, &world->error), ORBIT_E_TIMEOUT);
+    assert_null(reader);
+    world->store.slow_from = CHUNK;
+    reader = open_with(world, NULL);
+    wait_for(&world->store.reads, 2);
+    orbit_reader_close(reader);
+    assert_int_equal(world->store.in_flight, 0);
+}
+
+static void cancel_token_ends_a_waiting_reader(void **state)
+{
+    struct world *world = *state;
+    world->store.slow_from = CHUNK;
+    world->store.slow_to = UINT64_MAX;
+    begin(world);
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    options.cancel = orbit_cancel_new();
+    orbit_reader *reader = open_with(world, &options);
+    orbit_cancel_fire(options.cancel);
+    orbit_status status;
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_CANCELLED);
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_CANCELLED);
+    orbit_reader_close(reader);
+
+    uint64_t reads = world->store.reads;
+    assert_int_equal(orbit_read(&reader, world->backend, "it", &options, &world->error), ORBIT_E_CANCELLED);
+    assert_null(reader);
+    assert_int_equal(world->store.reads, reads); /* it was fired before: nothing was asked for */
+    orbit_cancel_free(options.cancel);
+}
+
+static void backend_closed_under_a_reader_ends_it(void **state)
+{
+    struct world *world = *state;
+    begin(world);
+    orbit_reader *reader = open_with(world, NULL);
+    orbit_backend_close(world->backend);
+    world->backend = NULL;
+    orbit_status status;
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_CANCELLED);
+    assert_int_equal(orbit_reader_seek(reader, 0, &world->error), ORBIT_E_CANCELLED);
+    orbit_client_close(world->client);
+    world->client = NULL;
+    drain(world, reader, 0, &status);
+    assert_int_equal(status, ORBIT_E_CANCELLED);
+    orbit_reader_close(reader);
+}
+
+struct ready {
+    _Atomic uint64_t times;
+};
+
+static void is_ready(void *ctx)
+{
+    atomic_fetch_add(&((struct ready *)ctx)->times, 1);
+}
+
+static void trying_reader_is_called_once_for_each_again(void **state)
+{
+    struct world *world = *state;
+    world->store.delay_us = 3000;
+    begin(world);
+    struct ready ready = {0};
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    options.ready = is_ready;
+    options.ready_ctx = &ready;
+    orbit_reader *reader = open_with(world, &options);
+    uint64_t agains = 0, at = 0;
+    for (;;) {
+        const void *bytes;
+        size_t length;
+        orbit_status status = orbit_reader_try_next(reader, &bytes, &length, &world->error);
+        if (status == ORBIT_END)
+            break;
+        if (status == ORBIT_OK) {
+            assert_int_equal(*(const uint8_t *)bytes, read_store_byte(at));
+            at += length;
+            continue;
+        }
+        assert_int_equal(status, ORBIT_AGAIN);
+        agains++;
+        wait_for(&ready.times, agains);
+    }
+    assert_int_equal(at, world->store.size);
+    assert_true(agains > 0);
+    assert_int_equal(ready.times, agains);
+    orbit_reader_close(reader);
+}
+
+static void reader_works_on_an_external_loop(void **state)
+{
+    struct world *world = *state;
+    orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
+    options.external_loop = true;
+    world->store.piece = 3000;
+    read_store_open(&world->store, &options, &world->client, &world->backend);
+    whole(world);
+    world->store.caps.ranged_read = false;
+}
+
+struct told {
+    _Atomic uint64_t times, done, total;
+};
+
+static void tell(void *ctx, uint64_t done, uint64_t total)
+{
+    struct told *told = ctx;
+    told->done = done;
+    told->total = total;
+    atomic_fetch_add(&told->times, 1);
+}
+
+static void progress_ends_with_everything(void **state)
+{
+    struct world *world = *state;
+    struct told told = {0};
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    begin(world);
+    options.progress = (orbit_progress){tell, &told};
+    orbit_reader *reader = open_with(world, &options);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+    assert_true(told.times >= 1);
+    assert_int_equal(told.done, world->store.size);
+    assert_int_equal(told.total, world->store.size);
+}
+
+/* ---- memory that runs out -------------------------------------------------------------------------- */
+
+static void every_failed_allocation_is_told(void **state)
+{
+    struct world *world = *state;
+    world->store.size = 6 * CHUNK;
+    begin(world);
+    for (int sequential = 0; sequential < 2; sequential++) {
+        uint64_t allocations = 1;
+        orbit_backend_close(world->backend);
+        world->store.caps.ranged_read = !sequential;
+        assert_int_equal(orbit_open(&world->backend, world->client, "shape://it", NULL, &world->error), ORBIT_OK);
+        for (uint64_t n = 0; n <= allocations; n++) {
+            orbit_reader *reader = NULL;
+            orbit_status status;
+            orb_mem_fail_at(n);
+            status = orbit_read(&reader, world->backend, "it", NULL, &world->error);
+            if (status >= 0) {
+                uint64_t at = drain(world, reader, 0, &status);
+                assert_true(status == ORBIT_E_MEMORY || (status == ORBIT_END && at == world->store.size));
+            } else {
+                assert_int_equal(status, ORBIT_E_MEMORY);
+            }
+            orbit_reader_close(reader);
+            if (n == 0)
+                allocations = orb_mem_count() + 2;
+            orb_mem_fail_at(0);
+        }
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(reader_hands_out_all_bytes_in_order),
+        TEST(reader_asks_once_for_a_small_object),
+        TEST(reader_takes_an_empty_object),
+        TEST(reader_is_right_at_chunk_boundaries),
+        TEST(reader_honours_offset_and_length),
+        TEST(opening_tells_of_a_missing_object),
+        TEST(reader_works_without_early_heads_and_sizes),
+        TEST(copying_read_fills_the_buffer),
+        TEST(ranges_are_in_flight_side_by_side),
+        TEST(slow_range_does_not_stop_the_others),
+        TEST(stalled_consumer_stops_the_fetching),
+        TEST(bytes_of_the_head_chunk_arrive_as_they_come),
+        TEST(streams_share_the_budget),
+        TEST(reader_resumes_after_short_read),
+        TEST(reader_resumes_after_a_body_that_ends_early_without_an_error),
+        TEST(progress_renews_the_patience),
+        TEST(reader_gives_up_without_progress),
+        TEST(bytes_before_an_error_are_handed_out),
+        TEST(too_many_bytes_are_a_protocol_error),
+        TEST(change_under_the_reader_is_an_error),
+        TEST(stored_checksum_is_compared),
+        TEST(sequential_store_is_read_once),
+        TEST(sequential_store_pauses_for_a_slow_consumer),
+        TEST(sequential_store_goes_on_where_it_was_cut),
+        TEST(sequential_store_honours_offsets_and_seeks),
+        TEST(sequential_store_that_says_too_much_is_a_protocol_error),
+        TEST(sequential_store_may_fail_in_the_middle),
+        TEST(seek_goes_anywhere),
+        TEST(seek_within_the_window_asks_for_nothing_again),
+        TEST(closing_early_cancels_what_is_in_flight),
+        TEST(cancel_token_ends_a_waiting_reader),
+        TEST(backend_closed_under_a_reader_ends_it),
+        TEST(trying_reader_is_called_once_for_each_again),
+        TEST(reader_works_on_an_external_loop),
+        TEST(progress_ends_with_everything),
+        TEST(every_failed_allocation_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
