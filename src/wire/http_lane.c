@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,7 +16,7 @@
 #include "base/mem.h"
 
 /* Bits of lane->interest. */
-enum { WANT_IN = 1, WANT_OUT = 2, KNOWN = 4, RESTING = 8 };
+enum { WANT_IN = 1, WANT_OUT = 2, KNOWN = 4, RESTING = 8, OURS = 16 };
 enum { CONNECTIONS_MAX = 64, EVENTS = 64, TICK_MS = 1000, SOCKETS_MAX = 1 << 20 };
 
 static void turn(struct orb_http_lane *lane);
@@ -44,24 +45,25 @@ static bool watch_socket(struct orb_http_lane *lane, curl_socket_t socket, unsig
     if (!make_room(lane, socket))
         return false;
     uint8_t *known = &lane->interest[socket];
-    if ((*known & ~RESTING) == (int)(want | KNOWN)) {
-        *known = (uint8_t)(want | KNOWN);
+    unsigned ours = *known & OURS;
+    if ((*known & ~(RESTING | OURS)) == (int)(want | KNOWN)) {
+        *known = (uint8_t)(want | KNOWN | ours);
         return true;
     }
     struct epoll_event event = {0};
     event.events = (want & WANT_IN ? (uint32_t)EPOLLIN : 0) | (want & WANT_OUT ? (uint32_t)EPOLLOUT : 0);
     event.data.fd = socket;
     int failed = epoll_ctl(lane->poll_fd, *known & KNOWN ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event);
-    *known = failed ? 0 : (uint8_t)(want | KNOWN);
+    *known = (uint8_t)((failed ? 0 : want | KNOWN) | ours);
     return !failed;
 }
 
 static void forget_socket(struct orb_http_lane *lane, curl_socket_t socket)
 {
-    if (socket >= 0 && (size_t)socket < lane->interest_count && lane->interest[socket]) {
+    if (socket >= 0 && (size_t)socket < lane->interest_count && (lane->interest[socket] & KNOWN)) {
         struct epoll_event event = {0};
         (void)epoll_ctl(lane->poll_fd, EPOLL_CTL_DEL, socket, &event);
-        lane->interest[socket] = 0;
+        lane->interest[socket] &= OURS;
     }
 }
 
@@ -74,9 +76,9 @@ static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, voi
         return watch_socket(lane, socket, want) ? 0 : -1;
     }
     /* The connection rests, or is about to be closed. One that waits to be read stays watched: the next request
-     * on it will want just that. */
+     * on it will want just that. Not so curl's own descriptors (of its resolver): their end is not told. */
     if (socket >= 0 && (size_t)socket < lane->interest_count) {
-        if (lane->interest[socket] == (WANT_IN | KNOWN))
+        if (lane->interest[socket] == (WANT_IN | KNOWN | OURS))
             lane->interest[socket] |= RESTING;
         else
             forget_socket(lane, socket);
@@ -84,9 +86,22 @@ static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, voi
     return 0;
 }
 
+curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct orb_http_lane *lane = user;
+    (void)purpose;
+    int made = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (made >= 0 && make_room(lane, made))
+        lane->interest[made] = OURS; /* whatever was known of the number was of another descriptor */
+    return made < 0 ? CURL_SOCKET_BAD : made;
+}
+
 int orb_http_lane_close_socket(void *user, curl_socket_t socket)
 {
-    forget_socket(user, socket);
+    struct orb_http_lane *lane = user;
+    forget_socket(lane, socket);
+    if (socket >= 0 && (size_t)socket < lane->interest_count)
+        lane->interest[socket] = 0;
     return close(socket);
 }
 
@@ -99,7 +114,7 @@ static void on_sockets(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < count; i++) {
         int socket = ready[i].data.fd, running = 0, mask = 0;
         uint32_t got = ready[i].events;
-        if ((size_t)socket >= lane->interest_count || !lane->interest[socket])
+        if ((size_t)socket >= lane->interest_count || !(lane->interest[socket] & KNOWN))
             continue; /* closed by what an earlier event of this round led to */
         if (lane->interest[socket] & RESTING) {
             forget_socket(lane, socket); /* the peer hung up; curl notices before it uses the connection again */

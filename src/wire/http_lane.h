@@ -51,6 +51,7 @@ struct orb_http {
 void orb_http_lane_start(struct orb_http_lane *lane, struct orb_http_request *request);
 void orb_http_lane_control(struct orb_http_request *request);
 void orb_http_lane_stop(struct orb_message *message);
+curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address);
 int orb_http_lane_close_socket(void *user, curl_socket_t socket);
 
 /* http_transfer.c: a request on a curl handle. */

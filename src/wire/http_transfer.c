@@ -356,6 +356,8 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, request);
     curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, on_connected);
     curl_easy_setopt(curl, CURLOPT_PREREQDATA, request);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, orb_http_lane_open_socket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, request->lane);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, orb_http_lane_close_socket);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, request->lane);
     set_method(curl, request);
