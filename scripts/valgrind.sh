@@ -4,9 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 build="${1:-build/release}"
-for backend in mem-object mem-files mem-sequential mem-dropping local; do
+for backend in mem_object mem_files mem_sequential mem_dropping local; do
     echo "valgrind: $backend"
     valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
         --errors-for-leak-kinds=definite,indirect --fair-sched=yes \
-        "$build/tests/contract/contract" "$backend"
+        "$build/tests/contract/test_contract" "$backend"
 done

@@ -54,8 +54,8 @@ stop() {
 
 # A free port below the range of outgoing connections.
 free_port() {
-    local port try
-    for try in $(seq 200); do
+    local port count
+    for count in $(seq 200); do
         port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
@@ -188,7 +188,13 @@ start)
     [ "$(id -u)" = 0 ] || fail "needs root"
     port=$3
     [ "$port" != 0 ] || port=$(free_port) || fail "no free port"
-    start_ceph "$port"
+    # A machine that is busy, or a port that somebody else took meanwhile: another try with other ports.
+    for try in 1 2 3; do
+        (start_ceph "$port") && break
+        [ $try -lt 3 ] || exit 1
+        echo "rgw.sh: trying again" >&2
+        [ "$3" != 0 ] || port=$(free_port) || fail "no free port"
+    done
     write_env "http://127.0.0.1:$port" $access $secret us-east-1
     ;;
 stop)

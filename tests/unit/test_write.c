@@ -126,6 +126,7 @@ static void descriptors_go_from_where_they_stand(void **state)
     (void)state;
     fixture_open();
     uint8_t *bytes = malloc(3 * MIB + 100);
+    assert_non_null(bytes);
     memset(bytes, 'x', 100);
     void *pattern = wstore_pattern(3 * MIB);
     memcpy(bytes + 100, pattern, 3 * MIB);
@@ -693,7 +694,7 @@ static void many_streams_share_a_small_budget(void **state)
     pthread_t threads[12];
     memset(racers, 0, sizeof(racers));
     for (int i = 0; i < 12; i++) {
-        snprintf(racers[i].name, sizeof(racers[i].name), "r%d", i);
+        snprintf(racers[i].name, sizeof(racers[i].name), "r%u", (unsigned)i % 100);
         racers[i].generator.length = 15 * MIB + (uint64_t)i;
         pthread_create(&threads[i], NULL, race, &racers[i]);
     }
