@@ -28,7 +28,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GIB = 1 << 30
-KEY, SECRET = "orbittest", "orbittestsecret"
+KEY, SECRET = "orbittestkey", "orbittestsecret"
 
 
 def parse_size(text):
