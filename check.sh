@@ -13,7 +13,7 @@ configure() { cmake --preset "$1" >/dev/null; }
 suite() { # preset, then ctest's arguments
     preset="$1"
     shift
-    ctest --test-dir "build/$preset" --output-on-failure --no-tests=error "$@"
+    ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --parallel "$(nproc)" "$@"
 }
 
 step "build: gcc, -Werror"

@@ -21,7 +21,7 @@ gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror "$here/outside.c" -o "$work/by-
 LD_LIBRARY_PATH="$lib" "$work/by-pkg-config"
 echo "by pkg-config: ok"
 
-cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+cmake -G Ninja -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
 cmake --build "$work/cmake" >/dev/null
 for program in outside_shared outside_static outside_cpp; do
     "$work/cmake/$program"
