@@ -58,7 +58,8 @@ void orb_copy_settle(struct orb_copy *copy)
     if (copy->ranges_busy || copy->stream || copy->restart_posted || !orb_call_idle(&copy->call) || uploading)
         return;
     orb_timer_cancel(copy->progress_timer);
-    copy->progress_timer = NULL;
+    orb_timer_cancel(copy->ramp_timer);
+    copy->progress_timer = copy->ramp_timer = NULL;
     copy->ended_posted = true;
     copy->message.deliver = tell_end;
     orb_loop_post(copy->to->host->loop, &copy->message);
@@ -192,6 +193,7 @@ static void choose_upload(struct orb_copy *copy)
     if (copy->single)
         return;
     orb_copy_watch_progress(copy);
+    orb_copy_ramp_asks(copy);
     orb_upload_begin(&copy->upload, copy->total, copy->plan.base);
 }
 
@@ -226,6 +228,8 @@ static unsigned crcs_wanted(const struct orb_copy *copy)
 static struct orb_relay *idle_range(struct orb_copy *copy, orbit_error *error)
 {
     struct orbit_host *host = copy->to->host;
+    if (!orb_copy_ramp_allows(copy))
+        return NULL;
     for (uint32_t i = 0; i < copy->ranges_made; i++)
         if (!copy->ranges[i]->busy)
             return copy->ranges[i];
@@ -271,6 +275,7 @@ static bool next_range(struct orb_copy *copy)
         length = copy->total;
     uint64_t at = copy->next_offset;
     copy->next_offset += length;
+    orb_copy_ramp_widen(copy, range, length);
     orb_relay_start(range, copy->next_number++, at, copy->offset + at, length, false,
                     copy->single && orb_copy_checks_again(copy), crcs_wanted(copy));
     if (length == copy->total && copy->expected.algorithm)
@@ -338,6 +343,8 @@ static void send_waiting(struct orb_copy *copy)
 static void upload_opened(struct orb_upload *upload)
 {
     struct orb_copy *copy = upload->ctx;
+    if (!copy->to->caps.random_access) /* a way to a store */
+        orb_copy_ramp_answered(copy);
     send_waiting(copy);
     orb_copy_pump(copy);
 }
@@ -430,6 +437,7 @@ static void first_range(struct orb_copy *copy)
     struct orb_relay *range = take_range(copy);
     if (!range)
         return; /* the first always is there, or the copy has failed */
+    orb_copy_ramp_asks(copy);
     orb_relay_start(range, 1, 0, copy->offset, smaller(copy->plan.base, copy->length), true, false, crcs_wanted(copy));
 }
 
@@ -439,6 +447,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     orbit_status status = orb_copy_identify(copy, &reply->metadata, error);
     if (status < 0)
         return status;
+    orb_copy_ramp_answered(copy);
     copy->total = orb_copy_bytes(copy);
     if (copy->total == ORBIT_SIZE_UNKNOWN) {
         begin_anew(copy, range, ORB_COPY_AS_STREAM);
@@ -526,6 +535,7 @@ void orb_copy_start(struct orb_copy *copy)
     orb_upload_init(&copy->upload);
     copy->total = ORBIT_SIZE_UNKNOWN;
     copy->parallel = choose_parallel(copy);
+    orb_copy_ramp_start(copy);
     if (copy->have_source)
         orb_copy_looked(copy);
     else if (copy->from->ops->stat && (copy->from->caps.random_access || orb_copy_store_may(copy)))

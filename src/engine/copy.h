@@ -50,6 +50,10 @@ struct orb_copy {
     uint64_t next_offset; /* of the next range, relative to `offset` */
     uint32_t next_number;
     uint32_t parallel;
+    uint32_t allowed;            /* ranges in flight now: copy_ramp.c */
+    uint64_t asked_ns;           /* when the store was asked for its first reply */
+    uint64_t ramp_ns, ramp_from; /* the clock and `passed` at the last look */
+    struct orb_timer *ramp_timer;
     struct orb_relay **ranges; /* `parallel` places */
     uint32_t ranges_made, ranges_busy;
     bool single;  /* one put */
@@ -125,6 +129,16 @@ void orb_copy_ask_checksum(struct orb_copy *copy);
 void orb_copy_through_here(struct orb_copy *copy);
 void orb_copy_checked(struct orb_copy *copy);
 void orb_copy_pump(struct orb_copy *copy);
+
+/* copy_ramp.c: how many ranges are in flight. */
+void orb_copy_ramp_start(struct orb_copy *copy);
+/* Around the first request to a store: how long the way to it is. */
+void orb_copy_ramp_asks(struct orb_copy *copy);
+void orb_copy_ramp_answered(struct orb_copy *copy);
+/* One more range would start: false when there are enough, and then it looks again soon. */
+bool orb_copy_ramp_allows(struct orb_copy *copy);
+/* Few ranges carry much each: larger blocks, where there is memory for them. Before `range` starts. */
+void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length);
 
 /* copy_stream.c: a source without ranges. */
 void orb_copy_stream_start(struct orb_copy *copy);

@@ -11,7 +11,7 @@
 #define BARREN_MAX 3 /* replies in a row that end early without a byte */
 
 static void source_start(struct orb_call *call);
-static void source_done(struct orb_call *call, orbit_status status, const orbit_error *error);
+static void source_done(struct orb_call *call, orbit_status status, const orbit_error *given);
 static bool source_again(struct orb_call *call, const orbit_error *error);
 
 static struct orb_relay *range_of_op(struct orb_op *op)

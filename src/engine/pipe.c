@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The blocks between a read and a write. Positions are bytes of the range: byte p lives in block p / BLOCK, which
- * stands in slot (p / BLOCK) % BLOCKS, so what is free, full or still rewindable is arithmetic. One mutex, held for
+ * The blocks between a read and a write. Positions are bytes of the range: byte p lives in block p / block, which
+ * stands in slot (p / block) % BLOCKS, so what is free, full or still rewindable is arithmetic. One mutex, held for
  * a few instructions; op->resume() is called outside of it. */
 #include "engine/pipe.h"
 
@@ -35,12 +35,12 @@ static uint64_t visible(const struct orb_pipe *pipe)
         return bytes;
     if (bytes == pipe->locked.length && bytes > 0)
         bytes--;
-    return bytes / ORB_PIPE_BLOCK * ORB_PIPE_BLOCK;
+    return bytes / pipe->block * pipe->block;
 }
 
 static bool full(const struct orb_pipe *pipe)
 {
-    return pipe->locked.received / ORB_PIPE_BLOCK - pipe->locked.consumed / ORB_PIPE_BLOCK >= ORB_PIPE_BLOCKS;
+    return pipe->locked.received / pipe->block - pipe->locked.consumed / pipe->block >= ORB_PIPE_BLOCKS;
 }
 
 static bool has_something(const struct orb_pipe *pipe)
@@ -149,11 +149,11 @@ static void *sink_acquire(orbit_sink *sink, size_t want, size_t *room)
         tell(pipe);
         goto out;
     }
-    uint64_t block = pipe->locked.received / ORB_PIPE_BLOCK;
-    size_t at = (size_t)(pipe->locked.received % ORB_PIPE_BLOCK);
+    uint64_t block = pipe->locked.received / pipe->block;
+    size_t at = (size_t)(pipe->locked.received % pipe->block);
     uint8_t **slot = &pipe->locked.blocks[block % ORB_PIPE_BLOCKS];
     if (!*slot)
-        *slot = orb_buffer_new(ORB_PIPE_BLOCK);
+        *slot = orb_buffer_new(pipe->block);
     if (!*slot) {
         orbit_error error;
         fail(pipe, orb_fail_memory(&error), &error);
@@ -162,7 +162,7 @@ static void *sink_acquire(orbit_sink *sink, size_t want, size_t *room)
     }
     if (pipe->locked.lent <= block)
         pipe->locked.lent = block + 1;
-    *room = ORB_PIPE_BLOCK - at;
+    *room = pipe->block - at;
     if (pipe->locked.length - pipe->locked.received < *room)
         *room = (size_t)(pipe->locked.length - pipe->locked.received);
     memory = *slot + at;
@@ -175,8 +175,8 @@ out:
  * `received` and the checksums while a source is attached. */
 static void add_checksums(struct orb_pipe *pipe, size_t length)
 {
-    uint64_t block = pipe->locked.received / ORB_PIPE_BLOCK;
-    const uint8_t *bytes = pipe->locked.blocks[block % ORB_PIPE_BLOCKS] + pipe->locked.received % ORB_PIPE_BLOCK;
+    uint64_t block = pipe->locked.received / pipe->block;
+    const uint8_t *bytes = pipe->locked.blocks[block % ORB_PIPE_BLOCKS] + pipe->locked.received % pipe->block;
     if (pipe->locked.crcs & ORB_PIPE_CRC64NVME)
         pipe->locked.crc64 = orb_crc64nvme(pipe->locked.crc64, bytes, length);
     if (pipe->locked.crcs & ORB_PIPE_CRC32C)
@@ -212,7 +212,7 @@ static orbit_status sink_commit(orbit_sink *sink, size_t length)
         pipe->passed(pipe, length);
 
     pthread_mutex_lock(&pipe->mutex);
-    assert(length <= ORB_PIPE_BLOCK - pipe->locked.received % ORB_PIPE_BLOCK);
+    assert(length <= pipe->block - pipe->locked.received % pipe->block);
     orbit_status status = pipe->locked.deaf ? ORBIT_E_CANCELLED : pipe->locked.status;
     if (status >= 0) {
         pipe->locked.received += length;
@@ -242,12 +242,12 @@ static orbit_status body_peek(orbit_body *body, const void **bytes, size_t *leng
     }
     uint64_t end = visible(pipe), at = pipe->locked.consumed;
     if (at < end) {
-        size_t within = (size_t)(at % ORB_PIPE_BLOCK);
+        size_t within = (size_t)(at % pipe->block);
         uint64_t rest = end - at;
-        *length = ORB_PIPE_BLOCK - within;
+        *length = pipe->block - within;
         if (rest < *length)
             *length = (size_t)rest;
-        *bytes = pipe->locked.blocks[at / ORB_PIPE_BLOCK % ORB_PIPE_BLOCKS] + within;
+        *bytes = pipe->locked.blocks[at / pipe->block % ORB_PIPE_BLOCKS] + within;
         status = ORBIT_OK;
     } else if (pipe->locked.complete) {
         status = ORBIT_END;
@@ -312,9 +312,25 @@ orbit_status orb_pipe_open(struct orb_pipe *pipe, struct orbit_host *host, orbit
     pipe->sink = (orbit_sink){sink_acquire, sink_commit};
     pipe->body = (orbit_body){body_peek, body_consume, body_rewind, 0, NULL};
     pipe->host = host;
+    pipe->block = ORB_PIPE_BLOCK;
     pipe->message.deliver = deliver;
     pipe->open = true;
     return ORBIT_OK;
+}
+
+static void free_blocks(struct orb_pipe *pipe)
+{
+    for (size_t i = 0; i < ORB_PIPE_BLOCKS; i++) {
+        orb_buffer_free(pipe->locked.blocks[i], pipe->block);
+        pipe->locked.blocks[i] = NULL;
+    }
+}
+
+void orb_pipe_set_block(struct orb_pipe *pipe, size_t block)
+{
+    assert(!pipe->locked.source && !pipe->locked.target);
+    free_blocks(pipe);
+    pipe->block = block;
 }
 
 void orb_pipe_close(struct orb_pipe *pipe)
@@ -322,10 +338,7 @@ void orb_pipe_close(struct orb_pipe *pipe)
     if (!pipe->open)
         return;
     assert(!pipe->locked.message_out && !pipe->locked.source && !pipe->locked.target);
-    for (size_t i = 0; i < ORB_PIPE_BLOCKS; i++) {
-        orb_buffer_free(pipe->locked.blocks[i], ORB_PIPE_BLOCK);
-        pipe->locked.blocks[i] = NULL;
-    }
+    free_blocks(pipe);
     pthread_cond_destroy(&pipe->quiet);
     pthread_mutex_destroy(&pipe->mutex);
     pipe->open = false;
@@ -404,7 +417,7 @@ void orb_pipe_attach_target(struct orb_pipe *pipe, orbit_op *op)
     pipe->locked.target = op;
     pipe->locked.target_waits = false;
     pipe->body.length = pipe->locked.length;
-    bool whole = pipe->locked.complete && pipe->locked.length > 0 && pipe->locked.length <= ORB_PIPE_BLOCK;
+    bool whole = pipe->locked.complete && pipe->locked.length > 0 && pipe->locked.length <= pipe->block;
     pipe->body.whole = whole ? pipe->locked.blocks[0] : NULL;
     pthread_mutex_unlock(&pipe->mutex);
 }

@@ -18,7 +18,8 @@
 #include "backend/backend.h"
 
 #define ORB_PIPE_BLOCK     ((size_t)256 << 10)
-#define ORB_PIPE_BLOCKS 2
+#define ORB_PIPE_WIDE      ((size_t)1 << 20) /* a block of a range that has a fast store almost for itself */
+#define ORB_PIPE_BLOCKS    2
 #define ORB_PIPE_BYTES     (ORB_PIPE_BLOCK * ORB_PIPE_BLOCKS) /* charged for one pipe */
 #define ORB_PIPE_CRC64NVME 1u
 #define ORB_PIPE_CRC32C    2u
@@ -36,6 +37,7 @@ struct orb_pipe {
     void (*news)(struct orb_pipe *pipe, enum orb_pipe_news news); /* loop thread */
     void (*passed)(struct orb_pipe *pipe, size_t bytes);          /* nullable; source's thread, each commit */
     void *ctx;
+    size_t block; /* bytes of a block: ORB_PIPE_BLOCK, or as orb_pipe_set_block() says */
     pthread_mutex_t mutex;
     pthread_cond_t quiet; /* a resume has returned */
     struct {
@@ -70,6 +72,9 @@ struct orb_pipe {
 orbit_status orb_pipe_open(struct orb_pipe *pipe, struct orbit_host *host, orbit_error *error);
 /* Nothing may be attached, and no news on their way: see orb_pipe_quiet(). Zeroed ones are fine. */
 void orb_pipe_close(struct orb_pipe *pipe);
+/* Other blocks from now on: fewer hand-overs for more memory. Before it is armed, nothing attached; what ORB_PIPE_BLOCKS
+ * of them have more than ORB_PIPE_BYTES is charged by the caller. */
+void orb_pipe_set_block(struct orb_pipe *pipe, size_t block);
 /* Empties it for a range of `length` bytes (or ORBIT_SIZE_UNKNOWN), with ORB_PIPE_CRC… to compute. `hold`: the last
  * block is withheld until orb_pipe_let_go(). */
 void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool hold);

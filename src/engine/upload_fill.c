@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Part buffers between one producer and the loop. The mutex guards the queue of buffers; a buffer itself belongs to
- * the producer while it is `current`, and to the loop once it is queued. */
-#include "engine/upload_fill.h"
-
-#include <assert.h>
-#include <inttypes.h>
-
+ * Part buffers between one producer and the loop: the plan, and the loop's side. The mutex guards the queue of buffers;
+ * a buffer itself belongs to the producer (upload_lend.c) while it is `current`, and to the loop once it is queued. */
+#include "base/error.h"
 #include "base/mem.h"
 #include "engine/admission.h"
+#include "engine/upload_buffer.h"
 
-#define FIRST_BYTES  ((uint64_t)256 << 10) /* the first buffer begins this small: most streams are */
-#define RANDOM_CHUNK ((uint64_t)1 << 20)   /* of stores where small parts cost nothing */
+#define RANDOM_CHUNK ((uint64_t)1 << 20) /* of stores where small parts cost nothing */
 #define PARALLEL     8
 #define PARALLEL_MAX 256
-
-struct orb_fill_buffer {
-    struct orb_upload_part send;
-    struct orb_memory_body body;
-    struct orb_fill *fill;
-    struct orb_fill_buffer *next;
-    uint8_t *bytes;
-    size_t room, length;
-    size_t goal; /* room it shall grow to: only the first part does */
-};
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -62,311 +48,10 @@ struct orb_parts_rule orb_fill_rule(const struct orb_backend *backend, const orb
         rule.part_min = 1;
         rule.part_max = caps->put_max;
         rule.count_max = 1;
-        rule.memory_max = half - smaller(half / 2, FIRST_BYTES);
+        rule.memory_max = half - smaller(half / 2, ORB_FILL_FIRST_BYTES);
         rule.chunk = rule.memory_max;
     }
     return rule;
-}
-
-/* ---- memory, under the mutex ------------------------------------------------------------------------- */
-
-static bool take(struct orb_fill *fill, uint64_t bytes)
-{
-    uint64_t wanted = fill->locked.used + bytes;
-    if (wanted > fill->locked.charged) {
-        struct orbit_host *host = fill->upload.backend->host;
-        uint64_t more = wanted - fill->locked.charged;
-        if (wanted > fill->share || (fill->locked.buffers > 1 && orb_admission_pressed(host)) ||
-            !orb_budget_take(&host->budget, more))
-            return false;
-        fill->locked.charged += more;
-    }
-    fill->locked.used = wanted;
-    return true;
-}
-
-static void give(struct orb_fill *fill, uint64_t bytes)
-{
-    fill->locked.used -= bytes;
-    if (fill->locked.detached)
-        return;
-    uint64_t keep = fill->locked.used;
-    if (keep < fill->reserve && !fill->over)
-        keep = fill->reserve;
-    if (fill->locked.charged > keep) {
-        orb_budget_give(&fill->upload.backend->host->budget, fill->locked.charged - keep);
-        fill->locked.charged = keep;
-    }
-}
-
-static void buffer_free(struct orb_fill *fill, struct orb_fill_buffer *buffer)
-{
-    if (!buffer)
-        return;
-    orb_buffer_free(buffer->bytes, buffer->room);
-    give(fill, buffer->room);
-    orb_free(buffer);
-}
-
-static void free_chain(struct orb_fill *fill, struct orb_fill_buffer **first)
-{
-    while (*first) {
-        struct orb_fill_buffer *buffer = *first;
-        *first = buffer->next;
-        buffer_free(fill, buffer);
-    }
-}
-
-/* NULL with `out_of_memory` false: the budget does not allow it now. */
-static struct orb_fill_buffer *buffer_new(struct orb_fill *fill, uint64_t bytes, bool *out_of_memory)
-{
-    struct orb_fill_buffer *buffer = fill->locked.spare;
-    if (buffer && buffer->room == bytes) {
-        fill->locked.spare = buffer->next;
-        buffer->next = NULL;
-        return buffer;
-    }
-    free_chain(fill, &fill->locked.spare);
-    if (!take(fill, bytes))
-        return NULL;
-    buffer = orb_calloc(1, sizeof(*buffer));
-    uint8_t *memory = buffer ? orb_buffer_new((size_t)bytes) : NULL;
-    if (!memory) {
-        orb_free(buffer);
-        give(fill, bytes);
-        *out_of_memory = true;
-        return NULL;
-    }
-    buffer->fill = fill;
-    buffer->bytes = memory;
-    buffer->room = buffer->goal = (size_t)bytes;
-    return buffer;
-}
-
-/* ---- to the loop, under the mutex --------------------------------------------------------------------- */
-
-static void kick(struct orb_fill *fill)
-{
-    if (fill->locked.message_out)
-        return;
-    fill->locked.message_out = true;
-    orb_loop_post(fill->upload.backend->host->loop, &fill->message);
-}
-
-static void enqueue(struct orb_fill *fill, struct orb_fill_buffer *buffer)
-{
-    buffer->next = NULL;
-    *fill->locked.queue_last = buffer;
-    fill->locked.queue_last = &buffer->next;
-    fill->locked.sending++;
-}
-
-static void enqueue_held(struct orb_fill *fill)
-{
-    if (!fill->locked.held)
-        return;
-    enqueue(fill, fill->locked.held);
-    fill->locked.held = NULL;
-    kick(fill);
-}
-
-static orbit_status fail(struct orb_fill *fill, orbit_status status, const orbit_error *error)
-{
-    if (fill->locked.status >= 0) {
-        fill->locked.status = status;
-        fill->locked.error = *error;
-        kick(fill);
-    }
-    return fill->locked.status;
-}
-
-static orbit_status fail_memory(struct orb_fill *fill)
-{
-    orbit_error error;
-    return fail(fill, orb_fail_memory(&error), &error);
-}
-
-static orbit_status fail_limit(struct orb_fill *fill)
-{
-    const struct orb_parts_rule *rule = &fill->parts.rule;
-    orbit_error error;
-    if (rule->object_max && fill->locked.offset >= rule->object_max)
-        orb_fail(&error, ORBIT_E_LIMIT, 0, "cannot write '%s': the store's largest object is %" PRIu64 " bytes",
-                 fill->upload.path, rule->object_max);
-    else
-        orb_fail(&error, ORBIT_E_LIMIT, 0,
-                 "cannot write more than %" PRIu64 " bytes to '%s': %" PRIu32
-                 " parts are used up: say the stream's size, raise memory_bytes or chunk_size, or write from a file",
-                 fill->locked.offset, fill->upload.path, rule->count_max);
-    return fail(fill, ORBIT_E_LIMIT, &error);
-}
-
-/* ---- the producer ------------------------------------------------------------------------------------- */
-
-/* The first buffer was small: replace it by one of the size of a part, or of the smallest part under pressure. */
-static orbit_status grow(struct orb_fill *fill)
-{
-    struct orb_fill_buffer *old = fill->locked.current, *buffer = NULL;
-    bool out_of_memory = false;
-    buffer = buffer_new(fill, old->goal, &out_of_memory);
-    if (!buffer && !out_of_memory) {
-        uint64_t least = orb_parts_least(&fill->parts, 1, 0);
-        if (least <= old->room) { /* it is large enough to be a part as it is */
-            old->goal = old->room;
-            return ORBIT_OK;
-        }
-        buffer = buffer_new(fill, least, &out_of_memory);
-    }
-    if (!buffer)
-        return fail_memory(fill);
-    memcpy(buffer->bytes, old->bytes, old->length);
-    buffer->length = old->length;
-    buffer->send.part = old->send.part;
-    buffer_free(fill, old);
-    fill->locked.current = buffer;
-    return ORBIT_OK;
-}
-
-static void warn_of_ceiling(struct orb_fill *fill, uint32_t number)
-{
-    struct orb_log *log = &fill->upload.backend->host->log;
-    uint64_t ceiling = orb_parts_ceiling(&fill->parts);
-    if (orb_parts_leaves_first_tier(&fill->parts, number, fill->locked.offset) && ceiling != ORBIT_SIZE_UNKNOWN)
-        orb_log(log, ORBIT_LOG_WARN,
-                "'%s' is a long stream of unknown size: it can reach %" PRIu64 " MiB with this memory budget",
-                fill->upload.path, ceiling >> 20);
-}
-
-/* The next part's buffer becomes `current`. ORBIT_AGAIN: memory is with parts that are being sent. */
-static orbit_status next_buffer(struct orb_fill *fill)
-{
-    uint32_t number = fill->locked.next_number;
-    uint64_t bytes = orb_parts_next(&fill->parts, number, fill->locked.offset), goal = bytes;
-    if (bytes == 0) {
-        fill->locked.spilling = true;
-        return ORBIT_OK;
-    }
-    if (number == 1) {
-        uint64_t wish = fill->size_hint < FIRST_BYTES ? (fill->size_hint + 65535) / 65536 * 65536 : FIRST_BYTES;
-        bytes = smaller(bytes, wish ? wish : 65536);
-    }
-    bool out_of_memory = false;
-    struct orb_fill_buffer *buffer = NULL;
-    if (fill->locked.buffers <= fill->parallel)
-        buffer = buffer_new(fill, bytes, &out_of_memory);
-    if (!buffer && !out_of_memory) {
-        if (fill->locked.sending > 0 || fill->locked.held) {
-            enqueue_held(fill);
-            fill->locked.want_wake = true;
-            return ORBIT_AGAIN;
-        }
-        bytes = goal = orb_parts_least(&fill->parts, number, fill->locked.offset);
-        buffer = buffer_new(fill, bytes, &out_of_memory);
-    }
-    if (!buffer)
-        return fail_memory(fill);
-    warn_of_ceiling(fill, number);
-    buffer->length = 0;
-    buffer->goal = (size_t)goal;
-    buffer->send.part = (orbit_part){number, fill->locked.offset, 0};
-    fill->locked.current = buffer;
-    fill->locked.buffers++;
-    fill->locked.next_number++;
-    return ORBIT_OK;
-}
-
-static orbit_status lend(struct orb_fill *fill)
-{
-    if (fill->locked.status < 0)
-        return fill->locked.status;
-    if (!fill->locked.admitted) {
-        fill->locked.want_wake = true;
-        return ORBIT_AGAIN;
-    }
-    struct orb_fill_buffer *current = fill->locked.current;
-    if (current && current->length == current->room && current->room < current->goal) {
-        orbit_status status = grow(fill);
-        if (status < 0)
-            return status;
-        current = fill->locked.current;
-    }
-    if (current && current->length < current->room)
-        return ORBIT_OK;
-    if (current) {
-        fill->locked.current = NULL;
-        if (current->send.part.number == 1)
-            fill->locked.held = current;
-        else
-            enqueue(fill, current);
-        kick(fill);
-    }
-    return fill->locked.spilling ? ORBIT_OK : next_buffer(fill);
-}
-
-orbit_status orb_fill_lend(struct orb_fill *fill, void **room, size_t *length, orbit_error *error)
-{
-    pthread_mutex_lock(&fill->mutex);
-    orbit_status status = lend(fill);
-    if (status < 0) {
-        orb_error_copy(error, &fill->locked.error);
-    } else if (status == ORBIT_OK && fill->locked.spilling) {
-        *room = fill->spill;
-        *length = sizeof(fill->spill);
-    } else if (status == ORBIT_OK) {
-        *room = fill->locked.current->bytes + fill->locked.current->length;
-        *length = fill->locked.current->room - fill->locked.current->length;
-    }
-    pthread_mutex_unlock(&fill->mutex);
-    return status;
-}
-
-orbit_status orb_fill_commit(struct orb_fill *fill, size_t length, orbit_error *error)
-{
-    if (length == 0)
-        return ORBIT_OK;
-    pthread_mutex_lock(&fill->mutex);
-    if (fill->locked.status >= 0) {
-        if (fill->locked.spilling) {
-            fail_limit(fill);
-        } else {
-            assert(fill->locked.current && length <= fill->locked.current->room - fill->locked.current->length);
-            fill->locked.current->length += length;
-            fill->locked.offset += length;
-            enqueue_held(fill);
-        }
-    }
-    orbit_status status = fill->locked.status;
-    if (status < 0)
-        orb_error_copy(error, &fill->locked.error);
-    pthread_mutex_unlock(&fill->mutex);
-    return status;
-}
-
-void orb_fill_finish(struct orb_fill *fill)
-{
-    pthread_mutex_lock(&fill->mutex);
-    fill->locked.finished = true;
-    if (fill->locked.status >= 0 && !fill->over)
-        kick(fill);
-    pthread_mutex_unlock(&fill->mutex);
-}
-
-orbit_status orb_fill_failure(struct orb_fill *fill, orbit_error *error)
-{
-    pthread_mutex_lock(&fill->mutex);
-    orbit_status status = fill->locked.status;
-    if (status < 0)
-        orb_error_copy(error, &fill->locked.error);
-    pthread_mutex_unlock(&fill->mutex);
-    return status;
-}
-
-uint64_t orb_fill_taken(struct orb_fill *fill)
-{
-    pthread_mutex_lock(&fill->mutex);
-    uint64_t taken = fill->locked.offset;
-    pthread_mutex_unlock(&fill->mutex);
-    return taken;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------------- */
@@ -403,7 +88,7 @@ static void buffer_done(struct orb_upload_part *part, orbit_status status, const
         buffer->next = fill->locked.spare;
         fill->locked.spare = buffer;
     } else {
-        buffer_free(fill, buffer);
+        orb_fill_buffer_free(fill, buffer);
     }
     pthread_mutex_unlock(&fill->mutex);
     if (status >= 0 && fill->moved)
@@ -479,14 +164,14 @@ static bool gather(struct orb_fill *fill)
 {
     pthread_mutex_lock(&fill->mutex);
     if (fill->locked.finished) {
-        enqueue_held(fill);
+        orb_fill_enqueue_held(fill);
         struct orb_fill_buffer *last = fill->locked.current;
         fill->locked.current = NULL;
         if (last && last->length > 0) {
-            enqueue(fill, last);
+            orb_fill_enqueue(fill, last);
         } else if (last) {
             fill->locked.buffers--;
-            buffer_free(fill, last);
+            orb_fill_buffer_free(fill, last);
         }
     }
     bool any = fill->locked.queue || fill->locked.finished;
@@ -583,10 +268,10 @@ static void ended(struct orb_upload *upload, orbit_status status, const orbit_er
         fill->locked.error = *error;
     }
     /* current may be in the producer's hands: it goes with the fill */
-    free_chain(fill, &fill->locked.queue);
+    orb_fill_free_chain(fill, &fill->locked.queue);
     fill->locked.queue_last = &fill->locked.queue;
-    free_chain(fill, &fill->locked.spare);
-    give(fill, 0);
+    orb_fill_free_chain(fill, &fill->locked.spare);
+    orb_fill_give(fill, 0);
     fill->end_status = status;
     bool last_word = !fill->locked.message_out; /* else the message that is on its way has it */
     pthread_mutex_unlock(&fill->mutex);
@@ -613,7 +298,8 @@ orbit_status orb_fill_init(struct orb_fill *fill, struct orb_backend *backend, c
     fill->locked.queue_last = &fill->locked.queue;
     fill->locked.next_number = 1;
     uint64_t least = orb_parts_least(&fill->parts, 1, 0);
-    fill->reserve = least > FIRST_BYTES ? smaller(least + FIRST_BYTES, fill->share) : FIRST_BYTES;
+    fill->reserve =
+        least > ORB_FILL_FIRST_BYTES ? smaller(least + ORB_FILL_FIRST_BYTES, fill->share) : ORB_FILL_FIRST_BYTES;
     fill->message.deliver = deliver;
     fill->upload.backend = backend;
     fill->upload.path = path;
@@ -644,12 +330,12 @@ void orb_fill_release(struct orb_fill *fill)
         return;
     pthread_mutex_lock(&fill->mutex);
     fill->over = true;
-    buffer_free(fill, fill->locked.current);
-    buffer_free(fill, fill->locked.held);
+    orb_fill_buffer_free(fill, fill->locked.current);
+    orb_fill_buffer_free(fill, fill->locked.held);
     fill->locked.current = fill->locked.held = NULL;
-    free_chain(fill, &fill->locked.queue);
-    free_chain(fill, &fill->locked.spare);
-    give(fill, 0);
+    orb_fill_free_chain(fill, &fill->locked.queue);
+    orb_fill_free_chain(fill, &fill->locked.spare);
+    orb_fill_give(fill, 0);
     pthread_mutex_unlock(&fill->mutex);
     pthread_mutex_destroy(&fill->mutex);
     orbit_metadata_release(&fill->upload.metadata);

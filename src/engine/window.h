@@ -26,7 +26,7 @@ struct orb_window_config {
 };
 
 /* Any thread; allocates little and starts nothing. */
-orbit_status orb_window_new(struct orb_window **window, const struct orb_window_config *config, orbit_error *error);
+orbit_status orb_window_new(struct orb_window **out, const struct orb_window_config *config, orbit_error *error);
 
 /* ---- loop thread ---- */
 /* Reserves memory (waiting for it if need be) and starts the first range. Once. */

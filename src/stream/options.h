@@ -7,12 +7,12 @@
 #include <orbit/read.h>
 #include <orbit/write.h>
 
-/* `kept` receives defaults, then `given` (nullable), with every string and pair copied into one block, which the
- * caller frees with orb_write_options_drop() (also after a failure). */
-orbit_status orb_write_options_keep(orbit_write_options *kept, void **block, const orbit_write_options *given,
+/* `kept` receives defaults, then `given` (nullable), with every string and pair copied into one block at
+ * `*place`, which the caller frees with orb_write_options_drop() (also after a failure). */
+orbit_status orb_write_options_keep(orbit_write_options *kept, void **place, const orbit_write_options *given,
                                     orbit_error *error);
 /* Wipes what is secret and frees the block. */
-void orb_write_options_drop(orbit_write_options *kept, void **block);
+void orb_write_options_drop(orbit_write_options *kept, void **place);
 
 /* ORBIT_E_MISUSE when a result was not initialised. NULL is fine. */
 orbit_status orb_write_result_check(const orbit_write_result *result, orbit_error *error);

@@ -102,11 +102,6 @@ static uint64_t last_position(const struct orb_level *level)
 
 static void spool_next(struct orb_walk *walk);
 
-static void spool_failed(struct orb_walk *walk, orbit_status status, const orbit_error *error)
-{
-    orb_walk_fail(walk, status, error);
-}
-
 static void spool_page_done(struct orb_call *call, orbit_status status, const orbit_error *error)
 {
     struct orb_walk *walk = walk_of(call);
@@ -114,7 +109,7 @@ static void spool_page_done(struct orb_call *call, orbit_status status, const or
     if (orb_walk_over(walk))
         return;
     if (status < 0) {
-        spool_failed(walk, status, error);
+        orb_walk_fail(walk, status, error);
         return;
     }
     level->more = level->page.more;
@@ -138,7 +133,7 @@ static void spool_written(void *ctx, orbit_status status, const orbit_error *err
     if (orb_walk_over(walk))
         return;
     if (status < 0) {
-        spool_failed(walk, status, error);
+        orb_walk_fail(walk, status, error);
         return;
     }
     level->spool_end = walk->spool.end;
@@ -412,7 +407,7 @@ static void spool_was_read(void *ctx, orbit_status status, const orbit_error *er
     if (orb_walk_over(walk))
         return;
     if (status < 0) {
-        spool_failed(walk, status, error);
+        orb_walk_fail(walk, status, error);
         return;
     }
     level->at = walk->spool.at;

@@ -117,8 +117,7 @@ static bool signing_key(struct orb_sigv4 *signer, const struct orb_sigv4_keys *k
     char *secret = orb_malloc(secret_length + 5);
     if (!secret)
         return false;
-    memcpy(secret, "AWS4", 4);
-    memcpy(secret + 4, keys->secret_access_key, secret_length + 1);
+    memcpy(mempcpy(secret, "AWS4", 4), keys->secret_access_key, secret_length + 1);
 
     uint8_t key[HASH];
     bool fine = hmac(signer, secret, secret_length + 4, date, 8, key) &&
