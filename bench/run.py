@@ -64,8 +64,9 @@ class Result:
         self.wall, self.cpu, self.rss, self.failed = [], [], [], None
 
 
-def measure(argv, env, stdin=None, stdout=None, before=None):
-    """One run: wall s, CPU s and peak RSS of the process as the system accounts for it."""
+def measure(argv, env, launcher, stdin=None, stdout=None, before=None):
+    """One run: wall s, CPU s and peak RSS of the process as the system accounts for it. What a process had before
+    exec counts as its memory, so it is started by something smaller than this program."""
     if before:
         before()
     source = open(stdin, "rb") if isinstance(stdin, str) else stdin
@@ -74,7 +75,8 @@ def measure(argv, env, stdin=None, stdout=None, before=None):
     if callable(source):
         feeder = source()
         source = feeder.stdout
-    with tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as err, tempfile.NamedTemporaryFile() as peak:
+        argv = [launcher, peak.name] + argv
         start = time.monotonic()
         child = subprocess.Popen(argv, env=env, stdin=source or subprocess.DEVNULL, stdout=sink, stderr=err)
         _, status, usage = os.wait4(child.pid, 0)
@@ -82,21 +84,23 @@ def measure(argv, env, stdin=None, stdout=None, before=None):
         child.returncode = os.waitstatus_to_exitcode(status)
         err.seek(0)
         message = err.read()[-400:].decode(errors="replace").strip()
+        with open(peak.name) as file:
+            rss = int(file.read() or 0)
     if feeder:
         feeder.stdout.close()
         feeder.wait()
     sink.close()
-    return child.returncode, message, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return child.returncode, message, wall, usage.ru_utime + usage.ru_stime, rss / 1024
 
 
-def run_row(row, rounds, env):
+def run_row(row, rounds, env, launcher):
     results = {name: Result() for name, command in row["commands"].items() if command and command[0]}
     for _ in range(rounds):
         for name, result in results.items():
             if result.failed:
                 continue
             code, message, wall, cpu, rss = measure(
-                row["commands"][name], env, stdin=row.get("stdin"),
+                row["commands"][name], env, launcher, stdin=row.get("stdin"),
                 stdout=row.get("stdout"), before=row.get("before"))
             if code != 0:
                 result.failed = f"exit {code}: {message}"
@@ -169,8 +173,7 @@ def s3_rows(tools, endpoint, work, size, keys, bucket, label, gib_object):
         dict(name=f"{label}: cat {size >> 20} MiB", id="cat", reference="curl", scale=gib, commands={
             "curl": curl + [f"{url}/{gib_object}"],
             "orbit": orbit + ["cat", f"s3://{bucket}/{gib_object}"],
-            "s5cmd": s5cmd + ["cat", f"s3://{bucket}/{gib_object}"],
-            "rclone": rclone + ["cat", f":s3:{bucket}/{gib_object}"]}),
+            "s5cmd": s5cmd + ["cat", f"s3://{bucket}/{gib_object}"]}),  # rclone's prints nothing of a key no list shows
     ]
     if label.startswith("endpoint"):
         rows.append(dict(name=f"{label}: put 60 GiB from a pipe of unknown length", id="endless", long=True, reference="orbit",
@@ -184,9 +187,23 @@ def s3_rows(tools, endpoint, work, size, keys, bucket, label, gib_object):
     return rows
 
 
+def make_deep(path, levels):
+    """A tree whose paths are longer than one path may be."""
+    os.mkdir(path)
+    at = os.open(path, os.O_RDONLY)
+    for i in range(levels):
+        os.mkdir(f"d{i:05d}", dir_fd=at)
+        os.close(os.open(f"f{i:05d}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=at))
+        below = os.open(f"d{i:05d}", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+
 def local_rows(tools, work, size):
     file, target = os.path.join(work, "source"), os.path.join(work, "target")
     sparse, many = os.path.join(work, "sparse"), os.path.join(work, "many")
+    deep = os.path.join(work, "deep")
 
     def fresh():
         if os.path.exists(target):
@@ -200,6 +217,7 @@ def local_rows(tools, work, size):
         os.mkdir(many)
         for i in range(1_000_000):
             os.close(os.open(os.path.join(many, f"file-{i:07d}"), os.O_CREAT | os.O_WRONLY, 0o644))
+    make_deep(deep, 2000)
     return [
         dict(name=f"local: copy {size >> 20} MiB", id="local", reference="cp", scale=(size / GIB, "GiB"), before=fresh, commands={
             "cp": [tools["cp"], file, target],
@@ -211,6 +229,9 @@ def local_rows(tools, work, size):
         dict(name="local: list 1,000,000 entries of one directory", id="ls", reference="find", scale=(10, "100,000 entries"), commands={
             "find": [tools["find"], many, "-printf", "%TY-%Tm-%Td %TH:%TM %s %p\\n"],
             "orbit": [tools["orbit"], "ls", many]}),
+        dict(name="local: list a tree 2,000 levels deep", id="deep", reference="find", scale=(0.04, "100,000 entries"), commands={
+            "find": [tools["find"], deep, "-printf", "%TY-%Tm-%Td %TH:%TM %s %p\\n"],
+            "orbit": [tools["orbit"], "ls", "-r", deep]}),
     ]
 
 
@@ -239,6 +260,7 @@ def main():
     options = parser.parse_args()
 
     tools = peers(options.build)
+    launcher = os.path.join(options.build, "tests", "system", "maxrss")
     missing = [name for name, path in tools.items() if not path]
     work = tempfile.mkdtemp(prefix="orbit-bench-", dir=options.work)
     env = dict(os.environ, AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_REGION="us-east-1",
@@ -259,7 +281,7 @@ def main():
         server, endpoint = start_endpoint(options.build, work)
         rows = s3_rows(tools, endpoint, work, options.size, options.keys, "bench", "endpoint that stores nothing",
                        f"gen-{options.size >> 20}M")
-        rows += local_rows(tools, work, options.size) if not options.only or {"local", "sparse", "ls"} & set(options.only.split(",")) else []
+        rows += local_rows(tools, work, options.size) if not options.only or {"local", "sparse", "ls", "deep"} & set(options.only.split(",")) else []
         if options.gateway:
             script = os.path.join(ROOT, "tests", "support", "rgw.sh")
             subprocess.run([script, "start", os.path.join(work, "rgw"), "17480"], check=True, stdout=subprocess.DEVNULL)
@@ -274,7 +296,7 @@ def main():
                 continue
             if options.peers:
                 row["commands"] = {k: v for k, v in row["commands"].items() if k in options.peers.split(",")}
-            text = table(row, run_row(row, options.rounds, env))
+            text = table(row, run_row(row, options.rounds, env, launcher))
             print(text, flush=True)
             output.append(text)
     finally:
@@ -283,7 +305,7 @@ def main():
             server.wait()
         if gateway:
             subprocess.run([gateway, "stop", os.path.join(work, "rgw"), "17480"])
-        shutil.rmtree(work, ignore_errors=True)
+        subprocess.run(["rm", "-rf", work])  # rmtree recurses, and the deep tree is deeper than that may go
     if options.markdown:
         with open(options.markdown, "w") as file:
             file.write("# Results\n\n`bench/run.py` beside its peers.\n\n" + "\n".join(output) + "\n")

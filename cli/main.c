@@ -18,6 +18,13 @@ static verb_function *const verb_functions[VERB_COUNT] = {
     [VERB_RMDIR] = verb_rmdir, [VERB_MB] = verb_bucket, [VERB_RB] = verb_bucket,
 };
 
+static void run_verb(struct session *session, enum verb verb)
+{
+    verb_function *function = verb_functions[verb];
+    if (function) /* the others need no session and ended before */
+        function(session);
+}
+
 /* A program that starts with a closed descriptor would write its messages into the first file it opens. */
 static void open_standard_descriptors(void)
 {
@@ -85,7 +92,7 @@ int main(int argc, char **argv)
     }
     code = session_open(&session, &options);
     if (!code) {
-        verb_functions[options.verb](&session);
+        run_verb(&session, options.verb);
         code = session_finish(&session);
     }
     session_close(&session);

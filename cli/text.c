@@ -45,11 +45,11 @@ char *path_join(const char *directory, const char *name)
     bool slash = length && directory[length - 1] != '/';
     size_t name_length = strlen(name);
     char *joined = memory_zeroed(length + slash + name_length + 1, 1);
+    char *end = mempcpy(joined, directory, length);
 
-    memcpy(joined, directory, length);
     if (slash)
-        joined[length] = '/';
-    memcpy(joined + length + slash, name, name_length);
+        *end++ = '/';
+    memcpy(end, name, name_length + 1);
     return joined;
 }
 

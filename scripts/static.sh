@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build="${1:-build/clang}"
 
-files=$(git ls-files '*.c' '*.h')
+files=$(git ls-files "*.c" "*.h")
 # shellcheck disable=SC2086
 clang-format --dry-run --Werror $files
 

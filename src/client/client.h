@@ -10,6 +10,7 @@
 #include <orbit/client.h>
 
 #include "backend/backend.h"
+#include "base/error.h"
 
 struct orbit_client {
     struct orbit_host host;
@@ -54,6 +55,13 @@ struct orbit_backend {
 /* May this thread call (not a forked child) and, with `blocking`, wait here (not on the loop's thread)?
  * ORBIT_E_MISUSE with the reason otherwise. `what` names the public function. */
 orbit_status orb_client_check(const struct orbit_client *client, const char *what, bool blocking, orbit_error *error);
+/* The same for a call on a backend that need not wait; refuses NULL. */
+static inline orbit_status orb_backend_check(const struct orbit_backend *backend, const char *what, orbit_error *error)
+{
+    if (!backend)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "%s() without a backend", what);
+    return orb_client_check(backend->client, what, false, error);
+}
 /* The unrooted local backend of the client ("file:"): the other end of downloads and path sources. */
 orbit_status orb_client_local(struct orbit_client *client, struct orbit_backend **local, orbit_error *error);
 /* A stream or task holds the backend: it lives until it is dropped. Any thread. Who can be asked to end joins

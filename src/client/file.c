@@ -63,7 +63,7 @@ struct file_task *orb_file_new(const struct file_kind *kind, orbit_backend *back
                                orbit_error *error)
 {
     orbit_call_options options;
-    *status = orb_client_check(backend ? backend->client : NULL, kind->task.name, false, error);
+    *status = orb_backend_check(backend, kind->task.name, error);
     if (*status >= 0 && !path)
         *status = orb_fail(error, ORBIT_E_MISUSE, 0, "%s() without a path", kind->task.name);
     if (*status >= 0)

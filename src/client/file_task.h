@@ -60,7 +60,7 @@ struct file_task {
 /* Takes options apart, copies strings, fills the task. `path` and `second` must not be NULL where the kind
  * needs them: the caller checks. NULL with `*status` and `error` filled. */
 struct file_task *orb_file_new(const struct file_kind *kind, orbit_backend *backend, const char *path,
-                               const char *second, const orbit_call_options *options, orbit_status *status,
+                               const char *second, const orbit_call_options *given, orbit_status *status,
                                orbit_error *error);
 /* The kind's functions for tasks of one call. */
 void orb_file_start(struct orbit_task *task);

@@ -307,7 +307,7 @@ static const struct orb_task_kind remove_kind = {
 static orbit_status check(orbit_backend *backend, const char *path, const orbit_call_options *given,
                           orbit_call_options *options, orbit_error *error)
 {
-    orbit_status status = orb_client_check(backend ? backend->client : NULL, "orbit_remove", false, error);
+    orbit_status status = orb_backend_check(backend, "orbit_remove", error);
     if (status >= 0 && !path)
         status = orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_remove() without a path");
     if (status >= 0)

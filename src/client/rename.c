@@ -246,7 +246,7 @@ static struct orbit_task *rename_new(orbit_backend *backend, const char *from, c
                                      const orbit_call_options *given, orbit_status *status, orbit_error *error)
 {
     orbit_call_options options;
-    *status = orb_client_check(backend ? backend->client : NULL, "orbit_rename", false, error);
+    *status = orb_backend_check(backend, "orbit_rename", error);
     if (*status >= 0 && (!from || !to))
         *status = orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_rename() without a path");
     if (*status >= 0)

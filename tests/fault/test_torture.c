@@ -234,6 +234,8 @@ static void torture_work(orbit_client *client, orbit_backend *store, const struc
         if (work->writes)
             check_new(store, status >= 0, work->name, n);
         if (!reached) {
+            print_message("           %s: %llu allocations, %u errors\n", work->name, (unsigned long long)n - 1,
+                          failures);
             assert_true(failures > 0);
             must(status, &error, work->name);
             check_no_temporaries();

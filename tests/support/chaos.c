@@ -581,15 +581,41 @@ void chaos_init(struct chaos *chaos, const orbit_backend_ops *wrapped, void *wra
                                        .open = chaos_open,
                                        .close = chaos_close,
                                        .cancel = chaos_cancel};
-#define TAKE(name)     \
-    if (wrapped->name) \
-        chaos->table.name = chaos_##name;
-    TAKE(same_store)
-    TAKE(stat) TAKE(list_begin) TAKE(list_page) TAKE(list_suspend) TAKE(list_end) TAKE(read) TAKE(put) TAKE(begin)
-        TAKE(part) TAKE(finish) TAKE(abort) TAKE(parts) TAKE(uploads) TAKE(remove) TAKE(mkdir) TAKE(rename) TAKE(copy)
-            TAKE(set_metadata) TAKE(symlink) TAKE(readlink) TAKE(xattr_get) TAKE(xattr_list) TAKE(xattr_set) TAKE(space)
-                TAKE(container_create) TAKE(container_remove) if (wrapped->release)
-                    chaos->table.release = chaos_release_upload;
+#define TAKE(name)                            \
+    do {                                      \
+        if (wrapped->name)                    \
+            chaos->table.name = chaos_##name; \
+    } while (0)
+    TAKE(same_store);
+    TAKE(stat);
+    TAKE(list_begin);
+    TAKE(list_page);
+    TAKE(list_suspend);
+    TAKE(list_end);
+    TAKE(read);
+    TAKE(put);
+    TAKE(begin);
+    TAKE(part);
+    TAKE(finish);
+    TAKE(abort);
+    TAKE(parts);
+    TAKE(uploads);
+    TAKE(remove);
+    TAKE(mkdir);
+    TAKE(rename);
+    TAKE(copy);
+    TAKE(set_metadata);
+    TAKE(symlink);
+    TAKE(readlink);
+    TAKE(xattr_get);
+    TAKE(xattr_list);
+    TAKE(xattr_set);
+    TAKE(space);
+    TAKE(container_create);
+    TAKE(container_remove);
+#undef TAKE
+    if (wrapped->release)
+        chaos->table.release = chaos_release_upload;
 }
 
 void chaos_release(struct chaos *chaos)

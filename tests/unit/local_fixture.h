@@ -127,4 +127,11 @@ static inline orbit_status put_text(struct orb_backend *store, const char *path,
 
 #define assert_status(got, expected) assert_int_equal((int)(got), (int)(expected))
 
+#define LOCAL_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
+#define LOCAL_TEST_BY_HAND(test)                                                         \
+    {                                                                                    \
+        .name = #test "_by_hand", .test_func = test, .setup_func = fixture_open_by_hand, \
+        .teardown_func = fixture_close                                                   \
+    }
+
 #endif

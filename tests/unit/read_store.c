@@ -50,7 +50,7 @@ static void read_resume(orbit_op *op)
     orbit_op_run(op, read_work);
 }
 
-static void read_over(struct read_store *store, orbit_op *op, orbit_status status, uint32_t flags, const char *text)
+static void op_over(orbit_op *op, orbit_status status, uint32_t flags, const char *text)
 {
     orbit_error error = {0};
     if (status < 0) {
@@ -59,8 +59,13 @@ static void read_over(struct read_store *store, orbit_op *op, orbit_status statu
     }
     free(op->state);
     op->state = NULL;
-    atomic_fetch_sub(&store->in_flight, 1);
     orbit_op_done(op, status, &error);
+}
+
+static void read_over(struct read_store *store, orbit_op *op, orbit_status status, uint32_t flags, const char *text)
+{
+    atomic_fetch_sub(&store->in_flight, 1);
+    op_over(op, status, flags, text);
 }
 
 static bool changed(const struct read_store *store, const struct reading *reading)
@@ -238,25 +243,13 @@ static void close_cursor(struct read_store *store, struct store_cursor *cursor)
     cursor->open = false;
 }
 
-static void list_over(orbit_op *op, orbit_status status, uint32_t flags, const char *text)
-{
-    orbit_error error = {0};
-    if (status < 0) {
-        orbit_error_set(&error, status, 0, "%s", text);
-        error.flags |= flags;
-    }
-    free(op->state);
-    op->state = NULL;
-    orbit_op_done(op, status, &error);
-}
-
 static void begin_work(void *self, orbit_op *op)
 {
     struct read_store *store = self;
     struct paging *paging = op->state;
     const char *path = paging->request->path;
     if (store->unlistable && !strcmp(path, store->unlistable)) {
-        list_over(op, ORBIT_E_PERMISSION, 0, "not allowed");
+        op_over(op, ORBIT_E_PERMISSION, 0, "not allowed");
         return;
     }
     struct store_cursor *cursor = calloc(1, sizeof *cursor);
@@ -269,7 +262,7 @@ static void begin_work(void *self, orbit_op *op)
     open_cursor(store, cursor);
     atomic_fetch_add(&store->begins, 1);
     *paging->reply = cursor;
-    list_over(op, ORBIT_OK, 0, NULL);
+    op_over(op, ORBIT_OK, 0, NULL);
 }
 
 static void store_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **cursor)
@@ -315,11 +308,11 @@ static void page_work(void *self, orbit_op *op)
     atomic_fetch_add(&store->pages, 1);
     open_cursor(store, cursor);
     if (atomic_load(&store->flaky_pages) > 0 && atomic_fetch_sub(&store->flaky_pages, 1) > 0) {
-        list_over(op, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "connection reset");
+        op_over(op, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "connection reset");
         return;
     }
     if (store->fail_page && cursor->page + 1 == store->fail_page) {
-        list_over(op, ORBIT_E_IO, 0, "bad page");
+        op_over(op, ORBIT_E_IO, 0, "bad page");
         return;
     }
     cursor->page++;
@@ -334,13 +327,13 @@ static void page_work(void *self, orbit_op *op)
         if (status == ORBIT_END)
             break;
         if (status < 0) {
-            list_over(op, status, 0, "no room");
+            op_over(op, status, 0, "no room");
             return;
         }
         cursor->at++;
     }
     orbit_page_more(paging->page, store->repeats || cursor->at < total);
-    list_over(op, ORBIT_OK, 0, NULL);
+    op_over(op, ORBIT_OK, 0, NULL);
 }
 
 static void store_list_page(void *self, orbit_op *op, void *cursor, orbit_page *page)

@@ -606,12 +606,6 @@ static void nothing_stays_open(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-#define LOCAL_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
-#define LOCAL_TEST_BY_HAND(name)                                          \
-    {                                                                     \
-#name "_by_hand", name, fixture_open_by_hand, fixture_close, NULL \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

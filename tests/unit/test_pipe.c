@@ -213,6 +213,28 @@ static void a_full_pipe_pauses_its_source_and_wakes_it(void **state)
     assert_int_equal(at, ORB_PIPE_BYTES);
 }
 
+static void wide_blocks_are_lent_and_handed_over_whole(void **state)
+{
+    (void)state;
+    orbit_status status;
+    uint64_t at = 0;
+    arm(3 * BLOCK);
+    pour(0, BLOCK, 10000, &status); /* it had other blocks before */
+    sem_wait(&bench.ready);
+    orb_pipe_detach_source(&bench.pipe);
+    orb_pipe_set_block(&bench.pipe, ORB_PIPE_WIDE);
+    arm(3 * ORB_PIPE_WIDE);
+    assert_int_equal(pour(0, 3 * ORB_PIPE_WIDE, 10000, &status), ORB_PIPE_BLOCKS * ORB_PIPE_WIDE);
+    sem_wait(&bench.ready);
+    orb_pipe_attach_target(&bench.pipe, &bench.target);
+    const void *bytes;
+    size_t got;
+    assert_int_equal(bench.pipe.body.peek(&bench.pipe.body, &bytes, &got), ORBIT_OK);
+    assert_int_equal(got, ORB_PIPE_WIDE);
+    drain(&at, 100000);
+    assert_int_equal(at, ORB_PIPE_BLOCKS * ORB_PIPE_WIDE);
+}
+
 static void a_target_can_start_over_while_all_is_there(void **state)
 {
     (void)state;
@@ -456,6 +478,7 @@ int main(void)
         TEST(small_bodies_are_whole),
         TEST(nothing_is_ready_before_a_block_is_full),
         TEST(a_full_pipe_pauses_its_source_and_wakes_it),
+        TEST(wide_blocks_are_lent_and_handed_over_whole),
         TEST(a_target_can_start_over_while_all_is_there),
         TEST(recycled_bytes_cannot_be_rewound),
         TEST(a_deaf_pipe_gives_nothing_until_it_is_armed_again),

@@ -14,46 +14,16 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "read_store.h"
-
-struct world {
-    struct read_store store;
-    orbit_client *client;
-    orbit_backend *backend;
-    orbit_error error;
-};
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof *world);
-    read_store_init(&world->store);
-    *state = world;
-    return 0;
-}
+#include "read_fixture.h"
 
 /* The walk runs on a worker, as it does on local disks. */
 static int set_up_direct(void **state)
 {
-    set_up(state);
+    int status = world_open(state);
     struct world *world = *state;
     world->store.caps.worker_list = true;
     world->store.caps.no_retry = true;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-    orbit_backend_close(world->backend);
-    orbit_client_close(world->client);
-    assert_int_equal(world->store.cursors, 0);
-    free(world);
-    return 0;
-}
-
-static void begin(struct world *world)
-{
-    read_store_open(&world->store, NULL, &world->client, &world->backend);
+    return status;
 }
 
 static orbit_lister *list(struct world *world, const orbit_list_options *options)
@@ -100,11 +70,10 @@ static struct seen list_all(struct world *world, const orbit_list_options *optio
     return seen;
 }
 
-static void wait_for(const _Atomic uint64_t *counter, uint64_t wanted)
+/* And no more than that. */
+static void wait_for_exactly(const _Atomic uint64_t *counter, uint64_t wanted)
 {
-    uint64_t until = orb_now_ns() + 20 * ORB_S;
-    while (atomic_load(counter) < wanted && orb_now_ns() < until)
-        usleep(1000);
+    wait_for(counter, wanted);
     usleep(20000);
     assert_int_equal(atomic_load(counter), wanted);
 }
@@ -153,12 +122,12 @@ static void next_page_is_asked_for_at_the_first_entry(void **state)
         options.recursive = recursive;
         world->store.pages = 0;
         orbit_lister *lister = list(world, &options);
-        wait_for(&world->store.pages, 1);
+        wait_for_exactly(&world->store.pages, 1);
         assert_int_equal(orbit_lister_next(lister, &entry, &world->error), ORBIT_OK);
-        wait_for(&world->store.pages, 2);
+        wait_for_exactly(&world->store.pages, 2);
         for (int i = 1; i < 10; i++)
             assert_int_equal(orbit_lister_next(lister, &entry, &world->error), ORBIT_OK);
-        wait_for(&world->store.pages, 2);
+        wait_for_exactly(&world->store.pages, 2);
         assert_int_equal(orbit_lister_pages(lister), 2);
         orbit_lister_close(lister);
         assert_int_equal(world->store.pages, 2);
@@ -525,15 +494,6 @@ static void lister_outlives_its_client(void **state)
     orbit_lister_close(lister);
 }
 
-struct ready {
-    _Atomic uint64_t times;
-};
-
-static void is_ready(void *ctx)
-{
-    atomic_fetch_add(&((struct ready *)ctx)->times, 1);
-}
-
 static void trying_lister_is_called_once_for_each_again(void **state)
 {
     struct world *world = *state;
@@ -702,10 +662,10 @@ static void disk_is_walked_deeper_than_any_path(void **state)
     assert_int_equal(system(command), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-#define DIRECT(name)                                            \
-    {                                                           \
-        "directly_" #name, name, set_up_direct, tear_down, NULL \
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define DIRECT(name)                                              \
+    {                                                             \
+        "directly_" #name, name, set_up_direct, world_close, NULL \
     }
 
 int main(void)

@@ -11,38 +11,15 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "read_store.h"
+#include "read_fixture.h"
 
 #define CHUNK (64u << 10)
 
-struct world {
-    struct read_store store;
-    orbit_client *client;
-    orbit_backend *backend;
-    orbit_error error;
-};
-
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof *world);
-    read_store_init(&world->store);
-    world->store.size = 10 * CHUNK + 123;
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-    orbit_backend_close(world->backend);
-    orbit_client_close(world->client);
-    free(world);
-    return 0;
-}
-
-static void begin(struct world *world)
-{
-    read_store_open(&world->store, NULL, &world->client, &world->backend);
+    int status = world_open(state);
+    ((struct world *)*state)->store.size = 10 * CHUNK + 123;
+    return status;
 }
 
 /* With few attempts, so that giving up does not take long. */
@@ -211,14 +188,6 @@ static void copying_read_fills_the_buffer(void **state)
 }
 
 /* ---- the window ------------------------------------------------------------------------------------ */
-
-static void wait_for(const _Atomic uint64_t *counter, uint64_t wanted)
-{
-    uint64_t until = orb_now_ns() + 20 * ORB_S;
-    while (atomic_load(counter) < wanted && orb_now_ns() < until)
-        usleep(1000);
-    assert_true(atomic_load(counter) >= wanted);
-}
 
 static void ranges_are_in_flight_side_by_side(void **state)
 {
@@ -661,15 +630,6 @@ static void backend_closed_under_a_reader_ends_it(void **state)
     orbit_reader_close(reader);
 }
 
-struct ready {
-    _Atomic uint64_t times;
-};
-
-static void is_ready(void *ctx)
-{
-    atomic_fetch_add(&((struct ready *)ctx)->times, 1);
-}
-
 static void trying_reader_is_called_once_for_each_again(void **state)
 {
     struct world *world = *state;
@@ -771,7 +731,7 @@ static void every_failed_allocation_is_told(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, world_close)
 
 int main(void)
 {

@@ -11,6 +11,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#undef orb_local_fail
+#undef orb_local_cancelled
+
 enum { OPEN_DIRECTORIES_DEFAULT = 64, OPEN_DIRECTORIES_FLOOR = 4, OPEN_DIRECTORIES_CEILING = 4096 };
 
 /* ---- operations -------------------------------------------------------------------------------- */

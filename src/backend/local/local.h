@@ -50,6 +50,12 @@ struct orb_local_shown {
 };
 const char *orb_local_show(struct orb_local_shown *shown, const char *path);
 
+#ifdef __clang_analyzer__
+/* As in base/error.h: the analyzer sees one file at a time, and a failure is never success. */
+#define orb_local_fail(error, ...)      ((void)(orb_local_fail)(error, __VA_ARGS__), ORBIT_E_IO)
+#define orb_local_cancelled(error, ...) ((void)(orb_local_cancelled)(error, __VA_ARGS__), ORBIT_E_CANCELLED)
+#endif
+
 /* ---- paths (local_path.c) ---- */
 
 /* Opens what `path` names, never outside the root. Follows a symlink at its end unless O_NOFOLLOW. */
@@ -73,6 +79,7 @@ int orb_local_find(struct orb_local *self, const char *path, int flags, struct o
 void orb_local_leave(struct orb_local_place *place);
 /* mkdir -p; gives the directory (O_PATH). */
 int orb_local_make_directories(struct orb_local *self, const char *path, int flags);
+int orb_local_flush_directory(int directory); /* fsync; O_PATH will do */
 /* A path through which system calls without an *at form reach what a descriptor stands for. */
 struct orb_local_proc {
     char text[32 + NAME_MAX + 1];

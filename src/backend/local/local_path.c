@@ -373,7 +373,7 @@ void orb_local_leave(struct orb_local_place *place)
 
 /* ---- mkdir -p ----------------------------------------------------------------------------------- */
 
-static int flush_directory(int directory)
+int orb_local_flush_directory(int directory)
 {
     int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -396,7 +396,7 @@ static int make_and_enter(struct orb_local *self, int directory, const char *nam
     }
     if (mkdirat(directory, name, 0777) == 0) {
         if (flags & ORB_LOCAL_DURABLE)
-            status = flush_directory(directory);
+            status = orb_local_flush_directory(directory);
     } else if (errno != EEXIST) {
         status = -errno;
     }

@@ -46,16 +46,6 @@ static void name_temporary(struct orb_local_target *target, uint64_t number)
 
 /* ---- temporaries -------------------------------------------------------------------------------- */
 
-static int flush_directory(int directory)
-{
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int status = fsync(fd) == 0 || errno == EINVAL ? 0 : -errno;
-    orb_local_close(fd);
-    return status;
-}
-
 static bool has_proc(void)
 {
     struct stat stat;
@@ -489,7 +479,7 @@ static int publish(struct orb_local_target *target, int source_fd)
         return status;
     target->published = true;
     if (target->sync == ORBIT_SYNC_DIRECTORY)
-        status = flush_directory(target->directory);
+        status = orb_local_flush_directory(target->directory);
     return status;
 }
 

@@ -130,7 +130,7 @@ static int walk_enter(struct walk *walk, int parent, const char *name, unsigned 
         if (!orb_buf_text(&walk->path, name))
             status = -ENOMEM;
     }
-    if (status < 0) {
+    if (status != 0) {
         level_close(&level);
         return status;
     }
@@ -214,8 +214,9 @@ static int walk_entry(struct walk *walk, const char *name, unsigned char type)
 static int walk_leave(struct walk *walk, int top_parent)
 {
     struct level *top = &walk->levels[walk->depth - 1];
-    struct level *above = walk->depth > 1 ? top - 1 : NULL;
-    if (above && above->fd < 0) {
+    bool nested = walk->depth > 1;
+    struct level *above = nested ? top - 1 : NULL;
+    if (nested && above->fd < 0) {
         int status = level_reopen(above, top->fd);
         if (status < 0)
             return status;
@@ -227,22 +228,22 @@ static int walk_leave(struct walk *walk, int top_parent)
     if (walk->open_from > walk->depth)
         walk->open_from = walk->depth;
 
-    int parent = above ? above->fd : top_parent;
+    int parent = nested ? above->fd : top_parent;
     char name[NAME_MAX + 1];
-    const char *text = orb_buf_string(&walk->path) + left.name_at + (above ? 1 : 0);
-    size_t length = walk->path.length - left.name_at - (above ? 1 : 0);
+    const char *text = orb_buf_string(&walk->path) + left.name_at + (nested ? 1 : 0);
+    size_t length = walk->path.length - left.name_at - (nested ? 1 : 0);
     memcpy(name, text, length);
     name[length] = '\0';
     walk->path.length = left.name_at;
     walk->path.bytes[left.name_at] = '\0';
 
     if (left.kept) {
-        if (above)
+        if (nested)
             above->kept = true;
         return 0;
     }
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) {
-        if (above)
+        if (nested)
             above->removed = true;
         return 0;
     }
@@ -250,7 +251,7 @@ static int walk_leave(struct walk *walk, int top_parent)
     /* Some file systems skip names while others are removed: read it once more. */
     if ((number == ENOTEMPTY || number == EEXIST) && left.removed && left.pass < PASSES_MAX)
         return walk_enter(walk, parent, name, left.pass + 1);
-    if (above)
+    if (nested)
         above->kept = true;
     walk_failed(walk, number, name);
     return 0;

@@ -39,7 +39,7 @@ struct writing {
     const orbit_put_request *put; /* NULL: a part */
     orbit_metadata *put_reply;
     uint64_t begin, at, end;
-    uint64_t turn; /* where it got the pen */
+    uint64_t turn;              /* where it got the pen */
     bool queued, woken, writes; /* locked, with next; writes: has the pen */
     struct writing *next;
 };

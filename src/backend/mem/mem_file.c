@@ -182,7 +182,7 @@ static orbit_status rename_node(struct mem_backend *backend, const orbit_rename_
     orbit_status status = mem_walk_existing(backend, request->from, false, &from, error);
     if (status == ORBIT_OK)
         status = mem_walk(backend, request->to, false, request->create_parents, &to, error);
-    if (status < 0)
+    if (status != ORBIT_OK)
         return status;
     if (!from.parent || !to.parent || (from.node->directory && is_below(to.parent, from.node)))
         return orb_fail(error, ORBIT_E_PATH, 0, "'%s' cannot be renamed to '%s'", request->from, request->to);

@@ -93,7 +93,7 @@ void mem_read(void *self, orbit_op *op, const orbit_read_request *request, orbit
     struct mem_read *read = status == ORBIT_OK ? orb_calloc(1, sizeof(*read)) : NULL;
     if (status == ORBIT_OK && !read)
         status = orb_fail_memory(&error);
-    if (status < 0) {
+    if (!read) {
         mem_done(op, status, &error);
         return;
     }

@@ -406,7 +406,7 @@ static orbit_status join_parts(struct mem_backend *backend, struct mem_upload *u
         segments += upload->parts[i]->content->count + 1;
     if (status == ORBIT_OK)
         status = mem_content_reserve(whole, segments, error);
-    if (status < 0) {
+    if (status < 0 || !whole) {
         if (upload->count)
             qsort(upload->parts, upload->count, sizeof(*upload->parts), by_number);
         mem_content_drop(whole);

@@ -291,7 +291,7 @@ void mem_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_b
         if (!put || !put->drain.content)
             status = orb_fail_memory(&error);
     }
-    if (status < 0) {
+    if (status < 0 || !put) {
         orb_free(put);
         mem_done(op, status, &error);
         return;

@@ -244,17 +244,17 @@ void orb_s3_read(void *self, orbit_op *op, const orbit_read_request *request, or
                  orbit_read_reply *reply);
 void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_body *body, orbit_metadata *reply);
 void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply);
-void orb_s3_upload_part(void *self, orbit_op *op, void *upload, const orbit_part *part, orbit_body *body,
+void orb_s3_upload_part(void *self, orbit_op *op, void *handle, const orbit_part *request, orbit_body *body,
                         orbit_part_reply *reply);
-void orb_s3_upload_finish(void *self, orbit_op *op, void *upload, const orbit_finish_request *request,
+void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_finish_request *request,
                           orbit_metadata *reply);
-void orb_s3_upload_abort(void *self, orbit_op *op, void *upload);
-void orb_s3_upload_release(void *self, void *upload);
+void orb_s3_upload_abort(void *self, orbit_op *op, void *handle);
+void orb_s3_upload_release(void *self, void *handle);
 void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply);
 void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
-void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **cursor);
-void orb_s3_list_page(void *self, orbit_op *op, void *cursor, orbit_page *page);
-void orb_s3_list_end(void *self, void *cursor);
+void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **handle);
+void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page);
+void orb_s3_list_end(void *self, void *handle);
 void orb_s3_remove(void *self, orbit_op *op, const orbit_remove_request *request);
 void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply);
 void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request);

@@ -112,7 +112,8 @@ static bool from_hex(const char *text, uint8_t out[16])
     if (strlen(text) != 32)
         return false;
     for (int i = 0; i < 32; i++) {
-        int c = text[i], digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        unsigned char c = (unsigned char)text[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
         if (digit < 0)
             return false;
         out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | digit : digit << 4);

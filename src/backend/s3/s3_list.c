@@ -474,7 +474,7 @@ void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *reque
                                ? request->page_entries
                                : s3->list_page_entries;
     orb_buf_init(&cursor->prefix, ORB_S3_KEY_MAX);
-    orb_buf_init(&cursor->after, 2 * ORB_S3_KEY_MAX);
+    orb_buf_init(&cursor->after, (size_t)2 * ORB_S3_KEY_MAX);
     orb_buf_init(&cursor->token, TOKEN_MAX);
     orbit_status status = fill_cursor(cursor, request, &error);
     if (status < 0) {

@@ -7,8 +7,8 @@
 #include "base/str.h"
 
 /* What browsers and tools care about; guessing from the bytes would cost more than a small upload. */
-static const struct {
-    const char *extension, *type;
+static const struct type {
+    const char *extension, *name;
 } types[] = {
     {"7z", "application/x-7z-compressed"},
     {"aac", "audio/aac"},
@@ -82,16 +82,17 @@ static const struct {
 
 static int compare_extension(const void *extension, const void *row)
 {
-    return strcasecmp(extension, *(const char *const *)row);
+    return strcasecmp(extension, ((const struct type *)row)->extension);
 }
 
 const char *orb_s3_content_type(const char *path)
 {
     const char *base = orb_path_base(path), *dot = strrchr(base, '.');
     if (dot && dot != base) {
-        const void *row = bsearch(dot + 1, types, sizeof types / sizeof *types, sizeof *types, compare_extension);
-        if (row)
-            return ((const char *const *)row)[1];
+        const struct type *type =
+            bsearch(dot + 1, types, sizeof types / sizeof *types, sizeof *types, compare_extension);
+        if (type)
+            return type->name;
     }
     return "application/octet-stream";
 }

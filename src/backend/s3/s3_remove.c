@@ -76,8 +76,7 @@ static void removed(struct orb_s3_op *op)
     struct remove_op *remove = (struct remove_op *)op;
     orbit_error error;
     orbit_status status = orb_s3_check(op, false, &error);
-    if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 &&
-        strcmp(error.code, "NoSuchBucket") != 0)
+    if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && strcmp(error.code, "NoSuchBucket") != 0)
         status = ORBIT_OK;
     item_done(remove, status, &error);
 }

@@ -88,14 +88,15 @@ bool parse_size(const char *text, int64_t *size); /* 12, 4K, 8M, 1G, 2T */
 
 /* ---- kinds of requests ---------------------------------------------------------------------------- */
 
-#define KINDS(X)                                                                                                      \
-    X(GetObject)                                                                                                      \
-    X(HeadObject)                                                                                                     \
-    X(PutObject)                                                                                                      \
-    X(DeleteObject) X(DeleteObjects) X(CopyObject) X(ListObjects) X(ListObjectsV2) X(ListObjectVersions)              \
-        X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket) X(CreateMultipartUpload) X(UploadPart)           \
-            X(UploadPartCopy) X(CompleteMultipartUpload) X(AbortMultipartUpload) X(ListParts) X(ListMultipartUploads) \
-                X(GetObjectTagging) X(PutObjectTagging) X(DeleteObjectTagging) X(GetBucketLocation) X(Other)
+/* clang-format off */
+#define KINDS(X)                                                                                          \
+    X(GetObject) X(HeadObject) X(PutObject) X(DeleteObject) X(DeleteObjects) X(CopyObject) X(ListObjects) \
+    X(ListObjectsV2) X(ListObjectVersions) X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket)   \
+    X(CreateMultipartUpload) X(UploadPart) X(UploadPartCopy) X(CompleteMultipartUpload)                   \
+    X(AbortMultipartUpload) X(ListParts) X(ListMultipartUploads) X(GetObjectTagging) X(PutObjectTagging)  \
+    X(DeleteObjectTagging) X(GetBucketLocation) X(Other)
+/* clang-format on */
+
 enum kind {
 #define X(name) KIND_##name,
     KINDS(X)
