@@ -159,7 +159,7 @@ def s3_rows(tools, endpoint, work, size, keys, bucket, label, gib_object):
             "curl": curl + ["-o", target, f"{url}/{gib_object}"],
             "orbit": orbit + ["cp", f"s3://{bucket}/{gib_object}", target],
             "s5cmd": s5cmd + ["cp", f"s3://{bucket}/{gib_object}", target],
-            "rclone": rclone + ["copyto", f":s3:{bucket}/{gib_object}", target]}),
+            "rclone": rclone + ["copyto", "--ignore-checksum", f":s3:{bucket}/{gib_object}", target]}),
         dict(name=f"{label}: put {size >> 20} MiB from a file", id="put", reference="curl", scale=gib, commands={
             "curl": curl + ["-T", file, f"{url}/up-curl"],
             "orbit": orbit + ["cp", file, f"s3://{bucket}/up-orbit"],

@@ -49,7 +49,8 @@ typedef struct orbit_client_options {
     bool lanes_on_loop;    /* the network runs on the loop thread itself: no lane threads */
     bool external_loop;    /* the caller drives the loop */
     orbit_log log;
-    const char *spool_dir; /* where parts too large for the budget may be spooled; NULL: nowhere */
+    const char *spool_dir; /* where a walk spills names of directories (an unlinked file) on stores whose listings
+                              cannot be taken up again; NULL: $TMPDIR, else /tmp */
 } orbit_client_options;
 
 #define ORBIT_CLIENT_OPTIONS_INIT                                                          \

@@ -349,7 +349,7 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
     curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE,
                      request->large && request->body ? (long)LARGE_BUFFER : (long)SMALL_BUFFER);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "orbit/0.1");
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "orbit");
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, request);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
