@@ -65,6 +65,8 @@ static void over(struct orb_upload *upload)
     if (upload->handle && upload->backend->ops->release)
         upload->backend->ops->release(upload->backend->self, upload->handle);
     upload->handle = NULL;
+    orb_timer_cancel(upload->abort_timer);
+    upload->abort_timer = NULL;
     upload->state = ORB_UPLOAD_OVER;
     upload->message_out = true;
     orb_loop_post(upload->backend->host->loop, &upload->message);
@@ -131,7 +133,9 @@ void orb_upload_stop(struct orb_upload *upload, orbit_status status, const orbit
         orb_call_cancel(&part->call);
     /* A begin that is on its way makes an upload which only its reply names: it is heard out, so that what it made
      * can be aborted. */
-    if (upload->state == ORB_UPLOAD_BEGINNING && !upload->call.waiting && !upload->call.queued)
+    bool hear_out = upload->state == ORB_UPLOAD_BEGINNING && !orb_call_idle(&upload->call) && !upload->call.waiting &&
+                    !upload->call.queued;
+    if (hear_out)
         upload->abort_timer = orb_timer_start(upload->backend->host->loop, ABORT_MS, abort_late, upload);
     if (!upload->abort_timer)
         orb_call_cancel(&upload->call);
