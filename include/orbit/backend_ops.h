@@ -42,7 +42,8 @@ struct orbit_op {
     /* Set by a backend whose read or part paused because acquire() or peek() had nothing for it: called
      * once, from any thread, when there is. It must not block and must not call acquire or peek itself if
      * it is not on the operation's thread: it sends itself a message. NULL: the backend does not pause and
-     * takes "nothing now" as an error. Set it before the first acquire or peek. */
+     * takes "nothing now" as an error. Set it before the first acquire or peek. One that was on its way may
+     * still come between orbit_op_done() and its delivery: orbit_op_run() ignores it then. */
     void (*resume)(orbit_op *op);
 };
 
