@@ -60,13 +60,18 @@ static void tell_end(struct orb_message *message)
     upload->ended(upload, upload->status, &error);
 }
 
+static void end_watch(struct orb_upload *upload)
+{
+    orb_timer_cancel(upload->abort_timer);
+    upload->abort_timer = NULL;
+}
+
 static void over(struct orb_upload *upload)
 {
     if (upload->handle && upload->backend->ops->release)
         upload->backend->ops->release(upload->backend->self, upload->handle);
     upload->handle = NULL;
-    orb_timer_cancel(upload->abort_timer);
-    upload->abort_timer = NULL;
+    end_watch(upload);
     upload->state = ORB_UPLOAD_OVER;
     upload->message_out = true;
     orb_loop_post(upload->backend->host->loop, &upload->message);
@@ -82,8 +87,6 @@ static void start_abort(struct orb_call *call)
 static void abort_done(struct orb_call *call, orbit_status status, const orbit_error *error)
 {
     struct orb_upload *upload = upload_of(call);
-    orb_timer_cancel(upload->abort_timer);
-    upload->abort_timer = NULL;
     if (status < 0)
         orb_log(&upload->backend->host->log, ORBIT_LOG_WARN,
                 "parts of '%s' may be left in '%s': the upload could not be aborted: %s", upload->path,
@@ -154,8 +157,7 @@ static void start_begin(struct orb_call *call)
 static void begin_done(struct orb_call *call, orbit_status status, const orbit_error *error)
 {
     struct orb_upload *upload = upload_of(call);
-    orb_timer_cancel(upload->abort_timer);
-    upload->abort_timer = NULL;
+    end_watch(upload);
     if (status >= 0)
         upload->handle = upload->begin_reply.upload;
     if (upload->stopping) {
