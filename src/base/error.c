@@ -134,7 +134,6 @@ static const struct errno_kind {
     uint32_t flags;
 } errno_kinds[] = {
     {ENOENT, ORBIT_E_NOT_FOUND, 0},
-    {ENXIO, ORBIT_E_NOT_FOUND, 0},
     {ENODATA, ORBIT_E_NOT_FOUND, 0}, /* no such extended attribute */
     {ENOTDIR, ORBIT_E_PATH, ORBIT_ERROR_NOT_DIRECTORY},
     {EISDIR, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY},
