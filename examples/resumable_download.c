@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Downloads one object to a local file. Ranges are in flight side by side: as each one completes the next one
- * starts, so a slow range never stops the others. The file gets its name when all of it is there.
+ * starts, so a slow range never stops the others. The file gets its name when all of it is there. Kill it in the middle
+ * and run it again: it goes on where it was.
  *
  *     resumable_download s3://bucket datasets/large.tar.gz ./large.tar.gz */
 #include <inttypes.h>
@@ -17,8 +18,8 @@ static orbit_status download(orbit_backend *store, const char *path, const char 
     orbit_download_result result = ORBIT_DOWNLOAD_RESULT_INIT;
     orbit_status status = orbit_download(store, path, file, &options, &result, error);
     if (status == ORBIT_OK)
-        printf("%" PRIu64 " bytes in %" PRIu32 " ranges%s\n", result.bytes, result.ranges,
-               result.verified ? ", checksum verified" : "");
+        printf("%" PRIu64 " bytes (%" PRIu64 " of them from an earlier run) in %" PRIu32 " ranges%s\n", result.bytes,
+               result.bytes_resumed, result.ranges, result.verified ? ", checksum verified" : "");
     orbit_download_result_release(&result);
     return status;
 }

@@ -48,7 +48,7 @@ typedef struct orbit_local_config {
     size_t size;
     const char *root; /* NULL: the whole file system, paths as the operating system takes them */
     bool create_root;
-    uint32_t open_directories_max; /* of one walk; 0: 64 */
+    uint32_t open_directories_max; /* of one walk; 0: 64, fewer under a small limit on descriptors */
 } orbit_local_config;
 #define ORBIT_LOCAL_CONFIG_INIT                 \
     {                                           \

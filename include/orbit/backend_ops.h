@@ -45,6 +45,12 @@ struct orbit_op {
      * takes "nothing now" as an error. Set it before the first acquire or peek. One that was on its way may
      * still come between orbit_op_done() and its delivery: orbit_op_run() ignores it then. */
     void (*resume)(orbit_op *op);
+    /* Nullable, set with `resume`: a part or put that paused because peek() had nothing may be handed bytes where they
+     * are, on the thread that received them, which spares a copy and a change of threads. Stores the next `length`
+     * bytes of the body at their place and returns true, or returns false and has done nothing: they come through the
+     * body then. It must be quick: no waiting for a lock, nothing that is known to be slow. The body counts them as
+     * consumed. Called from any thread, never for one operation at the same time. */
+    bool (*store)(orbit_op *op, const void *bytes, size_t length);
 };
 
 /* Ends the operation. `error` is copied (NULL with a negative status: the status' own text). Any thread. */
@@ -60,6 +66,11 @@ ORBIT_API void orbit_op_progress(orbit_op *op, uint64_t bytes);
  * `resume` only when the earlier run has returned or is about to (a run asked for while one is running
  * follows it). */
 ORBIT_API void orbit_op_run(orbit_op *op, void (*work)(void *self, orbit_op *op));
+
+/* Makes the calling thread the one that runs the operation, until orbit_op_leave(): for `store`. False: a worker has it,
+ * or it is over. Runs that are asked for meanwhile follow. */
+ORBIT_API bool orbit_op_enter(orbit_op *op);
+ORBIT_API void orbit_op_leave(orbit_op *op);
 
 ORBIT_API void orbit_host_log(orbit_host *host, orbit_log_level level, const char *format, ...) ORBIT_PRINTF(3, 4);
 
@@ -80,6 +91,9 @@ typedef struct orbit_sink orbit_sink;
 struct orbit_sink {
     void *(*acquire)(orbit_sink *sink, size_t want, size_t *room);
     orbit_status (*commit)(orbit_sink *sink, size_t length);
+    /* Nullable. Offers bytes where they lie, between a commit and the next acquire: true when all `length` of them were
+     * taken (and are gone), false when none were: acquire() has room for them. Saves a copy where it can. */
+    bool (*take)(orbit_sink *sink, const void *bytes, size_t length);
 };
 
 /* A put or part drains a body of `length` bytes. peek() lends the next bytes: ORBIT_OK with `*data` and
@@ -95,6 +109,8 @@ struct orbit_body {
     orbit_status (*rewind)(orbit_body *body);
     uint64_t length;
     const void *whole;
+    /* Nullable. The CRC of all bytes, once peek() has said ORBIT_END; algorithm NONE where it was not computed. */
+    orbit_checksum (*checksum)(orbit_body *body, uint32_t algorithm);
 };
 
 /* ---- capabilities are data ----------------------------------------------------------------------- */
@@ -109,7 +125,7 @@ typedef struct orbit_capabilities {
     uint64_t object_max;       /* largest object; 0: unlimited */
     uint64_t copy_max;         /* largest server-side copy in one request; 0: unlimited */
     uint64_t chunk_default;    /* part or range size that suits the store; 0: 8 MiB */
-    uint32_t parallel_default; /* parts or ranges in flight that suit it; 0: 8 */
+    uint32_t parallel_default; /* parts or ranges in flight to begin with; 0: 8. More are tried, up to 64 */
     uint32_t page_entries;     /* most entries a page; 0: 1,000 */
     uint32_t open_cursors_max; /* listings that one walk may keep open; 0: 64 */
     bool equal_parts;          /* all parts but the last are of one size */
@@ -126,8 +142,14 @@ typedef struct orbit_capabilities {
     bool remove_tree;         /* remove() knows `recursive` */
     bool atomic_no_overwrite; /* overwrite = false is decided by the store, not by a look before */
     bool atomic_rename;
-    bool no_retry;  /* local: an error is an error */
-    uint32_t lacks; /* 1u << orbit_operation, each: the function is there, but this store has no such thing */
+    bool no_retry;     /* local: an error is an error */
+    bool direct_store; /* puts and parts set op->store: one thread that receives and stores costs least */
+    uint32_t lacks;    /* 1u << orbit_operation, each: the function is there, but this store has no such thing */
+    /* Nullable: the server behind it, "https://host:port", as long as the backend is open. How much a server is asked
+     * at once is learned and shared by all backends of a client that were opened with the same ops and name the same
+     * one; NULL: this backend alone. */
+    const char *endpoint;
+    bool keeps_extents; /* begin() takes `keep`, and there is suspend() */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */
@@ -203,18 +225,38 @@ typedef struct orbit_put_request {
     const orbit_metadata *preserve; /* nullable: metadata of the source to be carried over */
 } orbit_put_request;
 
+/* Asks begin() to keep a record of which bytes are written, so that a later begin() for the same bytes goes on from
+ * there, whatever ends this one: keeps_extents. The record must never name a byte that could not be there. */
+typedef struct orbit_keep_request {
+    const void *identity; /* of what is written: bytes kept under another one are dropped. At most 8 KiB */
+    size_t identity_length;
+    uint64_t size; /* of the whole */
+} orbit_keep_request;
+
+typedef struct orbit_extent {
+    uint64_t offset, length;
+} orbit_extent;
+
 typedef struct orbit_begin_request {
     const char *path;
     const orbit_write_options *options;
     const orbit_metadata *preserve;
     uint64_t size_hint;
     uint64_t part_bytes;
-    const char *resume_id; /* nullable: take up this upload instead of making one */
+    const char
+        *resume_id; /* nullable: take up this upload instead of making one; no I/O where a store can do without */
+    int64_t resume_begun_ns;        /* when that was begun, by our clock; 0: not known */
+    const orbit_keep_request *keep; /* nullable */
 } orbit_begin_request;
 
 typedef struct orbit_begin_reply {
     void *upload;          /* the backend's handle; freed by release() */
     const char *upload_id; /* nullable; lives as long as the handle */
+    /* With `keep`: whether a record is kept; what an earlier upload has written, in order and not overlapping (no
+     * part is sent for that), living as long as the handle; and whether something was there but of other bytes. */
+    bool keeps, dropped;
+    const orbit_extent *extents;
+    size_t extent_count;
 } orbit_begin_reply;
 
 typedef struct orbit_part {
@@ -234,6 +276,10 @@ typedef struct orbit_finish_request {
     /* Set after a finish whose reply was lost (MAYBE_DONE): find out whether the object is there before
      * trying again; done OK if it is the one these parts make. */
     bool resolve;
+    /* Nullable; only where extents of an earlier upload were taken over: the CRC of all bytes, which nobody but the
+     * backend has seen. Where it is another one: ORBIT_E_CHECKSUM. reread: do not trust CRCs computed earlier. */
+    const orbit_checksum *expected;
+    bool reread;
 } orbit_finish_request;
 
 /* One path of a remove. The backend fills status and error of each; done is OK when all were tried. */
@@ -382,6 +428,20 @@ struct orbit_backend_ops {
     void (*space)(void *self, orbit_op *op, const char *path, orbit_space_reply *reply);
     void (*container_create)(void *self, orbit_op *op);
     void (*container_remove)(void *self, orbit_op *op);
+
+    /* A part that the store has already, of an upload that was taken up (resume_id): from here on as if part() had
+     * ended with this reply. Its number, size and ETag are as parts() told them, its checksum is the caller's. No I/O,
+     * loop thread. NULL: an upload cannot be gone on with by another process. */
+    orbit_status (*adopt)(void *self, void *upload, const orbit_stored_part *part, orbit_error *error);
+    /* Where `path` is, in words that are the same for every handle on the same store and differ for others: `store` as
+     * orbit_open() takes it, without secrets, `key` the name there. ORBIT_E_LIMIT when they do not fit. No I/O, any
+     * thread. */
+    orbit_status (*locate)(void *self, const char *path, char *store, size_t store_room, char *key, size_t key_room);
+    /* Instead of abort, for an upload that was begun with `keep`: what was written stays for a later begin(). */
+    void (*suspend)(void *self, orbit_op *op, void *upload);
+    /* Whether an earlier upload seems to have left something at `path` that a begin with `keep` would take up. No more
+     * than a quick look, for it is called on the thread that starts a copy; it may be wrong. */
+    bool (*kept)(void *self, const char *path);
 };
 
 ORBIT_END_DECLS

@@ -18,6 +18,7 @@
 
 #include <orbit/error.h>
 #include <orbit/export.h>
+#include <orbit/trace.h>
 
 ORBIT_BEGIN_DECLS
 
@@ -51,11 +52,15 @@ typedef struct orbit_client_options {
     orbit_log log;
     const char *spool_dir; /* where a walk spills names of directories (an unlinked file) on stores whose listings
                               cannot be taken up again; NULL: $TMPDIR, else /tmp */
+    orbit_trace trace;     /* told of every attempt of every operation: <orbit/trace.h> */
 } orbit_client_options;
 
-#define ORBIT_CLIENT_OPTIONS_INIT                                                          \
-    {                                                                                      \
-        sizeof(orbit_client_options), 0, 0, 0, false, false, {0, 0, (orbit_log_level)0}, 0 \
+#define ORBIT_CLIENT_OPTIONS_INIT                                                           \
+    {                                                                                       \
+        sizeof(orbit_client_options), 0, 0, 0, false, false, {0, 0, (orbit_log_level)0}, 0, \
+        {                                                                                   \
+            0, 0                                                                            \
+        }                                                                                   \
     }
 ORBIT_API void orbit_client_options_init(orbit_client_options *options);
 
@@ -84,11 +89,14 @@ typedef struct orbit_client_stats {
     uint64_t throttled; /* replies that asked for fewer requests */
     uint64_t bytes_read;
     uint64_t bytes_written;
+    uint64_t attempts[ORBIT_REQUEST_ROOM]; /* `operations` by orbit_request */
+    uint64_t hedges;                       /* ranges that lagged and were asked for again */
+    uint64_t hedge_bytes;                  /* that came twice because of it, and were dropped */
 } orbit_client_stats;
 
-#define ORBIT_CLIENT_STATS_INIT                            \
-    {                                                      \
-        sizeof(orbit_client_stats), 0, 0, 0, 0, 0, 0, 0, 0 \
+#define ORBIT_CLIENT_STATS_INIT                                       \
+    {                                                                 \
+        sizeof(orbit_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0 \
     }
 ORBIT_API orbit_status orbit_client_get_stats(orbit_client *client, orbit_client_stats *stats);
 

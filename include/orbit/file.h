@@ -57,11 +57,13 @@ typedef struct orbit_copy_options {
     uint32_t verify;        /* orbit_verify */
     const uint8_t *source_sse_customer_key;
     const orbit_write_options *write; /* how the target is written; its cancel, timeout and progress count. Nullable */
+    bool no_hedge; /* a range that lags far behind the others is not asked for again on another connection */
+    bool resume;   /* true: as in orbit_download(), where the target is a local file */
 } orbit_copy_options;
 
-#define ORBIT_COPY_OPTIONS_INIT                              \
-    {                                                        \
-        sizeof(orbit_copy_options), 0, false, false, 0, 0, 0 \
+#define ORBIT_COPY_OPTIONS_INIT                                           \
+    {                                                                     \
+        sizeof(orbit_copy_options), 0, false, false, 0, 0, 0, false, true \
     }
 ORBIT_API void orbit_copy_options_init(orbit_copy_options *options);
 ORBIT_API orbit_status orbit_copy(orbit_backend *from_backend, const char *from, orbit_backend *to_backend,

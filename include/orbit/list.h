@@ -46,6 +46,11 @@ typedef struct orbit_list_options {
     orbit_cancel *cancel;
     void (*ready)(void *ctx); /* set: use orbit_lister_try_next(); called once after each ORBIT_AGAIN */
     void *ready_ctx;
+    /* Pages of one listing that are asked for at the same time, where a store lists in the order of its keys and can
+     * begin anywhere (S3, but not its directory buckets): 0: as many as are worth it, which is one where pages come
+     * quickly; 1: one after the other; at most 64. The entries and their order are the same. */
+    uint32_t list_workers;
+    bool unordered; /* with several workers: entries as they come, not in the order of their keys */
 } orbit_list_options;
 
 ORBIT_API void orbit_list_options_init(orbit_list_options *options);

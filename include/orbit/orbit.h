@@ -13,6 +13,9 @@
 #include <orbit/metadata.h>
 #include <orbit/read.h>
 #include <orbit/task.h>
+#include <orbit/trace.h>
+#include <orbit/transfer.h>
+#include <orbit/uploads.h>
 #include <orbit/write.h>
 
 #endif

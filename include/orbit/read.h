@@ -35,6 +35,7 @@ typedef struct orbit_read_options {
     void (*ready)(void *ctx); /* set: orbit_read() does not wait, use orbit_reader_try_next(); called
                                  once after each ORBIT_AGAIN, on the thread that drives the loop */
     void *ready_ctx;
+    bool no_hedge; /* a range that lags far behind the others is not asked for again on another connection */
 } orbit_read_options;
 
 ORBIT_API void orbit_read_options_init(orbit_read_options *options);
@@ -79,13 +80,15 @@ typedef struct orbit_download_options {
     uint32_t timeout_ms;
     orbit_cancel *cancel;
     orbit_progress progress;
+    bool no_hedge; /* as of orbit_read_options */
+    bool resume;   /* true: see orbit_download() */
 } orbit_download_options;
 
 ORBIT_API void orbit_download_options_init(orbit_download_options *options);
 #ifndef __cplusplus
-#define ORBIT_DOWNLOAD_OPTIONS_INIT                                                       \
-    {                                                                                     \
-        .size = sizeof(orbit_download_options), .overwrite = true, .create_parents = true \
+#define ORBIT_DOWNLOAD_OPTIONS_INIT                                                                       \
+    {                                                                                                     \
+        .size = sizeof(orbit_download_options), .overwrite = true, .create_parents = true, .resume = true \
     }
 #endif
 
@@ -95,16 +98,28 @@ typedef struct orbit_download_result {
     uint32_t ranges;
     bool verified;           /* a stored checksum was compared */
     orbit_metadata metadata; /* of the object that was read */
+    uint64_t bytes_resumed;  /* of `bytes`: they were there from an earlier attempt and not fetched again */
+    bool started_over;       /* an earlier attempt had left something, but of another version: it was not used */
 } orbit_download_result;
 
-#define ORBIT_DOWNLOAD_RESULT_INIT                                      \
-    {                                                                   \
-        sizeof(orbit_download_result), 0, 0, false, ORBIT_METADATA_INIT \
+#define ORBIT_DOWNLOAD_RESULT_INIT                                                \
+    {                                                                             \
+        sizeof(orbit_download_result), 0, 0, false, ORBIT_METADATA_INIT, 0, false \
     }
 ORBIT_API void orbit_download_result_release(orbit_download_result *result);
 
 /* Downloads to the local file `file` (a path of the operating system). Ranges are written at their
- * offsets as they arrive, in small blocks; the name appears when everything is there. */
+ * offsets as they arrive, in small blocks; the name appears when everything is there.
+ *
+ * With `resume`, what came of an object of 16 MiB and more survives whatever ends the call: a network error, a
+ * cancel, kill -9, a power cut. It waits beside `file` in a temporary (".orbit-" and 16 digits) with a journal, and the
+ * same call goes on from there, even inside a range; bytes_resumed says how much it did not fetch. It does so only for
+ * the same version (version id or ETag, else size and time): another one starts over, and started_over says so.
+ * At the end the whole is compared with the checksum that the store keeps; what was summed when it was written is not
+ * read again, unless `verify` is ORBIT_VERIFY_FULL. Such a file is forced to the disk before its name appears, and the
+ * name, too, unless `sync` says otherwise. What came is not kept when its checksum is wrong, when the object is gone
+ * or has changed meanwhile, or when less than 64 KiB came. Without `resume` the temporary goes with the call, and what
+ * an earlier one left is removed. ORBIT_E_BUSY: another call is writing `file`. */
 ORBIT_API orbit_status orbit_download(orbit_backend *backend, const char *path, const char *file,
                                       const orbit_download_options *options, orbit_download_result *result,
                                       orbit_error *error);

@@ -58,6 +58,13 @@ ORBIT_API orbit_status orbit_rename_start(orbit_task **task, orbit_backend *back
 ORBIT_API orbit_status orbit_set_metadata_start(orbit_task **task, orbit_backend *backend, const char *path,
                                                 const orbit_metadata *metadata, const orbit_call_options *options,
                                                 orbit_task_done *done, void *ctx, orbit_error *error);
+ORBIT_API orbit_status orbit_symlink_start(orbit_task **task, orbit_backend *backend, const char *target,
+                                           const char *path, const orbit_call_options *options, orbit_task_done *done,
+                                           void *ctx, orbit_error *error);
+/* `target` is filled when the task is done. */
+ORBIT_API orbit_status orbit_readlink_start(orbit_task **task, orbit_backend *backend, const char *path, char *target,
+                                            size_t room, const orbit_call_options *options, orbit_task_done *done,
+                                            void *ctx, orbit_error *error);
 
 ORBIT_END_DECLS
 

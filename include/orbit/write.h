@@ -59,6 +59,16 @@ typedef struct orbit_write_options {
     orbit_progress progress;
     void (*ready)(void *ctx); /* non-blocking writer: called once after each ORBIT_AGAIN, on the loop's thread */
     void *ready_ctx;
+
+    /* A directory for journals: a *file* that is written in parts to a store that keeps them (S3) can then be gone on
+     * with after a failure, a cancel or a crash, by the same call with the same source, target and options. What was
+     * sent stays at the store until then (see <orbit/uploads.h>). Made when it is missing, 0700. A source that has
+     * changed meanwhile, or other options, abort the old upload and begin anew. NULL: no journal, all failures abort.
+     * No effect on single puts, on other sources, and where the journal cannot be kept (the log says so). */
+    const char *state_dir;
+    /* With state_dir: go on with this upload, whatever options it was begun with, or fail: ORBIT_E_NOT_FOUND where there
+     * is no journal of it or the store has it no more, ORBIT_E_CHANGED where the source is another one now. */
+    const char *resume_upload;
 } orbit_write_options;
 
 ORBIT_API void orbit_write_options_init(orbit_write_options *options);
@@ -75,11 +85,12 @@ typedef struct orbit_write_result {
     uint32_t parts;          /* sent; 1 for a single put, 0 for a server-side copy */
     bool multipart;          /* assembled from parts by the store */
     orbit_metadata metadata; /* what the store said: etag, version_id, checksum */
+    uint64_t bytes_resumed;  /* of `bytes`: an earlier attempt had written them */
 } orbit_write_result;
 
-#define ORBIT_WRITE_RESULT_INIT                                      \
-    {                                                                \
-        sizeof(orbit_write_result), 0, 0, false, ORBIT_METADATA_INIT \
+#define ORBIT_WRITE_RESULT_INIT                                         \
+    {                                                                   \
+        sizeof(orbit_write_result), 0, 0, false, ORBIT_METADATA_INIT, 0 \
     }
 ORBIT_API void orbit_write_result_release(orbit_write_result *result);
 

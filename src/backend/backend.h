@@ -26,8 +26,13 @@ struct orbit_host {
      * client mutex; see orb_host_attach(). */
     pthread_mutex_t attach_mutex;
     struct orb_attachment *attachments;    /* locked */
+    struct orb_flow *flows;                /* engine/flow's own, loop thread: one an endpoint */
     struct orb_admission_queue *admission; /* engine/admission's own: who waits for memory; NULL until opened */
-    _Atomic uint64_t operations, retries, throttled; /* counted by engine/call */
+    orbit_trace trace;
+    /* Counted by engine/call. */
+    _Atomic uint64_t operations, retries, throttled, attempts[ORBIT_REQUEST_ROOM];
+    uint64_t calls;                       /* loop: the last one's number */
+    _Atomic uint64_t hedges, hedge_bytes; /* counted by engine/hedge */
 };
 
 /* One shared thing a host: `key` is the address of a static. make() is called at most once (under the host's
@@ -77,10 +82,12 @@ struct orb_backend {
     const orbit_backend_ops *ops;
     void *self;
     struct orbit_host *host;
-    orbit_capabilities caps;    /* with the defaults filled in */
-    orbit_open_options options; /* with the defaults filled in; `settings` is NULL here */
-    char *url;                  /* for messages: no secret */
-    void *pace;                 /* engine/retry's own, made when first needed, freed with the backend */
+    orbit_capabilities caps;       /* with the defaults filled in */
+    orbit_open_options options;    /* with the defaults filled in; `settings` is NULL here */
+    char *url;                     /* for messages: no secret */
+    bool fixed_chunk;              /* options.chunk_size was asked for, … */
+    bool fixed_parallel;           /* options.parallel_operations was asked for */
+    struct orb_flow *_Atomic flow; /* engine/flow's own, made when first needed, given up with the backend */
 };
 
 /* A page of a listing: entries packed behind one another in one slab, charged to the budget. User metadata
@@ -94,6 +101,7 @@ struct orbit_page {
     size_t count, max_count;
     bool more;
     bool out_of_memory;
+    uint64_t busy_ns; /* what reading it cost this machine, where the backend says: the rest was waiting */
 };
 
 void orb_page_init(struct orbit_page *page, struct orb_budget *budget, size_t max_count, size_t max_bytes);

@@ -40,13 +40,9 @@ static void deliver_head(struct orb_message *message)
         op->on_head(op);
 }
 
-static void run_job(struct orb_job *job)
+/* A run is over: another one follows, or the loop hears of the end. */
+static void run_over(struct orb_op *op)
 {
-    struct orb_op *op = (struct orb_op *)(void *)((char *)job - offsetof(struct orb_op, job));
-    /* Ended while it waited in the queue: no run. */
-    if (!(atomic_load(&op->run_state) & ENDING))
-        atomic_load (&op->work)(op->backend->self, &op->op);
-
     int state = atomic_load(&op->run_state);
     int next;
     do {
@@ -55,9 +51,18 @@ static void run_job(struct orb_job *job)
             next &= ~RUNNING;
     } while (!atomic_compare_exchange_weak(&op->run_state, &state, next));
     if (next & RUNNING)
-        orb_pool_submit(op->backend->host->pool, job);
+        orb_pool_submit(op->backend->host->pool, &op->job);
     else if (next & DONE)
         orb_loop_post(op->backend->host->loop, &op->done_message);
+}
+
+static void run_job(struct orb_job *job)
+{
+    struct orb_op *op = (struct orb_op *)(void *)((char *)job - offsetof(struct orb_op, job));
+    /* Ended while it waited in the queue: no run. */
+    if (!(atomic_load(&op->run_state) & ENDING))
+        atomic_load (&op->work)(op->backend->self, &op->op);
+    run_over(op);
 }
 
 void orb_op_begin(struct orb_op *op, struct orb_backend *backend, void (*on_done)(struct orb_op *op))
@@ -149,4 +154,16 @@ void orbit_op_run(orbit_op *public_op, void (*work)(void *self, orbit_op *op))
     } while (!atomic_compare_exchange_weak(&op->run_state, &state, next));
     if (!(state & RUNNING))
         orb_pool_submit(op->backend->host->pool, &op->job);
+}
+
+bool orbit_op_enter(orbit_op *public_op)
+{
+    struct orb_op *op = op_of(public_op);
+    int idle = 0;
+    return !op->synchronous && atomic_compare_exchange_strong(&op->run_state, &idle, RUNNING);
+}
+
+void orbit_op_leave(orbit_op *public_op)
+{
+    run_over(op_of(public_op));
 }

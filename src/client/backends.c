@@ -200,8 +200,10 @@ orbit_status orb_backend_open(struct orbit_backend **made, struct orbit_client *
     default_capabilities(&backend->core.caps);
     if (!options.first_byte_timeout_ms)
         options.first_byte_timeout_ms = 15000;
+    backend->core.fixed_chunk = options.chunk_size != 0;
     if (!options.chunk_size)
         options.chunk_size = backend->core.caps.chunk_default;
+    backend->core.fixed_parallel = options.parallel_operations != 0;
     if (!options.parallel_operations)
         options.parallel_operations = backend->core.caps.parallel_default;
     backend->core.options = options;
@@ -323,7 +325,7 @@ static void close_done(struct orb_op *op)
 {
     struct orbit_backend *backend = (struct orbit_backend *)((char *)op - offsetof(struct orbit_backend, close_op));
     struct orbit_client *client = backend->client;
-    orb_call_release_pace(&backend->core);
+    orb_flow_release(&backend->core);
     orb_gate_lock(backend->gate);
     bool orphan = backend->orphan;
     backend->closed = true;

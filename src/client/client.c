@@ -153,6 +153,7 @@ orbit_status orbit_client_open(orbit_client **made, const orbit_client_options *
     pthread_cond_init(&client->drive_cond, NULL);
     pthread_mutex_init(&client->host.attach_mutex, NULL);
     orb_log_init(&client->host.log, &options.log);
+    client->host.trace = options.trace;
     orb_budget_init(&client->host.budget, options.memory_bytes);
     status = client_make(client, &options, error);
     if (status < 0)
@@ -260,7 +261,11 @@ orbit_status orbit_client_get_stats(orbit_client *client, orbit_client_stats *st
                               .retries = atomic_load(&host->retries),
                               .throttled = atomic_load(&host->throttled),
                               .bytes_read = atomic_load(&client->bytes_read),
-                              .bytes_written = atomic_load(&client->bytes_written)};
+                              .bytes_written = atomic_load(&client->bytes_written),
+                              .hedges = atomic_load(&host->hedges),
+                              .hedge_bytes = atomic_load(&host->hedge_bytes)};
+    for (unsigned i = 0; i < ORBIT_REQUEST_ROOM; i++)
+        now.attempts[i] = atomic_load(&host->attempts[i]);
     now.size = stats->size;
     memcpy(stats, &now, now.size < sizeof(now) ? now.size : sizeof(now));
     return ORBIT_OK;

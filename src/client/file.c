@@ -153,6 +153,7 @@ static void stat_attempt(struct file_task *file)
                                               .version_id = file->version_id,
                                               .follow_symlinks = file->options.follow_symlinks,
                                               .sse_customer_key = file->options.sse_customer_key};
+    orb_call_names(&file->call, ORBIT_REQUEST_STAT, file->path);
     core->ops->stat(core->self, &file->call.op.op, &file->request.stat, &file->metadata);
 }
 
@@ -231,6 +232,7 @@ static void mkdir_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     file->request.mkdir = (orbit_mkdir_request){.path = file->path, .parents = file->options.recursive};
+    orb_call_names(&file->call, ORBIT_REQUEST_MKDIR, file->path);
     core->ops->mkdir(core->self, &file->call.op.op, &file->request.mkdir);
 }
 
@@ -262,6 +264,7 @@ static void set_metadata_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     file->request.set_metadata = (orbit_set_metadata_request){.path = file->path, .metadata = &file->metadata};
+    orb_call_names(&file->call, ORBIT_REQUEST_SET_METADATA, file->path);
     core->ops->set_metadata(core->self, &file->call.op.op, &file->request.set_metadata);
 }
 
@@ -307,12 +310,14 @@ orbit_status orbit_set_metadata_start(orbit_task **task, orbit_backend *backend,
 static void container_create_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
+    orb_call_names(&file->call, ORBIT_REQUEST_CONTAINER, file->path);
     core->ops->container_create(core->self, &file->call.op.op);
 }
 
 static void container_remove_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
+    orb_call_names(&file->call, ORBIT_REQUEST_CONTAINER, file->path);
     core->ops->container_remove(core->self, &file->call.op.op);
 }
 

@@ -16,6 +16,7 @@ static void symlink_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     file->request.link = (orbit_link_request){.target = file->second, .path = file->path};
+    orb_call_names(&file->call, ORBIT_REQUEST_LINK, file->path);
     core->ops->symlink(core->self, &file->call.op.op, &file->request.link);
 }
 
@@ -32,6 +33,7 @@ static void readlink_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     bytes_fresh(file);
+    orb_call_names(&file->call, ORBIT_REQUEST_LINK, file->path);
     core->ops->readlink(core->self, &file->call.op.op, &file->request.bytes);
 }
 
@@ -46,30 +48,68 @@ static const struct file_kind symlink_kind =
 static const struct file_kind readlink_kind =
     ORB_FILE_KIND("orbit_readlink", "read symbolic links", readlink, readlink_attempt, readlink_deliver, 0);
 
+static struct file_task *symlink_new(orbit_backend *backend, const char *target, const char *path,
+                                     const orbit_call_options *options, orbit_status *status, orbit_error *error)
+{
+    if (target)
+        return orb_file_new(&symlink_kind, backend, path, target, options, status, error);
+    *status = orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_symlink() without a target");
+    return NULL;
+}
+
 orbit_status orbit_symlink(orbit_backend *backend, const char *target, const char *path,
                            const orbit_call_options *options, orbit_error *error)
 {
-    if (!target)
-        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_symlink() without a target");
     orbit_status status;
-    struct file_task *file = orb_file_new(&symlink_kind, backend, path, target, options, &status, error);
+    struct file_task *file = symlink_new(backend, target, path, options, &status, error);
     return run(file, status, error);
 }
 
-orbit_status orbit_readlink(orbit_backend *backend, const char *path, char *target, size_t room,
-                            const orbit_call_options *options, orbit_error *error)
+orbit_status orbit_symlink_start(orbit_task **task, orbit_backend *backend, const char *target, const char *path,
+                                 const orbit_call_options *options, orbit_task_done *done, void *ctx,
+                                 orbit_error *error)
 {
-    if (!target || room == 0)
-        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_readlink() needs room for the target");
-    target[0] = '\0';
+    if (task)
+        *task = NULL;
     orbit_status status;
-    struct file_task *file = orb_file_new(&readlink_kind, backend, path, NULL, options, &status, error);
+    struct file_task *file = symlink_new(backend, target, path, options, &status, error);
+    return file ? orb_task_launch(&file->task, task, done, ctx, error) : status;
+}
+
+static struct file_task *readlink_new(orbit_backend *backend, const char *path, char *target, size_t room,
+                                      const orbit_call_options *options, orbit_status *status, orbit_error *error)
+{
+    if (!target || room == 0) {
+        *status = orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_readlink() needs room for the target");
+        return NULL;
+    }
+    target[0] = '\0';
+    struct file_task *file = orb_file_new(&readlink_kind, backend, path, NULL, options, status, error);
     if (file) {
         file->target_out = target;
         file->request.bytes.buffer = target;
         file->request.bytes.room = room - 1;
     }
+    return file;
+}
+
+orbit_status orbit_readlink(orbit_backend *backend, const char *path, char *target, size_t room,
+                            const orbit_call_options *options, orbit_error *error)
+{
+    orbit_status status;
+    struct file_task *file = readlink_new(backend, path, target, room, options, &status, error);
     return run(file, status, error);
+}
+
+orbit_status orbit_readlink_start(orbit_task **task, orbit_backend *backend, const char *path, char *target,
+                                  size_t room, const orbit_call_options *options, orbit_task_done *done, void *ctx,
+                                  orbit_error *error)
+{
+    if (task)
+        *task = NULL;
+    orbit_status status;
+    struct file_task *file = readlink_new(backend, path, target, room, options, &status, error);
+    return file ? orb_task_launch(&file->task, task, done, ctx, error) : status;
 }
 
 /* ---- extended attributes --------------------------------------------------------------------------- */
@@ -78,6 +118,7 @@ static void xattr_get_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     bytes_fresh(file);
+    orb_call_names(&file->call, ORBIT_REQUEST_XATTR, file->path);
     core->ops->xattr_get(core->self, &file->call.op.op, &file->request.bytes);
 }
 
@@ -85,6 +126,7 @@ static void xattr_list_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     bytes_fresh(file);
+    orb_call_names(&file->call, ORBIT_REQUEST_XATTR, file->path);
     core->ops->xattr_list(core->self, &file->call.op.op, &file->request.bytes);
 }
 
@@ -93,6 +135,7 @@ static void xattr_set_attempt(struct file_task *file)
     const struct orb_backend *core = &file->backend->core;
     file->request.xattr_set.path = file->path;
     file->request.xattr_set.name = file->second;
+    orb_call_names(&file->call, ORBIT_REQUEST_XATTR, file->path);
     core->ops->xattr_set(core->self, &file->call.op.op, &file->request.xattr_set);
 }
 
@@ -170,6 +213,7 @@ static void space_attempt(struct file_task *file)
 {
     const struct orb_backend *core = &file->backend->core;
     file->space = (orbit_space_reply){0, 0};
+    orb_call_names(&file->call, ORBIT_REQUEST_SPACE, file->path);
     core->ops->space(core->self, &file->call.op.op, file->path, &file->space);
 }
 

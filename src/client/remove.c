@@ -38,9 +38,11 @@ void orb_remove_fatal(struct remove_task *task, orbit_status status, const orbit
         orb_fail(&task->fatal_error, status, 0, "%s", orbit_status_text(status));
 }
 
-static void settle(struct remove_task *task, const struct remove_batch *batch, const orbit_remove_item *item)
+static void settled(struct orb_remove_batch *core, const orbit_remove_item *item, void *tag)
 {
-    bool gone = item->status == ORBIT_E_NOT_FOUND && (task->walking || task->options.missing_ok || batch->maybe_done);
+    struct remove_task *task = ((struct remove_batch *)core)->owner;
+    (void)tag;
+    bool gone = item->status == ORBIT_E_NOT_FOUND && (task->walking || task->options.missing_ok || core->maybe_done);
     if (item->status < 0 && !gone)
         orb_remove_failed(task, item->status, &item->error);
     else
@@ -49,81 +51,13 @@ static void settle(struct remove_task *task, const struct remove_batch *batch, c
 
 /* ---- a batch on its way ---------------------------------------------------------------------------- */
 
-static struct remove_batch *batch_of(struct orb_call *call)
+static void batch_over(struct orb_remove_batch *core, orbit_status status, const orbit_error *error)
 {
-    return call->ctx;
-}
-
-static bool may_retry(const orbit_remove_item *item)
-{
-    return item->status < 0 && (item->error.flags & ORBIT_ERROR_RETRIABLE);
-}
-
-static void attempt(struct orb_call *call)
-{
-    struct remove_batch *batch = batch_of(call);
+    struct remove_batch *batch = (struct remove_batch *)core;
     struct remove_task *task = batch->owner;
-    const struct orb_backend *core = &task->backend->core;
-    batch->judged = false;
-    for (size_t i = 0; i < batch->count; i++) {
-        batch->items[i].status = ORBIT_OK;
-        orb_error_clear(&batch->items[i].error);
-    }
-    batch->request = (orbit_remove_request){.items = batch->items,
-                                            .count = batch->count,
-                                            .recursive = task->options.recursive && !task->walking,
-                                            .missing_ok = task->options.missing_ok || task->walking};
-    core->ops->remove(core->self, &call->op.op, &batch->request);
-}
-
-static orbit_status judge(struct orb_call *call, orbit_status status, orbit_error *error)
-{
-    struct remove_batch *batch = batch_of(call);
-    batch->judged = true;
-    for (size_t i = 0; i < batch->count; i++) {
-        if (!may_retry(&batch->items[i]))
-            continue;
-        *error = batch->items[i].error;
-        return batch->items[i].status;
-    }
-    return status;
-}
-
-/* Only what may still succeed is asked for again. */
-static bool again(struct orb_call *call, const orbit_error *error)
-{
-    struct remove_batch *batch = batch_of(call);
-    if (!(error->flags & ORBIT_ERROR_RETRIABLE))
-        return false;
-    batch->maybe_done = batch->maybe_done || (error->flags & ORBIT_ERROR_MAYBE_DONE);
-    if (!batch->judged)
-        return true;
-    size_t kept = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        if (may_retry(&batch->items[i]))
-            batch->items[kept++] = batch->items[i];
-        else
-            settle(batch->owner, batch, &batch->items[i]);
-    }
-    batch->count = kept;
-    return true;
-}
-
-static void sent(struct orb_call *call, orbit_status status, const orbit_error *error)
-{
-    struct remove_batch *batch = batch_of(call);
-    struct remove_task *task = batch->owner;
-    if (status < 0 && !batch->judged) {
+    if (status < 0)
         orb_remove_fatal(task, status, error);
-    } else {
-        if (status < 0 && status != ORBIT_E_CANCELLED) /* with the number of attempts */
-            for (size_t i = 0; i < batch->count; i++)
-                if (may_retry(&batch->items[i]) && batch->items[i].status == status)
-                    batch->items[i].error = *error;
-        for (size_t i = 0; i < batch->count; i++)
-            settle(task, batch, &batch->items[i]);
-    }
-    batch->count = 0;
+    core->count = 0;
     orb_buf_reset(&batch->names);
     batch->busy = false;
     task->busy--;
@@ -134,18 +68,18 @@ void orb_remove_send(struct remove_task *task)
 {
     struct remove_batch *batch = task->filling;
     task->filling = NULL;
-    if (!batch || batch->count == 0)
+    if (!batch || batch->core.count == 0)
         return;
-    for (size_t i = 0; i < batch->count; i++)
-        batch->items[i] = (orbit_remove_item){.path = batch->names.bytes + batch->offsets[i],
-                                              .version_id = task->walking ? NULL : task->version_id};
+    for (size_t i = 0; i < batch->core.count; i++)
+        batch->core.items[i] = (orbit_remove_item){.path = batch->names.bytes + batch->offsets[i],
+                                                   .version_id = task->walking ? NULL : task->version_id};
     batch->busy = true;
-    batch->maybe_done = false;
     task->busy++;
-    batch->call.again = again;
-    batch->call.judge = judge;
-    batch->call.watched = true;
-    orb_call_start(&batch->call, &task->backend->core, attempt, sent, batch);
+    batch->core.recursive = task->options.recursive && !task->walking;
+    batch->core.missing_ok = task->options.missing_ok || task->walking;
+    batch->core.settled = settled;
+    batch->core.over = batch_over;
+    orb_remove_batch_start(&batch->core, &task->backend->core);
 }
 
 /* ---- filling a batch ------------------------------------------------------------------------------- */
@@ -155,7 +89,7 @@ static void batch_free(struct remove_batch *batch)
     if (!batch)
         return;
     orb_buf_release(&batch->names);
-    orb_free(batch->items);
+    orb_free(batch->core.items);
     orb_free(batch->offsets);
     orb_free(batch);
 }
@@ -167,9 +101,9 @@ static struct remove_batch *batch_new(struct remove_task *task)
         return NULL;
     batch->owner = task;
     orb_buf_init(&batch->names, ORB_REMOVE_NAMES + ORB_REMOVE_PATH_MAX);
-    batch->items = orb_calloc(task->batch_items, sizeof(*batch->items));
+    batch->core.items = orb_calloc(task->batch_items, sizeof(*batch->core.items));
     batch->offsets = orb_calloc(task->batch_items, sizeof(*batch->offsets));
-    if (batch->items && batch->offsets)
+    if (batch->core.items && batch->offsets)
         return batch;
     batch_free(batch);
     return NULL;
@@ -178,8 +112,8 @@ static struct remove_batch *batch_new(struct remove_task *task)
 struct remove_batch *orb_remove_room(struct remove_task *task, size_t length)
 {
     struct remove_batch *filling = task->filling;
-    if (filling && filling->count < task->batch_items &&
-        (filling->count == 0 || filling->names.length + length + 2 <= ORB_REMOVE_NAMES))
+    if (filling && filling->core.count < task->batch_items &&
+        (filling->core.count == 0 || filling->names.length + length + 2 <= ORB_REMOVE_NAMES))
         return filling;
     orb_remove_send(task);
     for (unsigned i = 0; i < task->batch_count; i++) {
@@ -207,7 +141,7 @@ void orb_remove_add(struct remove_task *task, struct remove_batch *batch, const 
         orb_remove_fatal(task, orb_fail_memory(&error), &error);
         return;
     }
-    batch->offsets[batch->count++] = offset;
+    batch->offsets[batch->core.count++] = offset;
 }
 
 /* ---- the task -------------------------------------------------------------------------------------- */
@@ -285,7 +219,7 @@ static void stop(struct orbit_task *base, orbit_status status)
     orb_call_cancel(&task->call);
     for (unsigned i = 0; i < task->batch_count; i++)
         if (task->batches[i])
-            orb_call_cancel(&task->batches[i]->call);
+            orb_call_cancel(&task->batches[i]->core.call);
 }
 
 static void release(struct orbit_task *base)

@@ -7,6 +7,7 @@
 #include <orbit/file.h>
 
 #include "base/buf.h"
+#include "client/remove_batch.h"
 #include "client/task.h"
 #include "engine/admission.h"
 #include "engine/call.h"
@@ -19,15 +20,10 @@
 
 /* Paths on their way out, one call. */
 struct remove_batch {
-    struct orb_call call;
+    struct orb_remove_batch core; /* first; items: room for owner->batch_items */
     struct remove_task *owner;
-    orbit_remove_item *items; /* room for owner->batch_items */
-    size_t *offsets;          /* of the paths in names, until the batch is sent */
-    size_t count;
+    size_t *offsets; /* of the paths in names, until the batch is sent */
     struct orb_buf names;
-    orbit_remove_request request;
-    bool judged;     /* this attempt ended well as a whole */
-    bool maybe_done; /* a reply was lost: what is not there may have been removed by it */
     bool busy;
 };
 

@@ -108,6 +108,7 @@ static void page_attempt(struct orb_call *call)
     struct remove_level *level = top(task);
     const struct orb_backend *core = &task->backend->core;
     orb_page_reset(&level->page);
+    orb_call_names(call, ORBIT_REQUEST_LIST, NULL);
     core->ops->list_page(core->self, &call->op.op, level->cursor, &level->page);
 }
 
@@ -139,6 +140,7 @@ static void begin_attempt(struct orb_call *call)
         .page_entries = core->caps.page_entries < entries ? core->caps.page_entries : entries,
     };
     call->quiet = true;
+    orb_call_names(call, ORBIT_REQUEST_LIST_BEGIN, NULL);
     core->ops->list_begin(core->self, &call->op.op, &task->list, &level->cursor);
 }
 
@@ -291,6 +293,7 @@ static void stat_attempt(struct orb_call *call)
     const struct orb_backend *core = &task->backend->core;
     orbit_metadata_release(&task->seen);
     task->stat = (orbit_stat_request){.path = task->path};
+    orb_call_names(call, ORBIT_REQUEST_STAT, task->stat.path);
     core->ops->stat(core->self, &call->op.op, &task->stat, &task->seen);
 }
 

@@ -18,6 +18,7 @@ static void rename_attempt(struct file_task *file)
                                                   .to = file->second,
                                                   .overwrite = file->overwrite,
                                                   .create_parents = file->options.recursive};
+    orb_call_names(&file->call, ORBIT_REQUEST_RENAME, file->path);
     core->ops->rename(core->self, &file->call.op.op, &file->request.rename);
 }
 
@@ -51,6 +52,7 @@ static void remove_attempt(struct orb_call *call)
     const struct orb_backend *core = &move->backend->core;
     move->item = (orbit_remove_item){.path = move->from};
     move->remove = (orbit_remove_request){.items = &move->item, .count = 1, .missing_ok = true};
+    orb_call_names(call, ORBIT_REQUEST_REMOVE, move->from);
     core->ops->remove(core->self, &call->op.op, &move->remove);
 }
 
@@ -85,6 +87,7 @@ static void copy_attempt(struct orb_call *call)
                                          .pin = &move->source,
                                          .preserve = true,
                                          .options = &move->options};
+    orb_call_names(call, ORBIT_REQUEST_COPY, move->from);
     core->ops->copy(core->self, &call->op.op, &move->request, &move->copy);
 }
 
@@ -129,6 +132,7 @@ static void stat_attempt(struct orb_call *call)
     const struct orb_backend *core = &move->backend->core;
     orbit_metadata_release(&move->source);
     move->stat = (orbit_stat_request){.path = move->from};
+    orb_call_names(call, ORBIT_REQUEST_STAT, move->from);
     core->ops->stat(core->self, &call->op.op, &move->stat, &move->source);
 }
 
@@ -165,6 +169,7 @@ static void own_attempt(struct orb_call *call)
     const struct orb_backend *core = &move->backend->core;
     move->rename = (orbit_rename_request){
         .from = move->from, .to = move->to, .overwrite = move->overwrite, .create_parents = move->create_parents};
+    orb_call_names(call, ORBIT_REQUEST_RENAME, move->from);
     core->ops->rename(core->self, &call->op.op, &move->rename);
 }
 

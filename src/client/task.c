@@ -64,6 +64,15 @@ static void scope_stopped(void *ctx, orbit_status status)
     stop(ctx, status);
 }
 
+/* It ends before it began: nothing may have happened. `error` nullable. */
+static void refuse(struct orbit_task *task, orbit_status status, const orbit_error *error)
+{
+    if (task->kind->refused)
+        task->kind->refused(task, status, error);
+    else
+        orb_task_end(task, status, error);
+}
+
 static void start_delivered(struct orb_message *message)
 {
     struct orbit_task *task = (struct orbit_task *)((char *)message - offsetof(struct orbit_task, start_message));
@@ -78,9 +87,9 @@ static void start_delivered(struct orb_message *message)
     orbit_status status =
         orb_scope_open(&task->scope, client->loop, task->timeout_ms, task->cancel, scope_stopped, task, &error);
     if (status < 0)
-        orb_task_end(task, status, &error);
-    else if (task->scope.at_once) /* cancelled before it began: nothing may have happened */
-        orb_task_end(task, ORBIT_E_CANCELLED, NULL);
+        refuse(task, status, &error);
+    else if (task->scope.at_once)
+        refuse(task, ORBIT_E_CANCELLED, NULL);
     else
         task->kind->start(task);
 }

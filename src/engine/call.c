@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One call: attempts of one operation until it is done, final, or patience is at its end. When to try again is
- * decided in retry.c, how fast calls may start in pace.c; parts, ranges and memory are their owners' matter.
+ * decided in retry.c, when calls may start in flow.c; parts, ranges and memory are their owners' matter.
  * Loop thread only. */
 #include "engine/call.h"
 
 #include <assert.h>
 
 #include "base/clock.h"
-#include "engine/pace.h"
 #include "engine/retry.h"
 
 static struct orb_call *call_of(struct orb_op *op)
@@ -30,6 +29,45 @@ static void finish(struct orb_call *call, orbit_status status)
 static void finish_cancelled(struct orb_call *call)
 {
     finish(call, orb_fail(&call->op.error, ORBIT_E_CANCELLED, 0, "cancelled"));
+}
+
+/* ---- who looks on -------------------------------------------------------------------------------- */
+
+static void trace(const struct orb_call *call, orbit_trace_event *event)
+{
+    const struct orb_backend *backend = call->op.backend;
+    event->size = sizeof *event;
+    event->request = call->request;
+    event->call = call->number;
+    event->attempt = call->attempt;
+    event->backend = backend->ops->name;
+    event->url = backend->url;
+    event->path = call->path;
+    event->started_ns = call->attempt_ns;
+    backend->host->trace.function(backend->host->trace.ctx, event);
+}
+
+static void tell_started(const struct orb_call *call)
+{
+    struct orbit_host *host = call->op.backend->host;
+    orbit_trace_event event = {.point = ORBIT_TRACE_STARTED};
+    atomic_fetch_add_explicit(&host->attempts[call->request], 1, memory_order_relaxed);
+    if (host->trace.function)
+        trace(call, &event);
+}
+
+/* Before the owner hears of it: its path is still there. */
+static void tell_ended(const struct orb_call *call, orbit_status status, uint64_t now_ns, bool again, uint64_t wait_ms)
+{
+    if (!call->op.backend->host->trace.function)
+        return;
+    orbit_trace_event event = {.point = ORBIT_TRACE_ENDED,
+                               .status = status,
+                               .error = status < 0 ? &call->op.error : NULL,
+                               .duration_ns = now_ns - call->attempt_ns,
+                               .again = again,
+                               .wait_ms = wait_ms};
+    trace(call, &event);
 }
 
 /* ---- one attempt --------------------------------------------------------------------------------- */
@@ -57,11 +95,12 @@ static void launch(struct orb_call *call)
     struct orb_backend *backend = call->op.backend;
     call->attempt++;
     call->attempt_ns = orb_now_ns();
-    call->progress_ns += call->attempt_ns - call->entered_ns; /* time in the pacer's queue is nobody's fault */
+    call->progress_ns += call->attempt_ns - call->entered_ns; /* time in the endpoint's queue is nobody's fault */
     call->expired = false;
     call->op_progress = 0;
     atomic_store(&call->moved, false);
     atomic_store(&call->alive, false);
+    atomic_store(&call->first_ns, 0);
     atomic_fetch_add(&backend->host->operations, 1);
     orb_op_begin(&call->op, backend, op_done);
     call->op.op.deadline_ns = UINT64_MAX;
@@ -69,13 +108,15 @@ static void launch(struct orb_call *call)
         call->op.op.deadline_ns = call->attempt_ns + backend->options.retry_deadline_ms * ORB_MS;
         call->timer = orb_timer_start(backend->host->loop, backend->options.retry_deadline_ms, watch, call);
     }
+    orb_call_names(call, ORBIT_REQUEST_OTHER, NULL);
     call->start(call);
+    tell_started(call);
 }
 
 static void enter(struct orb_call *call)
 {
-    struct orb_pace *pace = call->op.backend->caps.no_retry ? NULL : orb_pace_of(call->op.backend);
-    if (!pace || orb_pace_enter(pace, call, launch, call->entered_ns))
+    call->flow = orb_flow_of(call->op.backend);
+    if (!call->flow || orb_flow_enter(call->flow, call, launch, call->entered_ns))
         launch(call);
 }
 
@@ -91,7 +132,7 @@ static void waited(void *ctx)
     enter(call);
 }
 
-static bool decide(struct orb_call *call, struct orb_pace *pace, uint64_t now_ns, uint64_t *wait_ms)
+static bool decide(struct orb_call *call, uint64_t now_ns, uint64_t *wait_ms)
 {
     const struct orb_backend *backend = call->op.backend;
     if (backend->caps.no_retry)
@@ -105,7 +146,7 @@ static bool decide(struct orb_call *call, struct orb_pace *pace, uint64_t now_ns
     struct orb_retry retry = {call->attempt, call->connects, call->connect_ns, call->progress_ns,
                               call->checksum_failed};
     const struct orb_retry_limits limits = {backend->options.retry_attempts, backend->options.retry_deadline_ms,
-                                            pace && orb_pace_has_answered(pace)};
+                                            call->flow && orb_flow_has_answered(call->flow)};
     bool again =
         orb_retry_decide(&retry, &limits, &call->op.error, call->again != NULL, now_ns, orb_random_u64(), wait_ms);
     call->connects = retry.connects;
@@ -114,18 +155,24 @@ static bool decide(struct orb_call *call, struct orb_pace *pace, uint64_t now_ns
     return again && (!call->again || call->again(call, &call->op.error));
 }
 
-static void hear(struct orb_call *call, struct orb_pace *pace, orbit_status status, uint64_t now_ns)
+/* What the end of an attempt says about the store; a success that came without asking it says nothing. */
+static enum orb_flow_result heard(const struct orb_call *call, orbit_status status)
 {
-    if (status < 0 && (call->op.error.flags & ORBIT_ERROR_THROTTLED)) {
-        atomic_fetch_add(&call->op.backend->host->throttled, 1);
-        if (pace)
-            orb_pace_throttled(pace, call->attempt_ns, now_ns);
-        return;
-    }
-    bool silent = status == ORBIT_E_CONNECT || status == ORBIT_E_TIMEOUT || status == ORBIT_E_NETWORK ||
-                  status == ORBIT_E_CANCELLED || status == ORBIT_E_MEMORY;
-    if (pace && !silent && !(call->quiet && status >= 0))
-        orb_pace_answered(pace, now_ns);
+    if (status < 0 && (call->op.error.flags & ORBIT_ERROR_THROTTLED))
+        return ORB_FLOW_THROTTLED;
+    if (status == ORBIT_E_TIMEOUT)
+        return ORB_FLOW_LATE;
+    bool silent = status == ORBIT_E_CONNECT || status == ORBIT_E_NETWORK || status == ORBIT_E_CANCELLED ||
+                  status == ORBIT_E_MEMORY || (call->quiet && status >= 0);
+    return silent ? ORB_FLOW_SILENT : ORB_FLOW_ANSWERED;
+}
+
+static void log_again(const struct orb_call *call, uint64_t wait_ms)
+{
+    const orbit_error *error = &call->op.error;
+    orb_log(&call->op.backend->host->log, ORBIT_LOG_INFO, "%s: attempt %u failed, next in %u ms: %s%s%s%s",
+            orbit_request_name(call->request), call->attempt, (unsigned)wait_ms, error->message,
+            error->request_id[0] ? " (request id " : "", error->request_id, error->request_id[0] ? ")" : "");
 }
 
 static void op_done(struct orb_op *op)
@@ -138,36 +185,43 @@ static void op_done(struct orb_op *op)
     orbit_status status = op->status;
     if (status >= 0 && call->judge)
         status = call->judge(call, status, &op->error);
-    struct orb_pace *pace = backend->caps.no_retry ? NULL : orb_pace_of(backend);
     uint64_t now_ns = orb_now_ns();
-    hear(call, pace, status, now_ns);
+    enum orb_flow_result result = heard(call, status);
+    if (result == ORB_FLOW_THROTTLED)
+        atomic_fetch_add(&backend->host->throttled, 1);
+    if (call->flow)
+        orb_flow_left(call->flow, call, result, now_ns);
     if (status >= 0) {
+        tell_ended(call, status, now_ns, false, 0);
         finish(call, status);
         return;
     }
     if (call->cancelled) {
+        tell_ended(call, ORBIT_E_CANCELLED, now_ns, false, 0);
         finish_cancelled(call);
         return;
     }
     if (call->expired) {
+        tell_ended(call, ORBIT_E_TIMEOUT, now_ns, false, 0);
         finish(call, orb_fail(&op->error, ORBIT_E_TIMEOUT, 0, "no sign of life from '%s' for %u s", backend->url,
                               backend->options.retry_deadline_ms / 1000));
         return;
     }
 
     uint64_t wait_ms = 0;
-    if (decide(call, pace, now_ns, &wait_ms)) {
-        uint64_t at_least_ms = pace ? orb_pace_retry_ms(pace, now_ns) : 0;
+    if (decide(call, now_ns, &wait_ms)) {
+        uint64_t at_least_ms = call->flow ? orb_flow_retry_ms(call->flow, now_ns) : 0;
         if (wait_ms < at_least_ms)
             wait_ms = at_least_ms;
         call->timer = orb_timer_start(backend->host->loop, wait_ms, waited, call);
         if (call->timer) {
-            orb_log(&backend->host->log, ORBIT_LOG_INFO, "attempt %u failed, next in %u ms: %s", call->attempt,
-                    (unsigned)wait_ms, op->error.message);
+            log_again(call, wait_ms);
+            tell_ended(call, status, now_ns, true, wait_ms);
             call->waiting = true;
             return;
         }
     }
+    tell_ended(call, status, now_ns, false, 0);
     orb_retry_note(&op->error, call->attempt);
     finish(call, status);
 }
@@ -188,8 +242,10 @@ void orb_call_start(struct orb_call *call, struct orb_backend *backend, void (*s
     call->done = done;
     call->ctx = ctx;
     call->op.backend = backend;
+    call->kind = backend->fixed_parallel ? ORB_FLOW_FREE : call->need;
     call->timer = NULL;
     call->message.deliver = cancelled_while_waiting;
+    call->number = ++backend->host->calls;
     call->attempt = 0;
     call->connects = 0;
     call->checksum_failed = false;
@@ -208,7 +264,7 @@ void orb_call_cancel(struct orb_call *call)
         orb_timer_cancel(call->timer);
         call->timer = NULL;
         if (call->queued)
-            orb_pace_withdraw(call->op.backend->pace, call);
+            orb_flow_withdraw(call->flow, call);
         call->waiting = false;
         orb_loop_post(call->op.backend->host->loop, &call->message);
         return;
@@ -218,7 +274,8 @@ void orb_call_cancel(struct orb_call *call)
 
 void orb_call_progressed(struct orb_call *call)
 {
-    atomic_store_explicit(&call->moved, true, memory_order_relaxed);
+    if (!atomic_exchange_explicit(&call->moved, true, memory_order_relaxed))
+        atomic_store_explicit(&call->first_ns, orb_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&call->alive, true, memory_order_relaxed);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One operation with the patience of the engine: tries, waits with full jitter, tries again, until it is
- * done, final, out of attempts or out of time. Paces all calls of one backend after it was throttled.
+ * done, final, out of attempts or out of time. How many calls an endpoint gets at once is its flow's matter.
  * Loop thread only, but where a function says otherwise. */
 #ifndef ORB_ENGINE_CALL_H
 #define ORB_ENGINE_CALL_H
 
-#include "backend/backend.h"
+#include "engine/flow.h"
 
 struct orb_call {
     struct orb_op op;
@@ -28,24 +28,41 @@ struct orb_call {
     /* Set in start() where success may come without the store being asked (list_begin): it does not count as an
      * answer, and the next call that cannot connect is told so quickly. */
     bool quiet;
+    /* Set before orb_call_start(): what the call needs of its endpoint's flow, and for BULK whose turn it takes. A
+     * backend whose number of requests is fixed makes it ORB_FLOW_FREE. */
+    enum orb_flow_kind need;
+    struct orb_turn *turn;
     void *ctx;
+    /* Said in start() by orb_call_names(), for who looks on. */
+    orbit_request request;
+    const char *path;
 
-    /* Private. start, again, judge, watched and ctx survive orb_call_start(), the rest is reset by it. */
+    /* Private. start, again, judge, watched, need, turn and ctx survive orb_call_start(), the rest is reset by it. */
     struct orb_timer *timer; /* the wait before a retry, or the watch over an attempt */
     struct orb_message message;
     uint32_t attempt;     /* 1 for the first */
     uint32_t connects;    /* E_CONNECT in a row */
     bool checksum_failed; /* once already */
+    uint64_t number;      /* of this call among the client's */
     uint64_t entered_ns, attempt_ns, progress_ns, connect_ns;
     _Atomic bool moved, alive; /* since the attempt began; since the watch last looked */
     uint64_t op_progress;      /* op.progress when the watch last looked */
     bool active, cancelled, waiting, queued, expired;
-    struct orb_call *next; /* in the pacer's queue */
+    struct orb_flow *flow;     /* NULL: none holds it back */
+    enum orb_flow_kind kind;   /* as it is counted */
+    _Atomic uint64_t first_ns; /* when this attempt's first bytes went through */
+    struct orb_call *next;     /* among those that wait for their turn */
 };
 
 /* Zeroed call, then this. Uses the backend's retry limits; a backend with caps.no_retry tries once. */
 void orb_call_start(struct orb_call *call, struct orb_backend *backend, void (*start)(struct orb_call *),
                     void (*done)(struct orb_call *, orbit_status, const orbit_error *), void *ctx);
+/* In start(): what the attempt asks, and of which path (nullable; it lives as long as the request). */
+static inline void orb_call_names(struct orb_call *call, orbit_request request, const char *path)
+{
+    call->request = request;
+    call->path = path;
+}
 /* Ends soon with ORBIT_E_CANCELLED; done still comes (later). Nothing when it is over. */
 void orb_call_cancel(struct orb_call *call);
 /* Bytes went through that need not go again (a reader's range was narrowed, a body is not rewound): the
@@ -56,8 +73,5 @@ void orb_call_progressed(struct orb_call *call);
 void orb_call_alive(struct orb_call *call);
 /* Over: not started, or done was called. */
 bool orb_call_idle(const struct orb_call *call);
-
-/* Frees backend->pace. Called by who closes the backend. */
-void orb_call_release_pace(struct orb_backend *backend);
 
 #endif

@@ -57,8 +57,11 @@ void orb_copy_settle(struct orb_copy *copy)
     bool uploading = copy->upload.state != ORB_UPLOAD_NEW && !copy->upload_over;
     if (copy->ranges_busy || copy->stream || copy->restart_posted || !orb_call_idle(&copy->call) || uploading)
         return;
+    if (!orb_copy_resume_end(copy))
+        return;
     orb_timer_cancel(copy->progress_timer);
     orb_timer_cancel(copy->ramp_timer);
+    orb_hedger_stop(&copy->hedger);
     copy->progress_timer = copy->ramp_timer = NULL;
     copy->ended_posted = true;
     copy->message.deliver = tell_end;
@@ -77,6 +80,7 @@ void orb_copy_fail(struct orb_copy *copy, orbit_status status, const orbit_error
         orb_fail(&copy->error, status, 0, "%s", orbit_status_text(status));
     orb_admission_withdraw(&copy->admission);
     orb_call_cancel(&copy->call);
+    orb_copy_resume_stop(copy);
     if (copy->upload.state != ORB_UPLOAD_NEW)
         orb_upload_stop(&copy->upload, status, &copy->error);
     for (uint32_t i = 0; i < copy->ranges_made; i++)
@@ -101,7 +105,7 @@ static void upload_ended(struct orb_upload *upload, orbit_status status, const o
 {
     struct orb_copy *copy = upload->ctx;
     copy->upload_over = true;
-    copy->bytes = upload->bytes;
+    copy->bytes = upload->bytes + copy->resumed;
     copy->parts = upload->parts;
     copy->multipart = upload->multipart;
     copy->target = upload->metadata;
@@ -145,12 +149,14 @@ void orb_copy_watch_progress(struct orb_copy *copy)
 
 /* ---- how it is cut ----------------------------------------------------------------------------------- */
 
-static uint32_t choose_parallel(const struct orb_copy *copy)
+static void choose_parallel(struct orb_copy *copy)
 {
     uint32_t to = orb_upload_parallel(copy->to, copy->options), from = orb_upload_parallel(copy->from, NULL);
-    if (copy->options->parallel_operations || copy->from->caps.random_access)
-        return to;
-    return copy->to->caps.random_access || from < to ? from : to;
+    uint32_t to_most = orb_upload_most(copy->to, copy->options), from_most = orb_upload_most(copy->from, NULL);
+    bool by_target = copy->options->parallel_operations || copy->from->caps.random_access;
+    bool by_source = !by_target && copy->to->caps.random_access;
+    copy->usual = by_target || (!by_source && to < from) ? to : from;
+    copy->parallel = by_target || (!by_source && to_most < from_most) ? to_most : from_most;
 }
 
 static bool has_parts(const struct orb_backend *backend)
@@ -168,9 +174,11 @@ static orbit_status cut(struct orb_copy *copy, uint64_t total, orbit_error *erro
         const struct orb_backend *wire = to->caps.random_access ? from : to;
         chunk = wire->caps.random_access || !wire->options.chunk_size ? ORB_PARTS_CHUNK : wire->options.chunk_size;
         bool file = from->caps.random_access || to->caps.random_access;
-        if (file && total != ORBIT_SIZE_UNKNOWN && total / chunk > (uint64_t)copy->parallel * 4) {
-            uint64_t extent = total / copy->parallel / 4 / ORB_PARTS_ROUND * ORB_PARTS_ROUND;
-            chunk = extent > EXTENT_MAX ? EXTENT_MAX : extent > chunk ? extent : chunk;
+        if (file && total != ORBIT_SIZE_UNKNOWN && total / chunk > (uint64_t)copy->usual * 4) {
+            uint64_t extent = smaller(total / copy->usual / 4 / ORB_PARTS_ROUND * ORB_PARTS_ROUND, EXTENT_MAX);
+            uint64_t round = (extent > chunk ? extent : chunk) * copy->usual;
+            if (extent > chunk) /* as many rounds, but full ones */
+                chunk = orb_copy_even(total, (total + round - 1) / round * copy->usual);
         }
     }
     struct orb_parts_rule rule = orb_parts_rule_of(&to->caps, chunk, 0);
@@ -194,6 +202,7 @@ static void choose_upload(struct orb_copy *copy)
         return;
     orb_copy_watch_progress(copy);
     orb_copy_ramp_asks(copy);
+    orb_copy_kept_prepare(copy);
     orb_upload_begin(&copy->upload, copy->total, copy->plan.base);
 }
 
@@ -206,10 +215,28 @@ static void plan_known(struct orb_copy *copy)
         return;
     }
     orb_copy_expect(copy, copy->total);
+    copy->hedger.total = copy->total;
     copy->next_offset = 0;
     copy->next_number = 1;
+    if (!orb_copy_resume_start(copy))
+        orb_copy_planned(copy);
+}
+
+void orb_copy_planned(struct orb_copy *copy)
+{
     choose_upload(copy);
     orb_copy_pump(copy);
+}
+
+void orb_copy_taken_up(struct orb_copy *copy, void *handle, uint64_t part_bytes, uint32_t parts, uint64_t bytes)
+{
+    copy->plan.base = part_bytes;
+    copy->single = false;
+    copy->sending = true;
+    atomic_fetch_add(&copy->passed, bytes);
+    orb_copy_watch_progress(copy);
+    orb_copy_ramp_asks(copy);
+    orb_upload_take_up(&copy->upload, handle, parts, bytes);
 }
 
 /* ---- ranges in flight -------------------------------------------------------------------------------- */
@@ -265,7 +292,15 @@ static struct orb_relay *take_range(struct orb_copy *copy)
     return range;
 }
 
-static bool next_range(struct orb_copy *copy)
+/* Passes over what an earlier upload has sent. */
+static void skip_sent(struct orb_copy *copy)
+{
+    while (copy->next_offset < copy->total && orb_copy_resume_has(copy, copy->next_number))
+        copy->next_offset += orb_parts_next(&copy->plan, copy->next_number++, copy->next_offset);
+}
+
+/* `missing` bytes from next_offset on are wanted. */
+static bool next_range(struct orb_copy *copy, uint64_t missing)
 {
     struct orb_relay *range = take_range(copy);
     if (!range)
@@ -273,6 +308,9 @@ static bool next_range(struct orb_copy *copy)
     uint64_t length = orb_parts_next(&copy->plan, copy->next_number, copy->next_offset);
     if (copy->single)
         length = copy->total;
+    else
+        length = orb_copy_ramp_length(copy, length);
+    length = smaller(length, missing);
     uint64_t at = copy->next_offset;
     copy->next_offset += length;
     orb_copy_ramp_widen(copy, range, length);
@@ -285,7 +323,10 @@ static bool next_range(struct orb_copy *copy)
 
 static void verify_and_finish(struct orb_copy *copy)
 {
-    if (copy->expected.algorithm) {
+    if (copy->expected.algorithm && copy->resumed > 0) { /* who has the earlier bytes compares */
+        copy->upload.expected = &copy->expected;
+        copy->upload.reread = copy->verify_full;
+    } else if (copy->expected.algorithm) {
         uint64_t bits = copy->expected.algorithm == ORBIT_CHECKSUM_CRC64NVME ? copy->crc64 : copy->crc32c;
         if (bits != orb_checksum_value(&copy->expected)) {
             orbit_error error;
@@ -295,7 +336,7 @@ static void verify_and_finish(struct orb_copy *copy)
             return;
         }
     }
-    orb_upload_finish(&copy->upload, copy->total, copy->upload.parts);
+    orb_copy_resume_finish(copy);
 }
 
 void orb_copy_checked(struct orb_copy *copy)
@@ -308,15 +349,19 @@ void orb_copy_checked(struct orb_copy *copy)
 
 void orb_copy_pump(struct orb_copy *copy)
 {
-    if (!copy->sending || copy->stopping || copy->finishing)
+    if (!copy->sending || copy->holding || copy->stopping || copy->finishing)
         return;
     if (copy->single && copy->next_number == 1) {
-        next_range(copy);
+        next_range(copy, copy->total);
         return;
     }
-    while (!copy->single && copy->next_offset < copy->total && !copy->stopping)
-        if (!next_range(copy))
+    skip_sent(copy);
+    while (!copy->single && !copy->stopping) {
+        uint64_t missing = orb_copy_kept_next(copy);
+        if (missing == 0 || !next_range(copy, missing))
             break;
+        skip_sent(copy);
+    }
     if (copy->single || copy->stopping || copy->ranges_busy || copy->next_offset < copy->total ||
         copy->upload.state != ORB_UPLOAD_OPEN || copy->asking)
         return;
@@ -343,8 +388,10 @@ static void send_waiting(struct orb_copy *copy)
 static void upload_opened(struct orb_upload *upload)
 {
     struct orb_copy *copy = upload->ctx;
+    orb_copy_resume_opened(copy);
     if (!copy->to->caps.random_access) /* a way to a store */
         orb_copy_ramp_answered(copy);
+    orb_copy_kept_opened(copy);
     send_waiting(copy);
     orb_copy_pump(copy);
 }
@@ -386,7 +433,7 @@ static void restart(struct orb_message *message)
     enum orb_copy_restart how = copy->restart;
     copy->restart = ORB_COPY_GO_ON;
     copy->restart_posted = false;
-    atomic_store(&copy->passed, 0);
+    atomic_store(&copy->passed, copy->resumed);
     if (copy->stopping) {
         orb_copy_settle(copy);
     } else if (how == ORB_COPY_LOOK_FIRST) {
@@ -394,6 +441,9 @@ static void restart(struct orb_message *message)
     } else if (how == ORB_COPY_AS_STREAM) {
         free_ranges(copy); /* the stream asks for memory of its own: nobody waits while holding some */
         orb_copy_stream_start(copy);
+    } else if (how == ORB_COPY_AS_KEPT) {
+        copy->holding = false;
+        orb_copy_pump(copy);
     } else {
         plan_known(copy);
     }
@@ -418,7 +468,7 @@ void orb_copy_range_over(struct orb_copy *copy, struct orb_relay *range, bool we
 
 /* ---- the first range of an object that nobody looked at ------------------------------------------------ */
 
-static void begin_anew(struct orb_copy *copy, struct orb_relay *range, enum orb_copy_restart how)
+void orb_copy_begin_anew(struct orb_copy *copy, struct orb_relay *range, enum orb_copy_restart how)
 {
     orbit_error error;
     orb_fail(&error, ORBIT_E_CANCELLED, 0, "begun anew");
@@ -450,14 +500,14 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     orb_copy_ramp_answered(copy);
     copy->total = orb_copy_bytes(copy);
     if (copy->total == ORBIT_SIZE_UNKNOWN) {
-        begin_anew(copy, range, ORB_COPY_AS_STREAM);
+        orb_copy_begin_anew(copy, range, ORB_COPY_AS_STREAM);
         return ORBIT_OK;
     }
     uint64_t wish = range->length;
     if ((status = cut(copy, copy->total, error)) < 0)
         return status;
     if (copy->total > wish && copy->plan.rule.equal && copy->plan.base != wish) {
-        begin_anew(copy, range, ORB_COPY_AS_KNOWN);
+        orb_copy_begin_anew(copy, range, ORB_COPY_AS_KNOWN);
         return ORBIT_OK;
     }
     if (copy->plan.base < wish) /* one range suffices, and one put */
@@ -466,6 +516,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     range->target.part.length = range->length;
     copy->next_offset = range->length;
     copy->next_number = 2;
+    copy->hedger.total = copy->total;
     orb_copy_expect(copy, copy->total);
     if (range->length == copy->total && copy->expected.algorithm)
         orb_pipe_expect(&range->pipe, &copy->expected);
@@ -479,7 +530,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
 void orb_copy_range_stuck(struct orb_copy *copy, struct orb_relay *range)
 {
     if (!copy->stopping)
-        begin_anew(copy, range, copy->from->ops->stat ? ORB_COPY_LOOK_FIRST : ORB_COPY_AS_STREAM);
+        orb_copy_begin_anew(copy, range, copy->from->ops->stat ? ORB_COPY_LOOK_FIRST : ORB_COPY_AS_STREAM);
 }
 
 /* ---- the start --------------------------------------------------------------------------------------- */
@@ -534,11 +585,13 @@ void orb_copy_start(struct orb_copy *copy)
     copy->upload.ctx = copy;
     orb_upload_init(&copy->upload);
     copy->total = ORBIT_SIZE_UNKNOWN;
-    copy->parallel = choose_parallel(copy);
+    choose_parallel(copy);
+    copy->upload.joined = !copy->from->caps.no_retry;
     orb_copy_ramp_start(copy);
+    orb_hedger_init(&copy->hedger, copy->from, copy->no_hedge);
     if (copy->have_source)
         orb_copy_looked(copy);
-    else if (copy->from->ops->stat && (copy->from->caps.random_access || orb_copy_store_may(copy)))
+    else if (copy->from->ops->stat && (copy->from->caps.random_access || copy->look_first || orb_copy_store_may(copy)))
         orb_copy_look(copy);
     else
         orb_copy_through_here(copy);
@@ -547,8 +600,11 @@ void orb_copy_start(struct orb_copy *copy)
 void orb_copy_release(struct orb_copy *copy)
 {
     free_ranges(copy);
+    orb_copy_resume_release(copy);
     orbit_metadata_release(&copy->source);
     orbit_metadata_release(&copy->target);
     orbit_metadata_release(&copy->looked);
     orbit_metadata_release(&copy->upload.metadata);
+    orb_free(copy->identity);
+    copy->identity = NULL;
 }

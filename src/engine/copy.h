@@ -9,6 +9,8 @@
 
 #include "engine/admission.h"
 #include "engine/copy_range.h"
+#include "engine/copy_resume.h"
+#include "engine/hedge.h"
 #include "engine/parts.h"
 #include "engine/upload.h"
 #include "engine/upload_fill.h"
@@ -16,7 +18,13 @@
 struct orb_copy_stream;
 
 /* The first range asks for the object without knowing it; what it learns may call for another beginning. */
-enum orb_copy_restart { ORB_COPY_GO_ON = 0, ORB_COPY_AS_KNOWN, ORB_COPY_LOOK_FIRST, ORB_COPY_AS_STREAM };
+enum orb_copy_restart {
+    ORB_COPY_GO_ON = 0,
+    ORB_COPY_AS_KNOWN,
+    ORB_COPY_LOOK_FIRST,
+    ORB_COPY_AS_STREAM,
+    ORB_COPY_AS_KEPT /* some of its bytes are there */
+};
 
 struct orb_copy {
     /* Set by the owner; all that is pointed to stays until ended(). */
@@ -30,6 +38,10 @@ struct orb_copy {
     bool preserve;
     bool no_server_copy;
     bool verify;
+    bool no_hedge;    /* ranges that lag are not asked for again */
+    bool verify_full; /* resumed bytes are read again */
+    bool keeps;       /* a large file that is not finished stays, and is gone on with: copy_kept.c */
+    bool look_first;  /* something may be there to go on with */
     void (*moved)(void *ctx, uint64_t done, uint64_t total);                 /* nullable */
     void (*ended)(void *ctx, orbit_status status, const orbit_error *error); /* once, from the loop's top */
     void *ctx;
@@ -41,19 +53,32 @@ struct orb_copy {
     uint64_t bytes;
     uint32_t parts;
     bool multipart, verified;
+    uint64_t resumed;  /* of `bytes`: they were there */
+    bool started_over; /* something was there, but of another version or object */
 
     /* Private. */
     struct orb_upload upload;
+    struct orb_resume *resume; /* copy_resume.c's; NULL: nothing is kept */
     bool upload_over;
     struct orb_parts plan;
+    orbit_keep_request keep;
+    char *identity;       /* keep's */
+    size_t extent;        /* of the reply to begin: the next one ahead of next_offset */
+    bool holding;         /* no range starts before the target has said what it has */
     uint64_t total;       /* bytes to copy; ORBIT_SIZE_UNKNOWN until known */
     uint64_t next_offset; /* of the next range, relative to `offset` */
     uint32_t next_number;
-    uint32_t parallel;
-    uint32_t allowed;            /* ranges in flight now: copy_ramp.c */
-    uint64_t asked_ns;           /* when the store was asked for its first reply */
-    uint64_t ramp_ns, ramp_from; /* the clock and `passed` at the last look */
+    uint32_t parallel; /* most ranges in flight */
+    uint32_t usual;    /* how many there are to begin with: what the cut goes by */
+    struct orb_turn turn;
+    uint32_t allowed;                  /* ranges in flight now: copy_ramp.c */
+    uint64_t asked_ns;                 /* when the store was asked for its first reply */
+    uint64_t ramp_ns, ramp_from;       /* the clock and `passed` at the last look */
+    uint64_t ramp_per_s, ramp_next_ns; /* bytes a second of fewer ranges; when more may be tried again */
+    uint32_t ramp_before;              /* ranges then */
+    bool ramp_trying;
     struct orb_timer *ramp_timer;
+    struct orb_hedger hedger;
     struct orb_relay **ranges; /* `parallel` places */
     uint32_t ranges_made, ranges_busy;
     bool single;  /* one put */
@@ -130,6 +155,10 @@ void orb_copy_through_here(struct orb_copy *copy);
 void orb_copy_checked(struct orb_copy *copy);
 void orb_copy_pump(struct orb_copy *copy);
 
+/* copy.c, for copy_resume.c: begins as it is cut; goes on with what is there of an earlier upload. */
+void orb_copy_planned(struct orb_copy *copy);
+void orb_copy_taken_up(struct orb_copy *copy, void *handle, uint64_t part_bytes, uint32_t parts, uint64_t bytes);
+
 /* copy_ramp.c: how many ranges are in flight. */
 void orb_copy_ramp_start(struct orb_copy *copy);
 /* Around the first request to a store: how long the way to it is. */
@@ -137,8 +166,20 @@ void orb_copy_ramp_asks(struct orb_copy *copy);
 void orb_copy_ramp_answered(struct orb_copy *copy);
 /* One more range would start: false when there are enough, and then it looks again soon. */
 bool orb_copy_ramp_allows(struct orb_copy *copy);
+/* Bytes of the next range, which could have `length`: shorter ones at the end of the copy. */
+uint64_t orb_copy_ramp_length(const struct orb_copy *copy, uint64_t length);
+/* Bytes of each of `count` pieces of `total`, the last one but for what rounding up took from it. */
+uint64_t orb_copy_even(uint64_t total, uint64_t count);
 /* Few ranges carry much each: larger blocks, where there is memory for them. Before `range` starts. */
 void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length);
+
+/* copy_kept.c: what an earlier attempt left. Before the upload begins; when it has; before each range: moves
+ * next_offset to the first byte that is missing, and gives how many are missing there. */
+void orb_copy_kept_look(struct orb_copy *copy); /* on the thread that makes the copy */
+void orb_copy_kept_prepare(struct orb_copy *copy);
+void orb_copy_kept_opened(struct orb_copy *copy);
+uint64_t orb_copy_kept_next(struct orb_copy *copy);
+void orb_copy_begin_anew(struct orb_copy *copy, struct orb_relay *range, enum orb_copy_restart how);
 
 /* copy_stream.c: a source without ranges. */
 void orb_copy_stream_start(struct orb_copy *copy);

@@ -62,6 +62,7 @@ static void start_stat(struct orb_call *call)
                                               .follow_symlinks = true,
                                               .object_only = true,
                                               .sse_customer_key = copy->source_key};
+    orb_call_names(call, ORBIT_REQUEST_STAT, copy->from_path);
     copy->from->ops->stat(copy->from->self, &call->op.op, &copy->stat_request, &copy->looked);
 }
 
@@ -77,6 +78,7 @@ static void start_copy(struct orb_call *call)
                                               .preserve = copy->preserve,
                                               .options = copy->options,
                                               .source_sse_customer_key = copy->source_key};
+    orb_call_names(call, ORBIT_REQUEST_COPY, copy->from_path);
     copy->to->ops->copy(copy->to->self, &call->op.op, &copy->copy_request, &copy->target);
 }
 

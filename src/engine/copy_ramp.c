@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How many ranges of a copy are in flight, and in what blocks. Many connections hide a long way and add up slow ones;
  * to a store that is near and fast they only cost: each its wake-ups, and together more memory than the processor's
- * cache. So a copy begins with a few, and takes all it may have when the first reply takes long, or when, looked at
- * now and then, the few do not bring much. Who asks for a number gets it at once. Loop thread only. */
+ * cache. So a copy begins with a few (with one where the receiving thread stores the bytes itself), and takes all it
+ * may have when the first reply takes long, or when, looked at now and then, the few do not bring much. Where they
+ * bring much, twice as many are tried for a moment and kept if that is faster: lanes that another core has to offer.
+ * Who asks for a number gets it at once. Loop thread only. */
 #include "base/clock.h"
 #include "engine/copy.h"
 
-enum { FEW = 2, FAR_MS = 10, LOOK_MS = 50 };
+enum { FEW = 2, FAR_MS = 10, LOOK_MS = 50, TRY_FIRST_MS = 500, TRY_AGAIN_MS = 5000, GAIN_PERCENT = 130 };
 
 #define FAST_PER_S ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
-#define WIDE_FROM  (ORB_PIPE_WIDE * 8)  /* shorter ranges have few hand-overs anyway */
+#define EXTENT_MIN ((uint64_t)2 << 20)
+#define WIDE_FROM  (ORB_PIPE_WIDE * 8) /* shorter ranges have few hand-overs anyway */
 #define WIDE_EXTRA ((ORB_PIPE_WIDE - ORB_PIPE_BLOCK) * ORB_PIPE_BLOCKS)
 
 void orb_copy_ramp_start(struct orb_copy *copy)
 {
     bool asked_for = copy->options->parallel_operations != 0;
-    copy->allowed = asked_for || copy->parallel < FEW ? copy->parallel : FEW;
+    uint32_t few = copy->to->caps.direct_store ? 1 : FEW;
+    copy->allowed = asked_for || copy->parallel < few ? copy->parallel : few;
+    copy->ramp_next_ns = orb_now_ns() + TRY_FIRST_MS * ORB_MS; /* short copies do without */
 }
 
 void orb_copy_ramp_asks(struct orb_copy *copy)
@@ -29,22 +34,65 @@ void orb_copy_ramp_answered(struct orb_copy *copy)
         copy->allowed = copy->parallel;
 }
 
+/* More ranges than lanes do not make a near store faster. */
+static uint32_t most_near(const struct orb_copy *copy)
+{
+    uint32_t lanes = orb_lanes_count(copy->to->host->lanes);
+    return lanes < copy->parallel ? lanes : copy->parallel;
+}
+
+/* The few are fast: would more of them be faster? */
+static void try_more(struct orb_copy *copy, uint64_t per_s, uint64_t now_ns)
+{
+    bool better = per_s > copy->ramp_per_s / 100 * GAIN_PERCENT;
+    if (copy->ramp_trying && !better) {
+        copy->allowed = copy->ramp_before;
+        copy->ramp_trying = false;
+        copy->ramp_next_ns = now_ns + TRY_AGAIN_MS * ORB_MS;
+    } else if ((copy->ramp_trying || now_ns >= copy->ramp_next_ns) && copy->allowed * 2 <= most_near(copy)) {
+        copy->ramp_before = copy->allowed;
+        copy->ramp_per_s = per_s;
+        copy->allowed *= 2;
+        copy->ramp_trying = true;
+    } else {
+        copy->ramp_trying = false;
+    }
+}
+
 static void look(void *ctx)
 {
     struct orb_copy *copy = ctx;
     copy->ramp_timer = NULL;
     if (copy->stopping || copy->well || copy->finishing)
         return;
-    uint64_t passed = atomic_load_explicit(&copy->passed, memory_order_relaxed);
+    uint64_t passed = atomic_load_explicit(&copy->passed, memory_order_relaxed), now_ns = orb_now_ns();
     uint64_t bytes = passed < copy->ramp_from ? passed : passed - copy->ramp_from; /* less: it began anew */
-    uint64_t ms = (orb_now_ns() - copy->ramp_ns) / ORB_MS;
-    if (bytes < FAST_PER_S / 1000 * ms * copy->ranges_busy)
+    uint64_t ms = (now_ns - copy->ramp_ns) / ORB_MS;
+    uint64_t per_s = bytes / (ms ? ms : 1) * 1000;
+    if (per_s >= FAST_PER_S * copy->ranges_busy) {
+        try_more(copy, per_s, now_ns);
+    } else {
         copy->allowed = copy->allowed < copy->parallel / 2 ? copy->allowed * 2 : copy->parallel;
+        copy->ramp_trying = false;
+    }
     orb_copy_pump(copy); /* which looks again where it wants more than is allowed */
+}
+
+/* What the endpoints give this copy of what they take. */
+static uint32_t share(struct orb_copy *copy)
+{
+    uint32_t most = copy->parallel;
+    if (copy->options->parallel_operations)
+        return most;
+    if (!copy->upload.sequential && !copy->upload.joined)
+        most = orb_flow_share(copy->to, &copy->upload.turn, most);
+    return orb_flow_share(copy->from, &copy->turn, most);
 }
 
 bool orb_copy_ramp_allows(struct orb_copy *copy)
 {
+    if (copy->ranges_busy > 0 && copy->ranges_busy >= share(copy))
+        return false;
     if (copy->ranges_busy < copy->allowed)
         return true;
     if (copy->allowed < copy->parallel && !copy->ramp_timer) {
@@ -60,11 +108,29 @@ bool orb_copy_ramp_allows(struct orb_copy *copy)
 void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length)
 {
     struct orbit_host *host = copy->to->host;
-    if (copy->allowed > FEW || length < WIDE_FROM || range->pipe.block != ORB_PIPE_BLOCK)
+    if (copy->allowed > FEW || copy->to->caps.direct_store || length < WIDE_FROM || range->pipe.block != ORB_PIPE_BLOCK)
         return;
     if (copy->charged + WIDE_EXTRA > host->budget.limit / 2 || orb_admission_pressed(host) ||
         !orb_budget_take(&host->budget, WIDE_EXTRA))
         return;
     copy->charged += WIDE_EXTRA;
     orb_pipe_set_block(&range->pipe, ORB_PIPE_WIDE);
+}
+
+uint64_t orb_copy_even(uint64_t total, uint64_t count)
+{
+    uint64_t each = (total + count - 1) / count;
+    return (each + ORB_PARTS_ROUND - 1) / ORB_PARTS_ROUND * ORB_PARTS_ROUND;
+}
+
+/* Ranges that end far apart leave connections idle at the end: where a part may be of any size, what is left is dealt
+ * out in ever smaller ones. */
+uint64_t orb_copy_ramp_length(const struct orb_copy *copy, uint64_t length)
+{
+    if (!copy->to->caps.random_access || copy->allowed < 2)
+        return length;
+    uint64_t part = orb_copy_even(copy->total - copy->next_offset, 2ull * copy->ranges_busy);
+    if (part < EXTENT_MIN)
+        part = EXTENT_MIN;
+    return part < length ? part : length;
 }

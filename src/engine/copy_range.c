@@ -10,20 +10,11 @@
 
 #define BARREN_MAX 3 /* replies in a row that end early without a byte */
 
-static void source_start(struct orb_call *call);
-static void source_done(struct orb_call *call, orbit_status status, const orbit_error *given);
-static bool source_again(struct orb_call *call, const orbit_error *error);
-
-static struct orb_relay *range_of_op(struct orb_op *op)
-{
-    return (struct orb_relay *)((char *)op - offsetof(struct orb_relay, source) - offsetof(struct orb_call, op));
-}
-
 /* ---- the end ---------------------------------------------------------------------------------------- */
 
 static void settle(struct orb_relay *range)
 {
-    if (!range->busy || !orb_call_idle(&range->source) || (range->target_sent && !range->target_over) ||
+    if (!range->busy || !orb_race_idle(&range->source) || (range->target_sent && !range->target_over) ||
         !orb_pipe_quiet(&range->pipe))
         return;
     bool well = range->source_over && range->target_over && range->status >= 0 && !range->stopping;
@@ -47,10 +38,10 @@ void orb_relay_stop(struct orb_relay *range, const orbit_error *error)
     if (!range->busy || range->stopping)
         return;
     range->stopping = true;
-    range->again = false;
+    range->again = range->waiting = false;
     orb_pipe_fail(&range->pipe, error);
     orb_pipe_detach_source(&range->pipe);
-    orb_call_cancel(&range->source);
+    orb_race_cancel(&range->source);
     /* the target's call belongs to the upload, which is stopped by the copy */
     settle(range);
 }
@@ -59,70 +50,87 @@ void orb_relay_stop(struct orb_relay *range, const orbit_error *error)
 
 static void begin_source(struct orb_relay *range)
 {
-    range->source.again = source_again;
-    orb_call_start(&range->source, range->copy->from, source_start, source_done, range);
+    range->source.need = range->copy->options->parallel_operations ? ORB_FLOW_FREE : ORB_FLOW_BULK;
+    range->source.turn = &range->copy->turn;
+    orb_race_start(&range->source);
+    if (range->headed)
+        orb_hedger_watch(&range->copy->hedger, &range->source);
 }
 
 /* The reply is in: the first one of the object is told to the copy. */
-static orbit_status head(struct orb_relay *range, orbit_error *error)
+static orbit_status head(struct orb_relay *range, struct orb_race_leg *leg, orbit_error *error)
 {
     orbit_status status = ORBIT_OK;
     if (range->headed)
-        return orb_copy_identify(range->copy, &range->reply.metadata, error);
+        return orb_copy_identify(range->copy, &leg->reply.metadata, error);
     range->headed = true;
-    status = orb_copy_range_head(range->copy, range, &range->reply, error);
+    status = orb_copy_range_head(range->copy, range, &leg->reply, error);
     if (status < 0 || range->stopping)
         return status;
+    leg->end = range->length;
+    orb_hedger_watch(&range->copy->hedger, &range->source);
     return orb_pipe_set_length(&range->pipe, range->length, error);
 }
 
-static void source_head(struct orb_op *op)
+/* One that took over from another is looked at at once, the others when they have ended. */
+static void source_head(struct orb_race *race, struct orb_race_leg *leg)
 {
-    struct orb_relay *range = range_of_op(op);
+    struct orb_relay *range = race->ctx;
     orbit_error error;
-    if (range->stopping || range->again)
+    if (range->stopping || range->again || (range->headed && !leg->hedge))
         return;
-    orbit_status status = head(range, &error);
+    orbit_status status = head(range, leg, &error);
     if (status < 0)
         fail(range, status, &error);
 }
 
-static void source_start(struct orb_call *call)
+static void source_ask(struct orb_race *race, struct orb_race_leg *leg)
 {
-    struct orb_relay *range = call->ctx;
+    struct orb_relay *range = race->ctx;
     struct orb_copy *copy = range->copy;
-    uint64_t received = orb_pipe_received(&range->pipe);
-    range->attempt_from = received;
-    range->request = (orbit_read_request){
+    leg->request = (orbit_read_request){
         .path = copy->from_path,
         .version_id = copy->version_id,
-        .offset = range->offset + received,
-        .length = range->length - received,
+        .offset = range->offset + leg->from,
+        .length = range->length - leg->from,
         .pin = copy->have_source ? &copy->source : NULL,
         .if_match = copy->if_match,
         .sse_customer_key = copy->source_key,
         .want_checksum = copy->verify && range->first,
     };
-    orbit_metadata_release(&range->reply.metadata);
-    range->reply = (orbit_read_reply){0};
-    call->op.on_head = range->first && !range->headed ? source_head : NULL;
-    orb_pipe_attach_source(&range->pipe, &call->op.op);
-    copy->from->ops->read(copy->from->self, &call->op.op, &range->request, &range->pipe.sink, &range->reply);
 }
 
-static bool source_again(struct orb_call *call, const orbit_error *error)
+static void source_enter(struct orb_race *race, struct orb_race_leg *leg)
 {
-    struct orb_relay *range = call->ctx;
+    struct orb_relay *range = race->ctx;
+    orb_pipe_attach_source(&range->pipe, &leg->call.op.op);
+}
+
+static void source_attempt_over(struct orb_race *race, struct orb_race_leg *leg)
+{
+    struct orb_relay *range = race->ctx;
+    orb_pipe_detach_source_of(&range->pipe, &leg->call.op.op);
+}
+
+static bool source_again(struct orb_race *race, struct orb_race_leg *leg, const orbit_error *error)
+{
+    struct orb_relay *range = race->ctx;
+    (void)leg;
     (void)error;
-    orb_pipe_detach_source(&range->pipe);
     return !range->stopping && !range->again && orb_pipe_failure(&range->pipe, NULL) >= 0;
 }
 
+static bool source_held_up(struct orb_race *race)
+{
+    struct orb_relay *range = race->ctx;
+    return orb_pipe_was_full(&range->pipe);
+}
+
 /* Ended well, but with fewer bytes than announced: goes on at its byte, if there is any progress in that. */
-static void source_short(struct orb_relay *range)
+static void source_short(struct orb_relay *range, const struct orb_race_leg *leg)
 {
     uint64_t received = orb_pipe_received(&range->pipe);
-    range->barren = received > range->attempt_from ? 0 : range->barren + 1;
+    range->barren = received > leg->from ? 0 : range->barren + 1;
     if (range->barren <= BARREN_MAX) {
         begin_source(range);
         return;
@@ -139,16 +147,16 @@ static void start_over(struct orb_relay *range)
     range->barren = 0;
     bool hold = range->pipe.locked.hold;
     orbit_checksum expected = range->pipe.locked.expected;
+    orb_race_arm(&range->source);
     orb_pipe_arm(&range->pipe, range->length, range->crcs, hold);
     orb_pipe_expect(&range->pipe, &expected);
     begin_source(range);
 }
 
-static void source_done(struct orb_call *call, orbit_status status, const orbit_error *given)
+static void source_done(struct orb_race *race, struct orb_race_leg *leg, orbit_status status, const orbit_error *given)
 {
-    struct orb_relay *range = call->ctx;
+    struct orb_relay *range = race->ctx;
     orbit_error error;
-    orb_pipe_detach_source(&range->pipe);
     if (range->stopping) {
         settle(range);
         return;
@@ -163,12 +171,12 @@ static void source_done(struct orb_call *call, orbit_status status, const orbit_
         fail(range, wrong, &error);
     } else if (status < 0) {
         fail(range, status, given);
-    } else if ((status = head(range, &error)) < 0) {
+    } else if ((status = head(range, leg, &error)) < 0) {
         fail(range, status, &error);
     } else if (range->stopping) {
         settle(range); /* the head told the copy to begin anew */
     } else if (!orb_pipe_arrived(&range->pipe)) {
-        source_short(range);
+        source_short(range, leg);
     } else {
         range->source_over = true;
         orb_copy_range_arrived(range->copy, range);
@@ -176,11 +184,23 @@ static void source_done(struct orb_call *call, orbit_status status, const orbit_
     }
 }
 
+static const struct orb_race_kind source_kind = {
+    .ask = source_ask,
+    .enter = source_enter,
+    .head = source_head,
+    .again = source_again,
+    .attempt_over = source_attempt_over,
+    .held_up = source_held_up,
+    .done = source_done,
+};
+
 static void passed(struct orb_pipe *pipe, size_t bytes)
 {
     struct orb_relay *range = pipe->ctx;
-    orb_call_progressed(&range->source);
     atomic_fetch_add_explicit(&range->copy->passed, bytes, memory_order_relaxed);
+    orb_flow_moved(range->copy->from, bytes);
+    if (range->copy->to->flow != range->copy->from->flow)
+        orb_flow_moved(range->copy->to, bytes);
 }
 
 /* ---- the target ------------------------------------------------------------------------------------- */
@@ -207,12 +227,12 @@ static bool target_again(struct orb_upload_part *part, const orbit_error *error)
         return true;
     range->source_over = false;
     orb_pipe_deafen(&range->pipe);
-    if (orb_call_idle(&range->source)) {
+    if (orb_race_idle(&range->source)) {
         start_over(range);
     } else {
         range->again = true;
         orb_pipe_detach_source(&range->pipe);
-        orb_call_cancel(&range->source);
+        orb_race_cancel(&range->source);
     }
     return true;
 }
@@ -274,7 +294,16 @@ orbit_status orb_relay_open(struct orb_relay *range, struct orb_copy *copy, orbi
     range->pipe.news = news;
     range->pipe.passed = passed;
     range->pipe.ctx = range;
-    return orb_pipe_open(&range->pipe, copy->to->host, error);
+    range->source.kind = &source_kind;
+    range->source.target = &range->pipe.sink;
+    range->source.backend = copy->from;
+    range->source.ctx = range;
+    orbit_status status = orb_race_open(&range->source, error);
+    if (status < 0)
+        return status;
+    if ((status = orb_pipe_open(&range->pipe, copy->to->host, error)) < 0)
+        orb_race_close(&range->source);
+    return status;
 }
 
 void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint64_t offset, uint64_t length,
@@ -296,8 +325,8 @@ void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint
         orb_pipe_arm(&range->pipe, 0, 0, false);
         return;
     }
+    orb_race_arm(&range->source);
     orb_pipe_arm(&range->pipe, first ? ORBIT_SIZE_UNKNOWN : length, crcs, hold);
-    memset(&range->source, 0, sizeof(range->source));
     begin_source(range);
 }
 
@@ -305,5 +334,5 @@ void orb_relay_close(struct orb_relay *range)
 {
     assert(!range->busy);
     orb_pipe_close(&range->pipe);
-    orbit_metadata_release(&range->reply.metadata);
+    orb_race_close(&range->source);
 }

@@ -7,6 +7,7 @@
 
 #include "engine/call.h"
 #include "engine/pipe.h"
+#include "engine/race.h"
 #include "engine/upload.h"
 
 struct orb_copy;
@@ -15,15 +16,12 @@ struct orb_relay {
     struct orb_upload_part target;
     struct orb_copy *copy;
     struct orb_pipe pipe;
-    struct orb_call source;
-    orbit_read_request request;
-    orbit_read_reply reply;
-    uint64_t offset;       /* in the source's object */
-    uint64_t length;       /* bytes; of the first range: what is asked for, until the head has come */
-    uint64_t attempt_from; /* bytes that had come when this attempt began */
-    uint32_t barren;       /* attempts in a row that ended well, too early and without a byte */
-    bool first;            /* its reply says how large the object is */
-    bool headed;           /* and it has said so */
+    struct orb_race source;
+    uint64_t offset; /* in the source's object */
+    uint64_t length; /* bytes; of the first range: what is asked for, until the head has come */
+    uint32_t barren; /* attempts in a row that ended well, too early and without a byte */
+    bool first;      /* its reply says how large the object is */
+    bool headed;     /* and it has said so */
     bool busy, stopping;
     bool source_over, target_sent, target_over;
     bool again;    /* the source begins anew once its last attempt has ended */

@@ -175,6 +175,7 @@ static void start_source(struct orb_call *call)
     stream->locked.op = &call->op.op;
     stream->locked.waits = false;
     pthread_mutex_unlock(&stream->mutex);
+    orb_call_names(call, ORBIT_REQUEST_READ, copy->from_path);
     copy->from->ops->read(copy->from->self, &call->op.op, &stream->request, &stream->sink, &stream->reply);
 }
 
@@ -256,6 +257,7 @@ static void admitted(void *ctx)
     orb_fill_admit(&stream->fill);
     stream->source_used = true;
     stream->source.again = source_again;
+    stream->source.need = ORB_FLOW_FREE; /* it pauses while parts are sent */
     orb_call_start(&stream->source, stream->copy->from, start_source, source_done, stream);
 }
 
@@ -268,7 +270,7 @@ void orb_copy_stream_start(struct orb_copy *copy)
         return;
     }
     stream->copy = copy;
-    stream->sink = (orbit_sink){sink_acquire, sink_commit};
+    stream->sink = (orbit_sink){sink_acquire, sink_commit, NULL};
     pthread_mutex_init(&stream->mutex, NULL);
     pthread_cond_init(&stream->quiet, NULL);
     stream->fill.wake = room_again;

@@ -1,64 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Pacing. A store that says "slow down" tells with its successes of the last second how much it takes: requests
- * start at that rate from then on, and the rate grows with every answer until the store complains again or has
- * not complained for a while. Retries have an allowance a backend: a thousand calls that fail together must not
- * turn into a thousand retries a second. Nothing fails here, things only start later. Loop thread only. */
+ * Pacing. A store that says "slow down" more often than now and then tells with its successes of the last second how
+ * much it takes: requests start at that rate from then on, if there are fewer complaints then. Whether it takes more is
+ * tried (climb.c): a higher rate is kept only if more is answered. So a store with a limit is asked just as often as it
+ * answers, and one that fails at random is not slowed down for that. Retries have an allowance: a thousand calls that fail together must not turn into
+ * a thousand retries a second. */
 #include "engine/pace.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
 
-#define SLOTS           10u /* of SLOT_NS: the last second */
 #define SLOT_NS         (100 * ORB_MS)
+#define SECOND          (ORB_PACE_SLOTS * SLOT_NS)
+#define BUSY_LEAST_NS   (250 * ORB_MS) /* what came in less says little about a second */
 #define RATE_LEAST      1.0
-#define GROWTH          0.1 /* requests a second more for each answer: 10 % a second */
-#define GROWTH_UNKNOWN  0.5 /* while it is not known what the store takes */
+#define RATE_MOST       1e6
+#define BURST_NS        (40 * ORB_MS) /* of the rate that may start at once */
+#define RATE_STEP       2.0           /* while nothing is known of what it takes */
+#define EPOCH_NS        (300 * ORB_MS)
+#define EPOCH_REPLIES   12u
+#define EPOCH_BAD       24u /* enough of them to know */
+#define EPOCH_SCARCE_NS (1500 * ORB_MS)
+#define BETTER          0.6 /* the share of complaints, times this, is an effect */
+#define WORSE           1.5
+#define BAD_NOISE       0.1
 #define CALM_NS         (30 * ORB_S)
 #define RETRY_ALLOWANCE 500.0
 #define RETRY_COST      5.0
 #define RETRY_REFILL    10.0 /* a second; and 1 for every answer */
 #define RETRY_DEBT      200.0
 
-struct orb_pace {
-    struct orb_loop *loop;
-    bool answered;
-
-    uint32_t slots[SLOTS]; /* answers by time of arrival, a ring */
-    uint64_t slot;         /* absolute number of the newest slot */
-
-    bool limiting, unknown;
-    double rate, tokens;
-    uint64_t filled_ns, cut_ns;
-
-    struct orb_call *first, **last;
-    struct orb_timer *timer;
-    void (*go)(struct orb_call *call);
-
-    double allowance;
-    uint64_t allowance_ns;
-};
-
-struct orb_pace *orb_pace_of(struct orb_backend *backend)
+void orb_pace_init(struct orb_pace *pace, uint64_t now_ns)
 {
-    struct orb_pace *pace = backend->pace;
-    if (pace || !(pace = orb_calloc(1, sizeof(*pace))))
-        return pace;
-    pace->loop = backend->host->loop;
-    pace->last = &pace->first;
-    pace->allowance = RETRY_ALLOWANCE;
-    pace->allowance_ns = orb_now_ns();
-    backend->pace = pace;
-    return pace;
-}
-
-void orb_call_release_pace(struct orb_backend *backend)
-{
-    struct orb_pace *pace = backend->pace;
-    if (!pace)
-        return;
-    orb_timer_cancel(pace->timer);
-    orb_free(pace);
-    backend->pace = NULL;
+    *pace = (struct orb_pace){.allowance = RETRY_ALLOWANCE, .allowance_ns = now_ns};
 }
 
 /* ---- what the store takes ------------------------------------------------------------------------ */
@@ -66,145 +38,169 @@ void orb_call_release_pace(struct orb_backend *backend)
 static void slots_turn(struct orb_pace *pace, uint64_t now_ns)
 {
     uint64_t slot = now_ns / SLOT_NS;
-    if (slot - pace->slot > SLOTS)
-        pace->slot = slot - SLOTS;
+    if (slot - pace->slot > ORB_PACE_SLOTS)
+        pace->slot = slot - ORB_PACE_SLOTS;
     while (pace->slot < slot)
-        pace->slots[++pace->slot % SLOTS] = 0;
+        pace->slots[++pace->slot % ORB_PACE_SLOTS] = 0;
+    if (now_ns - pace->heard_ns > SECOND)
+        pace->busy_ns = now_ns;
+    pace->heard_ns = now_ns;
 }
 
-static double answers_a_second(struct orb_pace *pace, uint64_t now_ns)
+static double answers_a_second(const struct orb_pace *pace, uint64_t now_ns)
 {
-    slots_turn(pace, now_ns);
+    uint64_t busy_ns = now_ns - pace->busy_ns;
     uint32_t sum = 0;
-    for (unsigned i = 0; i < SLOTS; i++)
+    for (unsigned i = 0; i < ORB_PACE_SLOTS; i++)
         sum += pace->slots[i];
-    return sum;
+    if (busy_ns < BUSY_LEAST_NS)
+        busy_ns = BUSY_LEAST_NS;
+    if (busy_ns > SECOND)
+        busy_ns = SECOND;
+    return (double)sum * (double)ORB_S / (double)busy_ns;
 }
 
 /* ---- the token bucket ---------------------------------------------------------------------------- */
 
 static void fill(struct orb_pace *pace, uint64_t now_ns)
 {
-    double burst = pace->rate / 4 > 1 ? pace->rate / 4 : 1;
-    pace->tokens += pace->rate * (double)(now_ns - pace->filled_ns) / (double)ORB_S;
+    double rate = pace->climb.value;
+    double burst = rate * (double)BURST_NS / (double)ORB_S > 1 ? rate * (double)BURST_NS / (double)ORB_S : 1;
+    pace->tokens += rate * (double)(now_ns - pace->filled_ns) / (double)ORB_S;
     if (pace->tokens > burst)
         pace->tokens = burst;
     pace->filled_ns = now_ns;
 }
 
-static void release(void *ctx);
-
-static void arm(struct orb_pace *pace)
+bool orb_pace_take(struct orb_pace *pace, uint64_t now_ns)
 {
-    if (pace->timer || !pace->first)
-        return;
-    double wait_ms = (1 - pace->tokens) / pace->rate * 1000;
-    pace->timer = orb_timer_start(pace->loop, wait_ms < 1 ? 1 : (uint64_t)wait_ms + 1, release, pace);
-    if (!pace->timer) /* no memory for patience: go on without */
+    if (pace->limiting && now_ns - pace->cut_ns > CALM_NS && now_ns - pace->bound_ns > CALM_NS)
         pace->limiting = false;
-}
-
-static struct orb_call *pop(struct orb_pace *pace)
-{
-    struct orb_call *call = pace->first;
-    pace->first = call->next;
-    if (!pace->first)
-        pace->last = &pace->first;
-    call->next = NULL;
-    call->queued = false;
-    return call;
-}
-
-/* What starts may end, and more may be queued meanwhile: only what is due goes. */
-static void release(void *ctx)
-{
-    struct orb_pace *pace = ctx;
-    pace->timer = NULL;
-    fill(pace, orb_now_ns());
-    while (pace->first && (!pace->limiting || pace->tokens >= 1)) {
-        pace->tokens -= 1;
-        pace->go(pop(pace));
-    }
-    arm(pace);
-    while (pace->first && !pace->limiting)
-        pace->go(pop(pace));
-}
-
-bool orb_pace_enter(struct orb_pace *pace, struct orb_call *call, void (*go)(struct orb_call *call), uint64_t now_ns)
-{
     if (!pace->limiting)
         return true;
     fill(pace, now_ns);
-    if (!pace->first) {
-        if (now_ns - pace->cut_ns > CALM_NS) {
-            pace->limiting = false;
-            return true;
-        }
-        if (pace->tokens >= 1) {
-            pace->tokens -= 1;
-            return true;
-        }
-    }
-    pace->go = go;
-    call->next = NULL;
-    call->queued = true;
-    *pace->last = call;
-    pace->last = &call->next;
-    arm(pace);
-    if (pace->limiting)
+    if (pace->tokens < 1) {
+        pace->bound_ns = now_ns;
         return false;
-    orb_pace_withdraw(pace, call);
+    }
+    pace->tokens -= 1;
     return true;
 }
 
-void orb_pace_withdraw(struct orb_pace *pace, struct orb_call *call)
+uint64_t orb_pace_wait_ms(struct orb_pace *pace, uint64_t now_ns)
 {
-    if (!call->queued)
-        return;
-    struct orb_call **place = &pace->first;
-    while (*place != call)
-        place = &(*place)->next;
-    *place = call->next;
-    if (!*place)
-        pace->last = place;
-    call->next = NULL;
-    call->queued = false;
+    if (!pace->limiting)
+        return 0;
+    fill(pace, now_ns);
+    return pace->tokens >= 1 ? 0 : (uint64_t)((1 - pace->tokens) / pace->climb.value * 1000) + 1;
+}
+
+void orb_pace_stop(struct orb_pace *pace)
+{
+    pace->limiting = false;
 }
 
 /* ---- what the replies say ------------------------------------------------------------------------ */
 
-void orb_pace_answered(struct orb_pace *pace, uint64_t now_ns)
+static void new_rate(struct orb_pace *pace, uint64_t now_ns)
 {
-    pace->answered = true;
+    pace->epoch_ns = now_ns;
+    pace->counted_ns = 0;
+    pace->counted_good = pace->counted_bad = 0;
+    pace->health = (struct orb_health){0};
+}
+
+static void lower(struct orb_pace *pace, double rate, double bad_share, uint64_t now_ns)
+{
+    pace->lowered = true;
+    pace->before = pace->climb.value;
+    pace->bad_before = bad_share;
+    orb_climb_cut(&pace->climb, rate < pace->climb.value ? rate : pace->climb.value, now_ns);
+    pace->cut_ns = pace->filled_ns = now_ns;
+    new_rate(pace, now_ns);
+}
+
+/* A lower rate was tried: fewer complaints, and it stays; more, and it was not low enough. As many as before, and it is
+ * not the rate that this store complains about: then it costs answers and changes nothing. */
+static void judge_lower(struct orb_pace *pace, double yield, double bad_share, uint64_t now_ns)
+{
+    pace->lowered = false;
+    if (bad_share > pace->bad_before * WORSE + BAD_NOISE) {
+        lower(pace, yield, bad_share, now_ns);
+    } else if (bad_share > pace->bad_before * BETTER) {
+        pace->climb.value = pace->before;
+        pace->usual_bad = bad_share;
+        new_rate(pace, now_ns);
+    } else {
+        pace->usual_bad = 0;
+        new_rate(pace, now_ns);
+    }
+}
+
+/* Replies to what started at this rate, from the first of them on: how many answers a second? */
+static void count(struct orb_pace *pace, bool good, uint64_t attempt_ns, uint64_t now_ns)
+{
+    if (attempt_ns < pace->epoch_ns)
+        return;
+    if (!pace->counted_ns) {
+        pace->counted_ns = now_ns;
+        return;
+    }
+    uint64_t ns = now_ns - pace->counted_ns;
+    if (good)
+        pace->counted_good++;
+    else
+        pace->counted_bad++;
+    uint32_t all = pace->counted_good + pace->counted_bad;
+    if (pace->counted_bad < EPOCH_BAD && (ns < EPOCH_NS || (all < EPOCH_REPLIES && ns < EPOCH_SCARCE_NS)))
+        return;
+    double yield = (double)pace->counted_good * (double)ORB_S / (double)(ns ? ns : 1);
+    double bad_share = (double)pace->counted_bad / (double)all;
+    if (pace->lowered) {
+        judge_lower(pace, yield, bad_share, now_ns);
+        return;
+    }
+    if (pace->bound_ns >= pace->counted_ns) /* else it is not the rate that limits */
+        (void)orb_climb_yield(&pace->climb, yield, now_ns);
+    new_rate(pace, now_ns);
+}
+
+void orb_pace_answered(struct orb_pace *pace, uint64_t attempt_ns, uint64_t now_ns)
+{
     slots_turn(pace, now_ns);
-    pace->slots[pace->slot % SLOTS]++;
+    pace->slots[pace->slot % ORB_PACE_SLOTS]++;
+    orb_health_note(&pace->health, true, now_ns);
     if (pace->limiting)
-        pace->rate += pace->unknown ? GROWTH_UNKNOWN : GROWTH;
+        count(pace, true, attempt_ns, now_ns);
     if (pace->allowance < RETRY_ALLOWANCE)
         pace->allowance += 1;
 }
 
-bool orb_pace_has_answered(const struct orb_pace *pace)
-{
-    return pace->answered;
-}
-
 void orb_pace_throttled(struct orb_pace *pace, uint64_t attempt_ns, uint64_t now_ns)
 {
-    pace->answered = true;
+    slots_turn(pace, now_ns);
     /* Replies to what started before the last cut say nothing about the new rate. */
     if (pace->limiting && attempt_ns < pace->cut_ns)
         return;
+    orb_health_note(&pace->health, false, now_ns);
+    if (pace->limiting) {
+        bool trying = pace->lowered || pace->climb.trying;
+        count(pace, false, attempt_ns, now_ns);
+        if (trying) /* which is judged when it has lasted long enough */
+            return;
+    }
+    if (!orb_health_is_bad(&pace->health, pace->usual_bad))
+        return;
+    double bad_share = pace->health.bad / (pace->health.bad + pace->health.good);
     double rate = answers_a_second(pace, now_ns);
-    if (pace->limiting && rate > pace->rate)
-        rate = pace->rate;
-    if (!pace->limiting)
+    if (!pace->limiting) {
+        double sent = bad_share < 1 ? rate / (1 - bad_share) : RATE_LEAST;
+        orb_climb_init(&pace->climb, sent > RATE_LEAST ? sent : RATE_LEAST, RATE_LEAST, RATE_MOST, RATE_STEP);
         pace->tokens = 0;
-    pace->unknown = rate < RATE_LEAST;
-    pace->rate = rate < RATE_LEAST ? RATE_LEAST : rate;
-    pace->limiting = true;
-    pace->cut_ns = now_ns;
-    pace->filled_ns = now_ns;
+        pace->limiting = true;
+        pace->usual_bad = 0;
+    }
+    lower(pace, rate, bad_share, now_ns);
 }
 
 uint64_t orb_pace_retry_ms(struct orb_pace *pace, uint64_t now_ns)
@@ -221,5 +217,5 @@ uint64_t orb_pace_retry_ms(struct orb_pace *pace, uint64_t now_ns)
 
 double orb_pace_rate(const struct orb_pace *pace)
 {
-    return pace->limiting ? pace->rate : 0;
+    return pace->limiting ? pace->climb.value : 0;
 }

@@ -1,25 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The pace of one backend: after it asked for fewer requests they start from a token bucket, and retries of all
- * its calls draw on one allowance that delays them when it is used up. Loop thread only. */
+ * The pace of one endpoint: after it asked for fewer requests they start from a token bucket, and retries of all its
+ * calls draw on one allowance that delays them when it is used up. Nothing fails here, things only start later. Knows
+ * no clock and no queue. */
 #ifndef ORB_ENGINE_PACE_H
 #define ORB_ENGINE_PACE_H
 
-#include "engine/call.h"
+#include "engine/climb.h"
 
-struct orb_pace;
+#define ORB_PACE_SLOTS 10u
 
-/* Made when first needed; NULL when memory is out (then nothing is paced). */
-struct orb_pace *orb_pace_of(struct orb_backend *backend);
+struct orb_pace {
+    uint32_t slots[ORB_PACE_SLOTS]; /* answers by time of arrival, a ring */
+    uint64_t slot;                  /* absolute number of the newest slot */
+    uint64_t busy_ns;               /* since when replies come without a pause */
+    uint64_t heard_ns;              /* the latest reply */
+    struct orb_health health;
 
-/* True: start now. False: queued, go(call) is called when it is its turn. */
-bool orb_pace_enter(struct orb_pace *pace, struct orb_call *call, void (*go)(struct orb_call *call), uint64_t now_ns);
-/* Takes a queued call out. */
-void orb_pace_withdraw(struct orb_pace *pace, struct orb_call *call);
+    bool limiting;
+    struct orb_climb climb; /* requests a second */
+    double tokens;
+    uint64_t filled_ns, cut_ns, bound_ns;
+    uint64_t epoch_ns, counted_ns; /* since when this rate is used; when the first reply to it came */
+    uint32_t counted_good, counted_bad;
+    bool lowered;              /* it is tried whether that helps */
+    double before, bad_before; /* the rate before that, and the share of complaints */
+    double usual_bad;          /* the share that a lower rate does not change */
 
-/* The backend answered (also "not found"). */
-void orb_pace_answered(struct orb_pace *pace, uint64_t now_ns);
-bool orb_pace_has_answered(const struct orb_pace *pace);
-/* It asked for fewer requests, in reply to one that started at `attempt_ns`. */
+    double allowance;
+    uint64_t allowance_ns;
+};
+
+void orb_pace_init(struct orb_pace *pace, uint64_t now_ns);
+/* One request may start now: true, and it is counted. False: not before orb_pace_wait_ms(). */
+bool orb_pace_take(struct orb_pace *pace, uint64_t now_ns);
+uint64_t orb_pace_wait_ms(struct orb_pace *pace, uint64_t now_ns);
+/* As many as are asked for may start. */
+void orb_pace_stop(struct orb_pace *pace);
+
+/* The store answered (also "not found") a request that started at `attempt_ns`. */
+void orb_pace_answered(struct orb_pace *pace, uint64_t attempt_ns, uint64_t now_ns);
+/* It asked for fewer requests. */
 void orb_pace_throttled(struct orb_pace *pace, uint64_t attempt_ns, uint64_t now_ns);
 /* Pays for one retry; returns how long it must wait at least. */
 uint64_t orb_pace_retry_ms(struct orb_pace *pace, uint64_t now_ns);

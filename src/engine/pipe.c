@@ -108,6 +108,24 @@ static void resume(struct orb_pipe *pipe, orbit_op *op)
         pthread_cond_broadcast(&pipe->quiet);
 }
 
+/* The target, which waits, stores these bytes on this thread, if it can, with the mutex let go: detach waits for it,
+ * and a peek meanwhile finds nothing. */
+static bool store(struct orb_pipe *pipe, const void *bytes, size_t length)
+{
+    orbit_op *op = pipe->locked.target;
+    if (!pipe->locked.target_waits || !op || !op->store || pipe->locked.status < 0 || pipe->locked.deaf)
+        return false;
+    pipe->locked.resuming++;
+    pipe->locked.storing = true;
+    pthread_mutex_unlock(&pipe->mutex);
+    bool stored = op->store(op, bytes, length);
+    pthread_mutex_lock(&pipe->mutex);
+    pipe->locked.storing = false;
+    if (--pipe->locked.resuming == 0)
+        pthread_cond_broadcast(&pipe->quiet);
+    return stored;
+}
+
 static void wake_target(struct orb_pipe *pipe)
 {
     if (!pipe->locked.target_waits || !has_something(pipe))
@@ -145,7 +163,7 @@ static void *sink_acquire(orbit_sink *sink, size_t want, size_t *room)
         goto out;
     }
     if (full(pipe)) {
-        pipe->locked.source_waits = true;
+        pipe->locked.source_waits = pipe->locked.held_up = true;
         tell(pipe);
         goto out;
     }
@@ -173,14 +191,52 @@ out:
 
 /* The bytes just filled are still in the cache: here their checksum costs least. Only this thread writes
  * `received` and the checksums while a source is attached. */
-static void add_checksums(struct orb_pipe *pipe, size_t length)
+static void add_checksums(struct orb_pipe *pipe, const uint8_t *bytes, size_t length)
 {
-    uint64_t block = pipe->locked.received / pipe->block;
-    const uint8_t *bytes = pipe->locked.blocks[block % ORB_PIPE_BLOCKS] + pipe->locked.received % pipe->block;
     if (pipe->locked.crcs & ORB_PIPE_CRC64NVME)
         pipe->locked.crc64 = orb_crc64nvme(pipe->locked.crc64, bytes, length);
     if (pipe->locked.crcs & ORB_PIPE_CRC32C)
         pipe->locked.crc32c = orb_crc32c(pipe->locked.crc32c, bytes, length);
+}
+
+static const uint8_t *received_end(const struct orb_pipe *pipe)
+{
+    uint64_t block = pipe->locked.received / pipe->block;
+    return pipe->locked.blocks[block % ORB_PIPE_BLOCKS] + pipe->locked.received % pipe->block;
+}
+
+/* Past the pipe: straight to the target, when it waits for just these bytes. The last ones go through a block, so that
+ * they are compared with the checksum before the target sees them. Little is gathered in a block as well, unless it is
+ * the rest of a large piece: many come after it that would have to follow it there. */
+static bool sink_take(orbit_sink *sink, const void *bytes, size_t length)
+{
+    struct orb_pipe *pipe = pipe_of_sink(sink);
+    bool much = length >= ORB_PIPE_TAKE || bytes == pipe->taken_end;
+    pthread_mutex_lock(&pipe->mutex);
+    bool taken = much && pipe->locked.received == pipe->locked.consumed && pipe->locked.length != ORBIT_SIZE_UNKNOWN &&
+                 length < pipe->locked.length - pipe->locked.received && store(pipe, bytes, length);
+    if (taken) {
+        add_checksums(pipe, bytes, length);
+        pipe->locked.lent = ORB_PIPE_BLOCKS + 1; /* not here any more: no rewind */
+        pipe->locked.received += length;
+        pipe->locked.consumed += length;
+    }
+    pthread_mutex_unlock(&pipe->mutex);
+    pipe->taken_end = taken ? (const uint8_t *)bytes + length : NULL;
+    if (taken && pipe->passed)
+        pipe->passed(pipe, length);
+    return taken;
+}
+
+/* A block is full: the thread that filled it has it in its cache. */
+static void store_blocks(struct orb_pipe *pipe)
+{
+    uint64_t end = visible(pipe), at = pipe->locked.consumed;
+    if (at >= end || end - at > pipe->block)
+        return;
+    const uint8_t *bytes = pipe->locked.blocks[at / pipe->block % ORB_PIPE_BLOCKS] + at % pipe->block;
+    if (store(pipe, bytes, (size_t)(end - at)))
+        pipe->locked.consumed = end;
 }
 
 static orbit_status commit_spilled(struct orb_pipe *pipe, size_t length)
@@ -207,7 +263,7 @@ static orbit_status sink_commit(orbit_sink *sink, size_t length)
         return commit_spilled(pipe, length);
     if (length == 0)
         return ORBIT_OK;
-    add_checksums(pipe, length);
+    add_checksums(pipe, received_end(pipe), length);
     if (pipe->passed)
         pipe->passed(pipe, length);
 
@@ -219,6 +275,8 @@ static orbit_status sink_commit(orbit_sink *sink, size_t length)
         if (pipe->locked.received == pipe->locked.length)
             complete(pipe);
         tell(pipe);
+        if (!pipe->locked.complete)
+            store_blocks(pipe);
         wake_target(pipe);
         status = pipe->locked.status;
     }
@@ -235,7 +293,7 @@ static orbit_status body_peek(orbit_body *body, const void **bytes, size_t *leng
     orbit_status status = pipe->locked.status;
     if (status < 0)
         goto out;
-    if (pipe->locked.deaf) { /* the source is about to begin anew */
+    if (pipe->locked.deaf || pipe->locked.storing) { /* the source is about to begin anew, or stores for the target */
         pipe->locked.target_waits = true;
         status = ORBIT_AGAIN;
         goto out;
@@ -275,6 +333,19 @@ static orbit_status body_rewind(orbit_body *body)
     return orb_pipe_rewind(pipe_of_body(body)) ? ORBIT_OK : ORBIT_E_UNSUPPORTED;
 }
 
+static orbit_checksum body_checksum(orbit_body *body, uint32_t algorithm)
+{
+    struct orb_pipe *pipe = pipe_of_body(body);
+    orbit_checksum checksum = {0};
+    pthread_mutex_lock(&pipe->mutex);
+    if (algorithm == ORBIT_CHECKSUM_CRC64NVME && (pipe->locked.crcs & ORB_PIPE_CRC64NVME))
+        checksum = orb_checksum_crc64nvme(pipe->locked.crc64);
+    else if (algorithm == ORBIT_CHECKSUM_CRC32C && (pipe->locked.crcs & ORB_PIPE_CRC32C))
+        checksum = orb_checksum_crc32c(pipe->locked.crc32c);
+    pthread_mutex_unlock(&pipe->mutex);
+    return checksum;
+}
+
 bool orb_pipe_rewind(struct orb_pipe *pipe)
 {
     pthread_mutex_lock(&pipe->mutex);
@@ -309,8 +380,8 @@ orbit_status orb_pipe_open(struct orb_pipe *pipe, struct orbit_host *host, orbit
         pthread_mutex_destroy(&pipe->mutex);
         return orb_fail_errno(error, number, "cannot make a condition");
     }
-    pipe->sink = (orbit_sink){sink_acquire, sink_commit};
-    pipe->body = (orbit_body){body_peek, body_consume, body_rewind, 0, NULL};
+    pipe->sink = (orbit_sink){sink_acquire, sink_commit, sink_take};
+    pipe->body = (orbit_body){body_peek, body_consume, body_rewind, 0, NULL, body_checksum};
     pipe->host = host;
     pipe->block = ORB_PIPE_BLOCK;
     pipe->message.deliver = deliver;
@@ -353,7 +424,7 @@ void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool ho
     pipe->locked.crc32c = 0;
     pipe->locked.crcs = crcs;
     pipe->locked.expected = (orbit_checksum){0};
-    pipe->locked.source_waits = false;
+    pipe->locked.source_waits = pipe->locked.held_up = false;
     pipe->locked.deaf = pipe->locked.told = pipe->locked.complete = false;
     pipe->locked.hold = hold;
     pipe->locked.status = ORBIT_OK;
@@ -437,6 +508,18 @@ void orb_pipe_detach_source(struct orb_pipe *pipe)
     detach(pipe, &pipe->locked.source, &pipe->locked.source_waits);
 }
 
+void orb_pipe_detach_source_of(struct orb_pipe *pipe, const orbit_op *op)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    if (pipe->locked.source == op) {
+        pipe->locked.source = NULL;
+        pipe->locked.source_waits = false;
+    }
+    while (pipe->locked.resuming > 0)
+        pthread_cond_wait(&pipe->quiet, &pipe->mutex);
+    pthread_mutex_unlock(&pipe->mutex);
+}
+
 void orb_pipe_detach_target(struct orb_pipe *pipe)
 {
     detach(pipe, &pipe->locked.target, &pipe->locked.target_waits);
@@ -473,6 +556,15 @@ uint64_t orb_pipe_received(struct orb_pipe *pipe)
     uint64_t received = pipe->locked.received;
     pthread_mutex_unlock(&pipe->mutex);
     return received;
+}
+
+bool orb_pipe_was_full(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    bool was = pipe->locked.held_up || pipe->locked.source_waits;
+    pipe->locked.held_up = false;
+    pthread_mutex_unlock(&pipe->mutex);
+    return was;
 }
 
 bool orb_pipe_arrived(struct orb_pipe *pipe)

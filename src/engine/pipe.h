@@ -7,7 +7,9 @@
  *           on READY: attach_target, start the write      target thread: body.peek, body.consume
  *           detach_*, before an operation is cancelled and when it has ended
  *
- * A block becomes visible to the target when it is full or the last: few, large hand-overs. The checksum of the bytes
+ * A block becomes visible to the target when it is full or the last: few, large hand-overs. A target that can store
+ * bytes on the source's thread (orbit_op.store) and waits for them gets them there and then, where they are in the
+ * cache; only when it cannot do so at once they change threads. The checksum of the bytes
  * is computed as they arrive, and when one is expected the last block is withheld until it has been compared, so
  * that damaged bytes are never written to the end. */
 #ifndef ORB_ENGINE_PIPE_H
@@ -21,6 +23,7 @@
 #define ORB_PIPE_WIDE      ((size_t)1 << 20) /* a block of a range that has a fast store almost for itself */
 #define ORB_PIPE_BLOCKS    2
 #define ORB_PIPE_BYTES     (ORB_PIPE_BLOCK * ORB_PIPE_BLOCKS) /* charged for one pipe */
+#define ORB_PIPE_TAKE      ((size_t)16 << 10)                 /* fewer bytes at once are gathered in a block */
 #define ORB_PIPE_CRC64NVME 1u
 #define ORB_PIPE_CRC32C    2u
 
@@ -50,6 +53,8 @@ struct orb_pipe {
         unsigned crcs;           /* ORB_PIPE_CRC… that are computed */
         orbit_checksum expected; /* algorithm NONE: nothing to compare */
         bool source_waits, target_waits;
+        bool held_up;        /* the source found it full since this was last asked */
+        bool storing;        /* the source's thread stores bytes for the target */
         bool deaf;           /* what the source still delivers is dropped */
         bool told;           /* READY was said */
         bool hold;           /* the last block waits for orb_pipe_let_go() */
@@ -64,6 +69,7 @@ struct orb_pipe {
      * memory, hears of it from its commit. */
     uint8_t spill[64];
     bool spilling;
+    const void *taken_end; /* where the piece that was taken last ended; only compared */
     struct orb_message message;
     bool open;
 };
@@ -88,6 +94,8 @@ void orb_pipe_attach_source(struct orb_pipe *pipe, orbit_op *op);
 void orb_pipe_attach_target(struct orb_pipe *pipe, orbit_op *op);
 /* Afterwards op->resume is not called, and no call is under way. */
 void orb_pipe_detach_source(struct orb_pipe *pipe);
+/* … of just this one, if another was attached since. */
+void orb_pipe_detach_source_of(struct orb_pipe *pipe, const orbit_op *op);
 void orb_pipe_detach_target(struct orb_pipe *pipe);
 
 /* Fails both windows: peek and commit say `error` from now on. The first failure stays. */
@@ -100,6 +108,8 @@ void orb_pipe_deafen(struct orb_pipe *pipe);
 bool orb_pipe_rewind(struct orb_pipe *pipe);
 
 uint64_t orb_pipe_received(struct orb_pipe *pipe);
+/* Whether the source had to wait for the target since the last time this was asked. */
+bool orb_pipe_was_full(struct orb_pipe *pipe);
 /* All bytes have come (they may still be held). */
 bool orb_pipe_arrived(struct orb_pipe *pipe);
 uint64_t orb_pipe_crc64(struct orb_pipe *pipe);

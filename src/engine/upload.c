@@ -41,8 +41,8 @@ static orbit_status memory_rewind(orbit_body *body)
 
 void orb_memory_body_init(struct orb_memory_body *body, const void *bytes, size_t length)
 {
-    *body =
-        (struct orb_memory_body){.body = {memory_peek, memory_consume, memory_rewind, length, bytes}, .bytes = bytes};
+    *body = (struct orb_memory_body){.body = {memory_peek, memory_consume, memory_rewind, length, bytes, NULL},
+                                     .bytes = bytes};
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
@@ -81,6 +81,7 @@ static void start_abort(struct orb_call *call)
 {
     struct orb_upload *upload = upload_of(call);
     const orbit_backend_ops *ops = upload->backend->ops;
+    orb_call_names(call, ORBIT_REQUEST_ABORT, upload->path);
     (ops->abort)(upload->backend->self, &call->op.op, upload->handle); /* parenthesised: the plain word is banned */
 }
 
@@ -91,6 +92,7 @@ static void abort_done(struct orb_call *call, orbit_status status, const orbit_e
         orb_log(&upload->backend->host->log, ORBIT_LOG_WARN,
                 "parts of '%s' may be left in '%s': the upload could not be aborted: %s", upload->path,
                 upload->backend->url, error->message);
+    upload->kept = status < 0;
     over(upload);
 }
 
@@ -101,17 +103,47 @@ static void abort_late(void *ctx)
     orb_call_cancel(&upload->call);
 }
 
+static void start_suspend(struct orb_call *call)
+{
+    struct orb_upload *upload = upload_of(call);
+    orb_log(&upload->backend->host->log, ORBIT_LOG_INFO, "what was written of '%s' is kept, to go on from there",
+            upload->path);
+    upload->backend->ops->suspend(upload->backend->self, &call->op.op, upload->handle);
+}
+
+/* Not for what would meet the same wall again. */
+static bool may_go_on(orbit_status status)
+{
+    switch (status) {
+    case ORBIT_E_CHANGED:
+    case ORBIT_E_CHECKSUM:
+    case ORBIT_E_EXISTS:
+    case ORBIT_E_NOT_FOUND:
+    case ORBIT_E_MISUSE:
+    case ORBIT_E_CONFIG:
+    case ORBIT_E_LIMIT:
+    case ORBIT_E_UNSUPPORTED:
+    case ORBIT_E_PATH:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static void start_aborting(struct orb_upload *upload)
 {
     struct orb_backend *backend = upload->backend;
     upload->state = ORB_UPLOAD_ABORTING;
-    if (!upload->handle || !backend->ops->abort) {
+    bool suspend = upload->handle && upload->begin_reply.keeps && backend->ops->suspend &&
+                   (may_go_on(upload->status) || upload->status == ORBIT_E_LIMIT); /* of a disk: it may be raised */
+    upload->kept = upload->handle && upload->keep && may_go_on(upload->status);
+    if (!upload->handle || (!suspend && !backend->ops->abort) || upload->kept) {
         over(upload);
         return;
     }
     upload->abort_timer = orb_timer_start(backend->host->loop, ABORT_MS, abort_late, upload);
     upload->call.again = NULL;
-    orb_call_start(&upload->call, backend, start_abort, abort_done, upload);
+    orb_call_start(&upload->call, backend, suspend ? start_suspend : start_abort, abort_done, upload);
 }
 
 /* Stopping: once nothing is in flight, abort what was begun. */
@@ -151,6 +183,7 @@ static void start_begin(struct orb_call *call)
 {
     struct orb_upload *upload = upload_of(call);
     upload->begin_reply = (orbit_begin_reply){0};
+    orb_call_names(call, ORBIT_REQUEST_BEGIN, upload->path);
     upload->backend->ops->begin(upload->backend->self, &call->op.op, &upload->begin_request, &upload->begin_reply);
 }
 
@@ -186,6 +219,7 @@ static void start_look(struct orb_call *call)
 {
     struct orb_upload *upload = upload_of(call);
     orbit_metadata_release(&upload->found);
+    orb_call_names(call, ORBIT_REQUEST_STAT, upload->path);
     upload->backend->ops->stat(upload->backend->self, &call->op.op, &upload->stat_request, &upload->found);
 }
 
@@ -214,7 +248,8 @@ void orb_upload_begin(struct orb_upload *upload, uint64_t size_hint, uint64_t pa
                                                   .options = upload->options,
                                                   .preserve = upload->preserve,
                                                   .size_hint = size_hint,
-                                                  .part_bytes = part_bytes};
+                                                  .part_bytes = part_bytes,
+                                                  .keep = upload->extents};
     if (!backend->ops->begin || !backend->ops->part || !backend->ops->finish) {
         orbit_error error;
         orb_fail(&error, ORBIT_E_LIMIT, 0,
@@ -231,6 +266,17 @@ void orb_upload_begin(struct orb_upload *upload, uint64_t size_hint, uint64_t pa
     }
 }
 
+void orb_upload_take_up(struct orb_upload *upload, void *handle, uint32_t parts, uint64_t bytes)
+{
+    assert(upload->state == ORB_UPLOAD_NEW && !upload->stopping);
+    upload->state = ORB_UPLOAD_OPEN;
+    upload->multipart = true;
+    upload->handle = handle;
+    upload->parts = parts;
+    upload->bytes = bytes;
+    upload->opened(upload);
+}
+
 /* ---- parts and the single put ----------------------------------------------------------------------- */
 
 static void start_part(struct orb_call *call)
@@ -243,8 +289,10 @@ static void start_part(struct orb_call *call)
         part->begin(part);
     if (upload->state == ORB_UPLOAD_SINGLE) {
         orbit_metadata_release(&upload->metadata);
+        orb_call_names(call, ORBIT_REQUEST_PUT, upload->path);
         backend->ops->put(backend->self, &call->op.op, &upload->put_request, part->body, &upload->metadata);
     } else {
+        orb_call_names(call, ORBIT_REQUEST_PART, upload->path);
         backend->ops->part(backend->self, &call->op.op, upload->handle, &part->part, part->body, &part->reply);
     }
 }
@@ -259,9 +307,8 @@ static bool part_again(struct orb_call *call, const orbit_error *error)
     return !part->again || part->again(part, error);
 }
 
-static void part_done(struct orb_call *call, orbit_status status, const orbit_error *error)
+static void part_over(struct orb_upload_part *part, orbit_status status, const orbit_error *error)
 {
-    struct orb_upload_part *part = call->ctx;
     struct orb_upload *upload = part->upload;
     bool single = upload->state == ORB_UPLOAD_SINGLE;
     orbit_error own = {0};
@@ -295,6 +342,21 @@ static void part_done(struct orb_call *call, orbit_status status, const orbit_er
         settle(upload);
 }
 
+static void part_done(struct orb_call *call, orbit_status status, const orbit_error *error)
+{
+    struct orb_upload_part *part = call->ctx;
+    struct orb_upload *upload = part->upload;
+    if (status >= 0 && upload->confirm && upload->state != ORB_UPLOAD_SINGLE)
+        upload->confirm(upload, part);
+    else
+        part_over(part, status, error);
+}
+
+void orb_upload_confirmed(struct orb_upload_part *part)
+{
+    part_over(part, ORBIT_OK, NULL);
+}
+
 void orb_upload_send(struct orb_upload *upload, struct orb_upload_part *part)
 {
     assert(upload->state == ORB_UPLOAD_NEW || upload->state == ORB_UPLOAD_OPEN);
@@ -308,10 +370,22 @@ void orb_upload_send(struct orb_upload *upload, struct orb_upload_part *part)
         upload->state = ORB_UPLOAD_SINGLE;
         upload->put_request = (orbit_put_request){upload->path, upload->options, upload->preserve};
     }
+    bool fixed = upload->options && upload->options->parallel_operations;
+    part->call.need = fixed || upload->joined ? ORB_FLOW_FREE : ORB_FLOW_BULK;
+    part->call.turn = &upload->turn;
     part->call.again = part_again;
     orb_call_start(&part->call, upload->backend, start_part, part_done, part);
     if (upload->stopping)
         orb_call_cancel(&part->call);
+}
+
+uint32_t orb_upload_share(const struct orb_upload *upload, uint32_t most)
+{
+    if (upload->sequential)
+        return 1;
+    if (upload->options && upload->options->parallel_operations)
+        return most;
+    return orb_flow_share(upload->backend, &upload->turn, most);
 }
 
 /* ---- finish ---------------------------------------------------------------------------------------- */
@@ -320,6 +394,7 @@ static void start_finish(struct orb_call *call)
 {
     struct orb_upload *upload = upload_of(call);
     orbit_metadata_release(&upload->metadata);
+    orb_call_names(call, ORBIT_REQUEST_FINISH, upload->path);
     upload->backend->ops->finish(upload->backend->self, &call->op.op, upload->handle, &upload->finish_request,
                                  &upload->metadata);
 }
@@ -357,7 +432,8 @@ void orb_upload_finish(struct orb_upload *upload, uint64_t size, uint32_t part_c
         return;
     assert(upload->state == ORB_UPLOAD_OPEN);
     upload->state = ORB_UPLOAD_FINISHING;
-    upload->finish_request = (orbit_finish_request){.size = size, .part_count = part_count};
+    upload->finish_request = (orbit_finish_request){
+        .size = size, .part_count = part_count, .expected = upload->expected, .reread = upload->reread};
     upload->call.again = finish_again;
     orb_call_start(&upload->call, upload->backend, start_finish, finish_done, upload);
 }

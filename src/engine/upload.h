@@ -28,6 +28,7 @@ struct orb_upload_part {
     /* Over. When it failed the upload is stopped right after: no need to do that. */
     void (*done)(struct orb_upload_part *part, orbit_status status, const orbit_error *error);
     struct orb_upload_part *next, **link; /* in flight */
+    struct orb_upload_part *later;        /* of who confirms */
 };
 
 enum orb_upload_state {
@@ -45,14 +46,23 @@ struct orb_upload {
     struct orb_backend *backend;
     const char *path; /* borrowed, as options and preserve, until ended */
     const orbit_write_options *options;
-    const orbit_metadata *preserve; /* nullable */
+    const orbit_metadata *preserve;    /* nullable */
+    const orbit_keep_request *extents; /* nullable; where the backend keeps_extents: what it wrote outlives a failure */
+    const orbit_checksum *expected;    /* nullable: the backend compares it at the end (see orbit_finish_request) */
+    bool reread;
     void (*opened)(struct orb_upload *upload);
     void (*ended)(struct orb_upload *upload, orbit_status status, const orbit_error *error);
+    /* Nullable: the store has the part; it counts as done once orb_upload_confirmed() was called, now or later. */
+    void (*confirm)(struct orb_upload *upload, struct orb_upload_part *part);
+    bool keep; /* a failure that another try may mend leaves the upload at the store */
     void *ctx;
 
     /* To be read when ended (and sequential when opened). */
     bool sequential; /* part n + 1 after part n */
+    bool joined;     /* its bodies are filled by reads that wait for its parts; set before the first is sent */
+    struct orb_turn turn;
     bool multipart;
+    bool kept;               /* not aborted */
     uint32_t parts;          /* sent well */
     uint64_t bytes;          /* in them */
     orbit_metadata metadata; /* what the store said at the end; the owner releases it */
@@ -80,6 +90,11 @@ struct orb_upload {
 void orb_upload_init(struct orb_upload *upload);
 void orb_upload_begin(struct orb_upload *upload, uint64_t size_hint, uint64_t part_bytes);
 void orb_upload_send(struct orb_upload *upload, struct orb_upload_part *part);
+/* Parts to be in flight now, at most `most`: what the store and its endpoint's flow allow. Ask before each one. */
+uint32_t orb_upload_share(const struct orb_upload *upload, uint32_t most);
+void orb_upload_confirmed(struct orb_upload_part *part);
+/* Instead of begin: goes on with one that has `parts` parts of `bytes` bytes already. */
+void orb_upload_take_up(struct orb_upload *upload, void *handle, uint32_t parts, uint64_t bytes);
 /* All parts were done well. */
 void orb_upload_finish(struct orb_upload *upload, uint64_t size, uint32_t part_count);
 /* Cancels what is in flight, aborts, ends with `error`. The first reason stays; nothing when it is over. */

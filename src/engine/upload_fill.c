@@ -26,6 +26,15 @@ uint32_t orb_upload_parallel(const struct orb_backend *backend, const orbit_writ
     return parallel < PARALLEL_MAX ? parallel : PARALLEL_MAX;
 }
 
+uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_options *options)
+{
+    uint32_t usual = orb_upload_parallel(backend, options);
+    if (options && options->parallel_operations)
+        return usual;
+    uint32_t most = orb_flow_most(backend);
+    return most > usual ? most : usual;
+}
+
 uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_options *options)
 {
     if (options && options->chunk_size)
@@ -80,6 +89,8 @@ static void buffer_done(struct orb_upload_part *part, orbit_status status, const
     struct orb_fill *fill = buffer->fill;
     (void)error;
     fill->in_flight--;
+    if (status >= 0)
+        orb_flow_moved(fill->upload.backend, part->part.length);
     pthread_mutex_lock(&fill->mutex);
     fill->locked.sending--;
     fill->locked.buffers--;
@@ -181,8 +192,7 @@ static bool gather(struct orb_fill *fill)
 
 static void run_parts(struct orb_fill *fill)
 {
-    uint32_t limit = fill->upload.sequential ? 1 : fill->parallel;
-    while (fill->in_flight < limit && !fill->upload.stopping) {
+    while (!fill->upload.stopping && fill->in_flight < orb_upload_share(&fill->upload, fill->parallel)) {
         struct orb_fill_buffer *buffer = dequeue(fill);
         if (!buffer)
             break;
@@ -294,7 +304,7 @@ orbit_status orb_fill_init(struct orb_fill *fill, struct orb_backend *backend, c
     fill->ready_to_use = true;
     fill->size_hint = size_hint;
     fill->share = backend->host->budget.limit / 2;
-    fill->parallel = orb_upload_parallel(backend, options);
+    fill->parallel = orb_upload_most(backend, options);
     fill->locked.queue_last = &fill->locked.queue;
     fill->locked.next_number = 1;
     uint64_t least = orb_parts_least(&fill->parts, 1, 0);

@@ -89,6 +89,8 @@ uint64_t orb_fill_taken(struct orb_fill *fill);
 struct orb_parts_rule orb_fill_rule(const struct orb_backend *backend, const orbit_write_options *options);
 /* Parts in flight that options, handle and store make together. */
 uint32_t orb_upload_parallel(const struct orb_backend *backend, const orbit_write_options *options);
+/* The same, or more where nobody fixed it: as many as the endpoint may turn out to be worth. */
+uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_options *options);
 /* The part size somebody asked for, 0: nobody. */
 uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_options *options);
 

@@ -28,6 +28,7 @@ static void slot_done(struct orb_upload_part *part, orbit_status status, const o
     memory->in_flight--;
     if (status < 0)
         return;
+    orb_flow_moved(memory->upload.backend, part->part.length);
     if (memory->moved)
         memory->moved(memory->ctx, memory->upload.bytes);
     run(memory);
@@ -51,10 +52,10 @@ static void send_slice(struct orb_memory_upload *memory, struct orb_memory_slot 
 
 static struct orb_memory_slot *free_slot(struct orb_memory_upload *memory)
 {
-    uint32_t limit = memory->upload.sequential ? 1 : memory->parallel;
+    uint32_t limit = orb_upload_share(&memory->upload, memory->parallel);
     if (memory->in_flight >= limit)
         return NULL;
-    for (uint32_t i = 0; i < limit; i++)
+    for (uint32_t i = 0; i < memory->parallel; i++)
         if (!memory->slots[i].busy)
             return &memory->slots[i];
     return NULL;
@@ -103,7 +104,7 @@ orbit_status orb_memory_upload_init(struct orb_memory_upload *memory, struct orb
     memory->bytes = bytes;
     memory->length = length;
     memory->next_number = 1;
-    memory->parallel = orb_upload_parallel(backend, options);
+    memory->parallel = orb_upload_most(backend, options);
     memory->slots = orb_calloc(memory->parallel, sizeof(*memory->slots));
     if (!memory->slots)
         return orb_fail_memory(error);

@@ -11,10 +11,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define CHUNK_DEFAULT  (8ull << 20)
-#define CHUNK_RANDOM   (1ull << 20)  /* where a read costs nothing to start */
 #define CHUNK_SMALLEST (64ull << 10) /* under pressure */
-#define ROOM_UNIT      4096u
+#define ROOM_UNIT      ORB_WINDOW_ROOM_UNIT
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -40,14 +38,19 @@ static struct orb_range *range_new(struct orb_window *window, size_t room)
         orb_free(range);
         return NULL;
     }
-    range->window = window;
     range->room = room;
+    orbit_error error;
+    if (orb_range_open(range, window, &error) < 0) {
+        orb_buffer_free(range->buffer, room);
+        orb_free(range);
+        return NULL;
+    }
     return range;
 }
 
 static void range_free(struct orb_window *window, struct orb_range *range)
 {
-    orbit_metadata_release(&range->reply.metadata);
+    orb_range_close(range);
     orb_buffer_free(range->buffer, range->room);
     window->charged -= range->room;
     orb_budget_give(&window->host->budget, range->room);
@@ -137,7 +140,7 @@ static void detach(struct orb_window *window, struct orb_range *range)
             range->orphan = true;
             range->next = window->orphans;
             window->orphans = range;
-            orb_call_cancel(&range->call);
+            orb_race_cancel(&range->race);
         } else {
             orb_window_idle(window, range);
         }
@@ -145,8 +148,20 @@ static void detach(struct orb_window *window, struct orb_range *range)
     }
 }
 
+/* Where the queue ends after `range` failed: there, or, if the consumer has passed it already, where that is. */
+static struct orb_range *last_locked(const struct orb_window *window, struct orb_range *range)
+{
+    for (struct orb_range *behind = range->next; behind; behind = behind->next)
+        if (behind == window->locked.current)
+            return behind;
+    return range;
+}
+
 void orb_window_fail(struct orb_window *window, struct orb_range *range, orbit_status status, const orbit_error *error)
 {
+    if (window->failed && status == ORBIT_E_CANCELLED) /* by the failure that is told already */
+        return;
+    struct orb_range *last = NULL;
     pthread_mutex_lock(&window->mutex);
     bool opened = window->locked.opened;
     struct orb_range *behind = NULL;
@@ -155,14 +170,17 @@ void orb_window_fail(struct orb_window *window, struct orb_range *range, orbit_s
         window->error.status = status;
         window->locked.failing = true;
         if (range) {
-            range->locked.length = range->locked.filled;
-            behind = range->next;
-            range->next = NULL;
-            window->locked.tail = range;
+            last = last_locked(window, range);
+            last->locked.length = last->locked.filled;
+            behind = last->next;
+            last->next = NULL;
+            window->locked.tail = last;
         }
     }
     pthread_mutex_unlock(&window->mutex);
     window->failed = true;
+    if (last && last != range && last->running)
+        orb_race_cancel(&last->race);
     detach(window, behind);
     if (!opened)
         orb_window_stop(window, status, error);
@@ -188,7 +206,7 @@ static void retire(struct orb_window *window)
         detach(window, passed);
     for (; left && left != current; left = left->next)
         if (left->running && atomic_load(&left->skipped))
-            orb_call_cancel(&left->call);
+            orb_race_cancel(&left->race);
 }
 
 /* ---- what a reply says --------------------------------------------------------------------------- */
@@ -227,6 +245,7 @@ static orbit_status learn_first(struct orb_window *window, const orbit_metadata 
     window->open_ended = !(metadata->fields & ORBIT_HAS_SIZE);
     if (!window->open_ended)
         end = smaller(end, metadata->size);
+    window->hedger.total = end == ORBIT_TO_END ? 0 : end - smaller(end, window->config.offset);
     atomic_store(&window->algorithm, algorithm_of(window));
     pthread_mutex_lock(&window->mutex);
     window->locked.end = end;
@@ -234,17 +253,17 @@ static orbit_status learn_first(struct orb_window *window, const orbit_metadata 
     return ORBIT_OK;
 }
 
-orbit_status orb_window_learn(struct orb_window *window, struct orb_range *range, orbit_error *error)
+orbit_status orb_window_learn(struct orb_window *window, const orbit_read_request *request,
+                              const orbit_read_reply *reply, struct orb_range *range, size_t before, orbit_error *error)
 {
     bool opened = window->locked.opened; /* written by the loop alone */
-    const orbit_metadata *metadata = &range->reply.metadata;
+    const orbit_metadata *metadata = &reply->metadata;
     orbit_status status = opened ? check_pinned(window, metadata, error) : learn_first(window, metadata, error);
     if (status < 0)
         return status;
-    range->head_seen = true;
 
-    uint64_t from = range->request.offset, asked = range->request.length;
-    uint64_t promised = range->reply.length;
+    uint64_t from = request->offset, asked = request->length;
+    uint64_t promised = reply->length;
     if (window->open_ended) {
         promised = smaller(promised, asked);
     } else {
@@ -257,8 +276,8 @@ orbit_status orb_window_learn(struct orb_window *window, struct orb_range *range
                             (unsigned long long)expected);
     }
     pthread_mutex_lock(&window->mutex);
-    if (!opened && !window->sequential)
-        range->locked.length = range->attempt_from + (size_t)promised;
+    if (!opened && range)
+        range->locked.length = before + (size_t)promised;
     window->locked.opened = true;
     pthread_mutex_unlock(&window->mutex);
     return ORBIT_OK;
@@ -319,8 +338,7 @@ static void start_next(struct orb_window *window, struct orb_range *range)
 
 static void fill(struct orb_window *window)
 {
-    uint32_t limit = window->open_ended ? 1 : window->parallel;
-    while (window->next_offset < window->locked.end && window->wanted_running < limit) {
+    while (window->next_offset < window->locked.end && window->wanted_running < orb_window_limit(window)) {
         uint64_t left = window->locked.end - window->next_offset;
         struct orb_range *range = orb_window_buffer(window, smaller(window->chunk_bytes, left), false);
         if (!range)
@@ -429,7 +447,7 @@ void orb_window_stop(struct orb_window *window, orbit_status status, const orbit
     orb_admission_withdraw(&window->admission);
     for (struct orb_range *range = window->sequential ? NULL : queue; range; range = range->next)
         if (range->running)
-            orb_call_cancel(&range->call);
+            orb_race_cancel(&range->race);
     if (window->sequence.source.running)
         orb_call_cancel(&window->sequence.source.call);
     orb_window_look(window);
@@ -489,6 +507,7 @@ static void close_delivered(struct orb_message *message)
     void (*closed)(void *) = window->config.closed;
     void *ctx = window->config.ctx;
     orb_timer_cancel(window->nudge_timer);
+    orb_hedger_stop(&window->hedger);
     orb_sequence_release(window);
     free_ranges(window, window->locked.head);
     free_ranges(window, window->idle);
@@ -509,37 +528,6 @@ void orb_window_close(struct orb_window *window)
 }
 
 /* ---- making one ---------------------------------------------------------------------------------- */
-
-static uint32_t choose_parallel(const struct orb_backend *backend, const struct orb_window_config *config)
-{
-    if (config->parallel)
-        return config->parallel;
-    uint32_t parallel =
-        backend->options.parallel_operations ? backend->options.parallel_operations : backend->caps.parallel_default;
-    if (!parallel)
-        parallel = 8;
-    return backend->caps.random_access && parallel > 4 ? 4 : parallel;
-}
-
-/* What is in flight fits a stream's share of the budget: fewer ranges, then smaller ones. */
-static void choose_sizes(struct orb_window *window)
-{
-    const struct orb_backend *backend = window->backend;
-    const uint64_t share = window->host->budget.limit / 2;
-    bool given = window->config.chunk_bytes != 0;
-    uint64_t chunk = given ? window->config.chunk_bytes : backend->options.chunk_size;
-    if (!chunk)
-        chunk = backend->caps.chunk_default ? backend->caps.chunk_default : CHUNK_DEFAULT;
-    if (!given && (backend->caps.random_access || window->sequential))
-        chunk = smaller(chunk, CHUNK_RANDOM);
-    window->parallel = choose_parallel(backend, &window->config);
-    while (!given && chunk > CHUNK_RANDOM && chunk * smaller(window->parallel, 4) > share)
-        chunk /= 2;
-    window->chunk_bytes = smaller(chunk, share / 2);
-    uint64_t ahead = backend->caps.random_access || window->sequential ? window->parallel + 2 : 2ull * window->parallel;
-    uint64_t room = (window->chunk_bytes + ROOM_UNIT - 1) / ROOM_UNIT * ROOM_UNIT;
-    window->memory_bytes = smaller(share / room, ahead) * room;
-}
 
 orbit_status orb_window_new(struct orb_window **out, const struct orb_window_config *config, orbit_error *error)
 {
@@ -565,7 +553,8 @@ orbit_status orb_window_new(struct orb_window **out, const struct orb_window_con
     window->nudge_message.deliver = orb_window_nudged;
     window->close_message.deliver = close_delivered;
     window->sequence.source.window = window;
-    choose_sizes(window);
+    orb_hedger_init(&window->hedger, config->backend, config->no_hedge);
+    orb_window_choose_sizes(window);
     *out = window;
     return ORBIT_OK;
 }

@@ -8,11 +8,6 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-static struct orb_range *range_of_call(struct orb_call *call)
-{
-    return call->ctx;
-}
-
 static struct orb_range *range_of_sink(orbit_sink *sink)
 {
     return (struct orb_range *)((char *)sink - offsetof(struct orb_range, sink));
@@ -57,57 +52,56 @@ static orbit_status commit(orbit_sink *sink, size_t length)
         return ORBIT_E_PROTOCOL;
     }
     assert(range->locked.filled + length <= range->asked);
-    if (orbit_op_cancelled(&range->call.op.op))
-        return ORBIT_E_CANCELLED;
     orb_range_crc(range, range->locked.filled + length);
-    orb_call_progressed(&range->call);
+    orb_flow_moved(range->window->backend, length);
     orb_window_arrived(range->window, range, length);
     return ORBIT_OK;
 }
 
 /* ---- the operation ------------------------------------------------------------------------------- */
 
-void orb_range_fresh_reply(struct orb_range *range)
+static orbit_status learn(struct orb_range *range, struct orb_race_leg *leg)
 {
-    orbit_metadata_release(&range->reply.metadata);
-    memset(&range->reply, 0, sizeof range->reply);
-    range->head_seen = false;
-    range->refused = ORBIT_OK;
+    if (!range->window->locked.opened)
+        orb_window_answered(range->window, leg->call.attempt_ns);
+    return orb_window_learn(range->window, &leg->request, &leg->reply, range, (size_t)leg->from, &range->refusal);
 }
 
-static void head(struct orb_op *op)
+static void head(struct orb_race *race, struct orb_race_leg *leg)
 {
-    struct orb_range *range = range_of_call((struct orb_call *)((char *)op - offsetof(struct orb_call, op)));
+    struct orb_range *range = race->ctx;
     struct orb_window *window = range->window;
-    if (range->orphan || window->closing || range->head_seen)
+    if (range->orphan || window->closing || range->refused < 0)
         return;
-    range->refused = orb_window_learn(window, range, &range->refusal);
-    if (range->refused < 0)
-        orb_op_cancel(op);
-    else
-        orb_window_go_on(window);
+    range->refused = learn(range, leg);
+    if (range->refused < 0) {
+        orb_race_cancel(race);
+        return;
+    }
+    leg->end = range->locked.length;         /* written by the loop alone while there is only one */
+    orb_hedger_watch(&window->hedger, race); /* where it was the first one */
+    orb_window_go_on(window);
 }
 
-static void attempt(struct orb_call *call)
+static void ask(struct orb_race *race, struct orb_race_leg *leg)
 {
-    struct orb_range *range = range_of_call(call);
+    struct orb_range *range = race->ctx;
     struct orb_window *window = range->window;
     bool opened = window->locked.opened; /* written by the loop alone */
-    orb_range_fresh_reply(range);
-    range->overflowed = false;
-    range->attempt_from = range->locked.filled;
-    range->request = (orbit_read_request){
+    if (!leg->hedge) {
+        range->refused = ORBIT_OK;
+        range->overflowed = false;
+    }
+    leg->request = (orbit_read_request){
         .path = window->config.path,
         .version_id = window->config.version_id,
-        .offset = range->offset + range->locked.filled,
-        .length = range->asked - range->locked.filled,
+        .offset = range->offset + leg->from,
+        .length = range->asked - leg->from,
         .pin = opened ? &window->metadata : NULL,
         .if_match = window->config.if_match,
         .sse_customer_key = window->config.sse_customer_key,
         .want_checksum = !opened && window->config.verify,
     };
-    call->op.on_head = head;
-    window->backend->ops->read(window->backend->self, &call->op.op, &range->request, &range->sink, &range->reply);
 }
 
 orbit_status orb_range_short(const struct orb_window *window, uint64_t got, uint64_t promised, orbit_error *error)
@@ -119,14 +113,14 @@ orbit_status orb_range_short(const struct orb_window *window, uint64_t got, uint
 }
 
 /* An attempt that ended well: was it what was asked for? */
-static orbit_status judge(struct orb_call *call, orbit_status status, orbit_error *error)
+static orbit_status judge(struct orb_race *race, struct orb_race_leg *leg, orbit_status status, orbit_error *error)
 {
-    struct orb_range *range = range_of_call(call);
+    struct orb_range *range = race->ctx;
     struct orb_window *window = range->window;
     if (range->orphan || window->closing)
         return status;
-    if (!range->head_seen && range->refused >= 0)
-        range->refused = orb_window_learn(window, range, &range->refusal);
+    if (!leg->heard && range->refused >= 0)
+        range->refused = learn(range, leg);
     if (range->refused < 0) {
         *error = range->refusal;
         return range->refused;
@@ -147,10 +141,11 @@ static orbit_status judge(struct orb_call *call, orbit_status status, orbit_erro
 
 /* Before another attempt: go on at the byte where the last one stopped. Without any reply there is nothing to pin
  * to, and nothing was handed out yet either: begin anew. */
-static bool again(struct orb_call *call, const orbit_error *error)
+static bool again(struct orb_race *race, struct orb_race_leg *leg, const orbit_error *error)
 {
-    struct orb_range *range = range_of_call(call);
+    struct orb_range *range = race->ctx;
     struct orb_window *window = range->window;
+    (void)leg;
     (void)error;
     if (range->orphan || window->closing || range->overflowed || range->refused < 0 || atomic_load(&range->skipped))
         return false;
@@ -160,8 +155,10 @@ static bool again(struct orb_call *call, const orbit_error *error)
         range->locked.filled = 0;
     bool complete = opened && range->locked.filled >= range->locked.length;
     pthread_mutex_unlock(&window->mutex);
-    if (!opened)
+    if (!opened) {
         range->crc = range->crc_length = 0;
+        orb_race_rewind(race);
+    }
     return !complete;
 }
 
@@ -187,14 +184,14 @@ static bool good_enough(struct orb_range *range, const orbit_error *error)
     return range->locked.filled == range->locked.length && (error->flags & ORBIT_ERROR_RETRIABLE);
 }
 
-static void done(struct orb_call *call, orbit_status status, const orbit_error *error)
+static void done(struct orb_race *race, struct orb_race_leg *leg, orbit_status status, const orbit_error *error)
 {
-    struct orb_range *range = range_of_call(call);
+    struct orb_range *range = race->ctx;
     struct orb_window *window = range->window;
     range->running = false;
     window->running--;
+    orbit_metadata_release(&leg->reply.metadata);
     if (range->orphan) {
-        orbit_metadata_release(&range->reply.metadata);
         unlink_orphan(window, range);
         if (!orb_window_ended(window))
             orb_window_go_on(window);
@@ -202,6 +199,8 @@ static void done(struct orb_call *call, orbit_status status, const orbit_error *
     }
     window->wanted_running--;
     range->done = true;
+    if (status >= 0)
+        orb_window_measured(window, range->locked.filled - (size_t)leg->from, leg->call.attempt_ns);
     if (orb_window_ended(window))
         return;
     if (status < 0 && !good_enough(range, error)) {
@@ -215,8 +214,43 @@ static void done(struct orb_call *call, orbit_status status, const orbit_error *
         }
         orb_window_fail(window, range, (orbit_status)error->status, error);
     }
-    orbit_metadata_release(&range->reply.metadata);
     orb_window_go_on(window);
+}
+
+/* Whether the consumer stands in just this range, and has nothing of it left. */
+static bool urgent(struct orb_race *race)
+{
+    struct orb_range *range = race->ctx;
+    struct orb_window *window = range->window;
+    pthread_mutex_lock(&window->mutex);
+    bool waited_for = window->locked.current == range && window->locked.wanted;
+    pthread_mutex_unlock(&window->mutex);
+    return waited_for;
+}
+
+static const struct orb_race_kind race_kind = {
+    .ask = ask,
+    .head = head,
+    .judge = judge,
+    .again = again,
+    .urgent = urgent,
+    .done = done,
+};
+
+orbit_status orb_range_open(struct orb_range *range, struct orb_window *window, orbit_error *error)
+{
+    range->window = window;
+    range->sink = (orbit_sink){acquire, commit, NULL};
+    range->race.kind = &race_kind;
+    range->race.target = &range->sink;
+    range->race.backend = window->backend;
+    range->race.ctx = range;
+    return orb_race_open(&range->race, error);
+}
+
+void orb_range_close(struct orb_range *range)
+{
+    orb_race_close(&range->race);
 }
 
 void orb_range_start(struct orb_range *range, uint64_t offset, size_t length)
@@ -227,11 +261,10 @@ void orb_range_start(struct orb_range *range, uint64_t offset, size_t length)
     range->crc = range->crc_length = 0;
     range->done = range->orphan = false;
     atomic_store(&range->skipped, false);
-    range->sink.acquire = acquire;
-    range->sink.commit = commit;
     range->running = true;
-    range->call.again = again;
-    range->call.judge = judge;
+    range->refused = ORBIT_OK;
+    range->race.need = window->config.parallel ? ORB_FLOW_FREE : ORB_FLOW_BULK;
+    range->race.turn = &window->turn;
     window->running++;
     window->wanted_running++;
     pthread_mutex_lock(&window->mutex);
@@ -239,5 +272,8 @@ void orb_range_start(struct orb_range *range, uint64_t offset, size_t length)
     range->locked.filled = range->locked.taken = 0;
     orb_window_append_locked(window, range);
     pthread_mutex_unlock(&window->mutex);
-    orb_call_start(&range->call, window->backend, attempt, done, range);
+    orb_race_arm(&range->race);
+    orb_race_start(&range->race);
+    if (window->locked.opened)
+        orb_hedger_watch(&window->hedger, &range->race);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of the read window, shared by its four files: window.c has the queue, window_take.c the consumer,
+ * The inside of the read window, shared by its five files: window.c has the queue, window_take.c the consumer,
+ * window_size.c says how much is in flight,
  * window_range.c one range of a store that reads anywhere, window_sequential.c the one long read of a store
  * that reads from the start only. */
 #ifndef ORB_ENGINE_WINDOW_RANGE_H
@@ -7,7 +8,11 @@
 
 #include "engine/admission.h"
 #include "engine/call.h"
+#include "engine/hedge.h"
+#include "engine/race.h"
 #include "engine/window.h"
+
+#define ORB_WINDOW_ROOM_UNIT 4096u
 
 /* A piece of the object and its buffer: in flight, waiting to be taken, or idle. */
 struct orb_range {
@@ -33,13 +38,23 @@ struct orb_range {
     bool lent_beyond;
 
     /* Loop. */
+    struct orb_race race;
+    orbit_sink sink;
+    bool running, done, orphan;
+    orbit_status refused; /* negative: a reply was of another version, or promised another length */
+    orbit_error refusal;
+};
+
+/* The one read of a sequential store. */
+struct orb_source {
+    struct orb_window *window;
     struct orb_call call;
     orbit_sink sink;
     orbit_read_request request;
     orbit_read_reply reply;
-    size_t attempt_from; /* what was filled when this attempt started */
-    bool running, done, orphan, head_seen;
-    orbit_status refused; /* negative: a reply was of another version, or promised another length */
+    bool running, head_seen;
+    bool overflowed; /* as a range's */
+    orbit_status refused;
     orbit_error refusal;
 };
 
@@ -51,7 +66,12 @@ struct orb_window {
 
     /* Loop. */
     uint64_t chunk_bytes, memory_bytes; /* of one range; of all buffers */
-    uint32_t parallel;
+    uint32_t parallel, ahead;           /* most ranges in flight; as many as there is memory for twice */
+    struct {
+        uint32_t few; /* ranges in flight while the store is taken for near; 0: it is not */
+        uint32_t slow;
+        uint64_t far_chunk;
+    } near;
     uint64_t next_offset;    /* the first byte nobody asked for yet */
     uint64_t wanted_end;     /* what the caller limits the stream to */
     uint64_t charged;        /* bytes of buffers taken from the budget */
@@ -63,6 +83,8 @@ struct orb_window {
     struct orb_range *idle;    /* with buffers */
     struct orb_range *orphans; /* cancelled, still in flight */
     struct orb_admission admission;
+    struct orb_turn turn;
+    struct orb_hedger hedger;
     uint64_t verify_offset; /* the CRC covers [0, verify_offset) */
     uint64_t crc;
     struct orb_timer *nudge_timer;
@@ -74,7 +96,7 @@ struct orb_window {
 
     /* The one read of a sequential store; see window_sequential.c. */
     struct {
-        struct orb_range source;
+        struct orb_source source;
         struct orb_range *filling; /* by the mutex */
         struct orb_range *spare;   /* by the mutex */
         bool paused;               /* by the mutex */
@@ -124,8 +146,11 @@ void orb_window_idle(struct orb_window *window, struct orb_range *range);
 void orb_window_append_locked(struct orb_window *window, struct orb_range *range);
 /* Loop: no bytes beyond those of `range` (NULL: of the queue) will come, `error` follows them. */
 void orb_window_fail(struct orb_window *window, struct orb_range *range, orbit_status status, const orbit_error *error);
-/* Loop: takes in what a reply says; a negative status if it cannot be of this stream. */
-orbit_status orb_window_learn(struct orb_window *window, struct orb_range *range, orbit_error *error);
+/* Loop: takes in what a reply says; a negative status if it cannot be of this stream. `range` (NULL: of a sequential
+ * store) had `before` bytes when it was asked for. */
+orbit_status orb_window_learn(struct orb_window *window, const orbit_read_request *request,
+                              const orbit_read_reply *reply, struct orb_range *range, size_t before,
+                              orbit_error *error);
 /* Loop: adds ranges that are complete to the stream's checksum. */
 void orb_window_fold(struct orb_window *window);
 /* Loop: something ended or was taken: recycles, starts what can be started, wakes the consumer. */
@@ -139,10 +164,19 @@ void orb_window_finish(struct orb_window *window);
 void orb_range_start(struct orb_range *range, uint64_t offset, size_t length);
 /* Brings the range's CRC up to `filled` bytes. */
 void orb_range_crc(struct orb_range *range, size_t filled);
-/* The reply of an attempt, made fresh. */
-void orb_range_fresh_reply(struct orb_range *range);
+orbit_status orb_range_open(struct orb_range *range, struct orb_window *window, orbit_error *error);
+void orb_range_close(struct orb_range *range);
 /* A body of `got` bytes where `promised` were: retriable. */
 orbit_status orb_range_short(const struct orb_window *window, uint64_t got, uint64_t promised, orbit_error *error);
+
+/* ---- window_size.c */
+/* Once, for a new window. */
+void orb_window_choose_sizes(struct orb_window *window);
+/* Ranges that may be in flight now. */
+uint32_t orb_window_limit(struct orb_window *window);
+/* The first reply is there; a range is complete. */
+void orb_window_answered(struct orb_window *window, uint64_t asked_ns);
+void orb_window_measured(struct orb_window *window, uint64_t bytes, uint64_t asked_ns);
 
 /* ---- window_sequential.c */
 void orb_sequence_start(struct orb_window *window, struct orb_range *first);

@@ -15,7 +15,7 @@ static struct orb_window *window_of_sink(orbit_sink *sink)
 
 static struct orb_window *window_of_call(struct orb_call *call)
 {
-    struct orb_range *source = call->ctx;
+    struct orb_source *source = call->ctx;
     return source->window;
 }
 
@@ -67,7 +67,7 @@ static void *acquire(orbit_sink *sink, size_t want, size_t *room)
 static orbit_status commit(orbit_sink *sink, size_t length)
 {
     struct orb_window *window = window_of_sink(sink);
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     if (!length)
         return ORBIT_OK;
     pthread_mutex_lock(&window->mutex);
@@ -104,13 +104,20 @@ static orbit_status commit(orbit_sink *sink, size_t length)
 
 /* ---- the operation ------------------------------------------------------------------------------- */
 
+static orbit_status learn(struct orb_window *window, struct orb_source *source)
+{
+    orbit_status status = orb_window_learn(window, &source->request, &source->reply, NULL, 0, &source->refusal);
+    source->head_seen = status >= 0;
+    return status;
+}
+
 static void head(struct orb_op *op)
 {
     struct orb_window *window = window_of_call((struct orb_call *)((char *)op - offsetof(struct orb_call, op)));
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     if (window->closing || window->sequence.abandoned || source->head_seen)
         return;
-    source->refused = orb_window_learn(window, source, &source->refusal);
+    source->refused = learn(window, source);
     if (source->refused < 0)
         orb_op_cancel(op);
     else
@@ -120,9 +127,12 @@ static void head(struct orb_op *op)
 static void attempt(struct orb_call *call)
 {
     struct orb_window *window = window_of_call(call);
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     bool opened = window->locked.opened; /* written by the loop alone */
-    orb_range_fresh_reply(source);
+    orbit_metadata_release(&source->reply.metadata);
+    memset(&source->reply, 0, sizeof source->reply);
+    source->head_seen = false;
+    source->refused = ORBIT_OK;
     source->overflowed = false;
     window->sequence.skip = window->sequence.received;
     source->request = (orbit_read_request){
@@ -136,17 +146,18 @@ static void attempt(struct orb_call *call)
         .want_checksum = !opened && window->config.verify,
     };
     call->op.on_head = head;
+    orb_call_names(call, ORBIT_REQUEST_READ, window->config.path);
     window->backend->ops->read(window->backend->self, &call->op.op, &source->request, &source->sink, &source->reply);
 }
 
 static orbit_status judge(struct orb_call *call, orbit_status status, orbit_error *error)
 {
     struct orb_window *window = window_of_call(call);
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     if (window->closing || window->sequence.abandoned)
         return status;
     if (!source->head_seen && source->refused >= 0)
-        source->refused = orb_window_learn(window, source, &source->refusal);
+        source->refused = learn(window, source);
     if (source->refused < 0) {
         *error = source->refusal;
         return source->refused;
@@ -183,7 +194,7 @@ static void drop_queue(struct orb_window *window)
 static bool again(struct orb_call *call, const orbit_error *error)
 {
     struct orb_window *window = window_of_call(call);
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     (void)error;
     if (window->closing || window->sequence.abandoned || source->overflowed || source->refused < 0)
         return false;
@@ -201,7 +212,7 @@ static void done(struct orb_call *call, orbit_status status, const orbit_error *
 
 static void begin(struct orb_window *window)
 {
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     pthread_mutex_lock(&window->mutex);
     window->sequence.paused = window->sequence.abandoned = false;
     pthread_mutex_unlock(&window->mutex);
@@ -215,6 +226,7 @@ static void begin(struct orb_window *window)
     source->sink.commit = commit;
     source->call.again = again;
     source->call.judge = judge;
+    source->call.need = ORB_FLOW_FREE; /* it pauses while its consumer is behind */
     source->running = true;
     window->running++;
     orb_call_start(&source->call, window->backend, attempt, done, source);
@@ -235,7 +247,7 @@ static void seal_queue(struct orb_window *window)
 static void done(struct orb_call *call, orbit_status status, const orbit_error *error)
 {
     struct orb_window *window = window_of_call(call);
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     source->running = false;
     window->running--;
     orbit_metadata_release(&source->reply.metadata);
@@ -299,7 +311,7 @@ static void retire(struct orb_window *window)
 
 void orb_sequence_go_on(struct orb_window *window)
 {
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     retire(window);
     pthread_mutex_lock(&window->mutex);
     bool hungry = window->sequence.paused && !window->sequence.spare && !window->sequence.abandoned;
@@ -325,7 +337,7 @@ void orb_sequence_go_on(struct orb_window *window)
 
 void orb_sequence_restart(struct orb_window *window)
 {
-    struct orb_range *source = &window->sequence.source;
+    struct orb_source *source = &window->sequence.source;
     if (source->running) {
         orb_call_cancel(&source->call);
         return;

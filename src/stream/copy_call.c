@@ -32,10 +32,12 @@ static void ended(void *ctx, orbit_status status, const orbit_error *error)
     struct orb_copy *copy = &task->copy;
     if (status >= 0) {
         if (copy->parts > 0) { /* not when the store copied by itself */
-            atomic_fetch_add(&task->task.client->bytes_read, copy->bytes);
-            atomic_fetch_add(&task->task.client->bytes_written, copy->bytes);
+            atomic_fetch_add(&task->task.client->bytes_read, copy->bytes - copy->resumed);
+            atomic_fetch_add(&task->task.client->bytes_written, copy->bytes - copy->resumed);
         }
         orb_task_moved(&task->task, copy->bytes, copy->bytes, true);
+        if (task->result)
+            task->result->bytes_resumed = copy->resumed;
         orb_write_result_fill(task->result, copy->bytes, copy->parts, copy->multipart, &copy->target);
     }
     orb_copy_release(copy);
@@ -68,7 +70,7 @@ static void release(struct orbit_task *task)
     orb_free(copy);
 }
 
-static const struct orb_task_kind copy_kind = {"orbit_copy", start, stop, release};
+static const struct orb_task_kind copy_kind = {"orbit_copy", start, NULL, stop, release};
 
 static orbit_status keep(struct copy_task *task, const char *from, const char *to, const orbit_copy_options *options,
                          orbit_error *error)
@@ -132,6 +134,10 @@ static struct copy_task *copy_new(orbit_backend *from_backend, const char *from,
     copy->preserve = options.preserve;
     copy->no_server_copy = options.no_server_copy;
     copy->verify = options.verify != ORBIT_VERIFY_OFF;
+    copy->no_hedge = options.no_hedge;
+    copy->verify_full = options.verify == ORBIT_VERIFY_FULL;
+    copy->keeps = options.resume;
+    orb_copy_kept_look(copy);
     copy->moved = moved;
     copy->ended = ended;
     copy->ctx = task;

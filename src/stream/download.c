@@ -31,13 +31,15 @@ static void ended(void *ctx, orbit_status status, const orbit_error *error)
     struct orb_copy *copy = &download->copy;
     orbit_download_result *result = download->result;
     if (status >= 0) {
-        atomic_fetch_add(&download->task.client->bytes_read, copy->bytes);
+        atomic_fetch_add(&download->task.client->bytes_read, copy->bytes - copy->resumed);
         orb_task_moved(&download->task, copy->bytes, copy->bytes, true);
     }
     if (status >= 0 && result) {
         result->bytes = copy->bytes;
         result->ranges = copy->parts;
         result->verified = copy->verified;
+        result->bytes_resumed = copy->resumed;
+        result->started_over = copy->started_over;
         result->metadata = copy->source;
         copy->source = (orbit_metadata)ORBIT_METADATA_INIT;
     }
@@ -71,7 +73,7 @@ static void release(struct orbit_task *task)
     orb_free(download);
 }
 
-static const struct orb_task_kind download_kind = {"orbit_download", start, stop, release};
+static const struct orb_task_kind download_kind = {"orbit_download", start, NULL, stop, release};
 
 static orbit_status keep(struct download_task *download, const char *path, const char *file,
                          const orbit_download_options *options, orbit_error *error)
@@ -139,6 +141,10 @@ static struct download_task *download_new(orbit_backend *backend, const char *pa
     copy->options = &download->write;
     copy->preserve = options.preserve;
     copy->verify = options.verify != ORBIT_VERIFY_OFF;
+    copy->no_hedge = options.no_hedge;
+    copy->verify_full = options.verify == ORBIT_VERIFY_FULL;
+    copy->keeps = options.resume;
+    orb_copy_kept_look(copy);
     copy->no_server_copy = options.if_match != NULL; /* a condition that only a read knows */
     copy->moved = moved;
     copy->ended = ended;

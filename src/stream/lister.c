@@ -210,7 +210,12 @@ orbit_status orbit_list(orbit_lister **made, orbit_backend *backend, const char 
     if (status >= 0) {
         bool walk = options.recursive && !backend->core.caps.deep_list;
         lister->walks = walk;
-        lister->producer = walk ? orb_walk_new(lister, error) : orb_flat_new(lister, error);
+        if (walk)
+            lister->producer = orb_walk_new(lister, error);
+        else if (orb_parallel_fits(lister))
+            lister->producer = orb_parallel_new(lister, error);
+        else
+            lister->producer = orb_flat_new(lister, error);
         if (!lister->producer)
             status = ORBIT_E_MEMORY;
     }

@@ -65,6 +65,9 @@ void orb_lister_page_init(struct orbit_lister *lister, struct orbit_page *page);
 
 /* lister_flat.c, walk.c: NULL with `error` filled when memory is out. Any thread. */
 struct orb_producer *orb_flat_new(struct orbit_lister *lister, orbit_error *error);
+/* lister_parallel.c: for flat listings whose options and whose store allow it. */
+bool orb_parallel_fits(const struct orbit_lister *lister);
+struct orb_producer *orb_parallel_new(struct orbit_lister *lister, orbit_error *error);
 struct orb_producer *orb_walk_new(struct orbit_lister *lister, orbit_error *error);
 
 /* lister_filter.c: any thread. */

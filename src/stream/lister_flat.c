@@ -43,6 +43,7 @@ static void start_page(struct orb_call *call)
 {
     struct flat *flat = call->ctx;
     orb_page_reset(&flat->page);
+    orb_call_names(call, ORBIT_REQUEST_LIST, flat->producer.lister->path);
     flat->backend->ops->list_page(flat->backend->self, &call->op.op, flat->cursor, &flat->page);
 }
 
@@ -83,6 +84,7 @@ static void start_begin(struct orb_call *call)
 {
     struct flat *flat = call->ctx;
     call->quiet = true;
+    orb_call_names(call, ORBIT_REQUEST_LIST_BEGIN, flat->request.path);
     flat->backend->ops->list_begin(flat->backend->self, &call->op.op, &flat->request, &flat->cursor);
 }
 

@@ -28,6 +28,8 @@ static const size_t strings[] = {
     offsetof(orbit_write_options, sse_kms_key_id),
     offsetof(orbit_write_options, sse_kms_context),
     offsetof(orbit_write_options, expected_bucket_owner),
+    offsetof(orbit_write_options, state_dir),
+    offsetof(orbit_write_options, resume_upload),
 };
 #define STRINGS (sizeof(strings) / sizeof(strings[0]))
 

@@ -190,6 +190,7 @@ static orbit_status make_window(struct orbit_reader *reader, const orbit_read_op
         .chunk_bytes = options->chunk_size,
         .parallel = options->parallel_operations,
         .verify = options->verify != ORBIT_VERIFY_OFF,
+        .no_hedge = options->no_hedge,
         .count = &backend->client->bytes_read,
         .notify = window_notified,
         .closed = window_closed,

@@ -153,20 +153,24 @@ void orb_source_file_release(struct orb_source_file *file)
     file->path = NULL;
 }
 
-orbit_status orb_source_read_fd(int fd, const char *name, void *buffer, size_t room, size_t *length, orbit_error *error)
+orbit_status orb_source_read_fd(int fd, int stop_fd, const char *name, void *buffer, size_t room, size_t *length,
+                                orbit_error *error)
 {
     *length = 0;
     for (;;) {
+        struct pollfd wait[2] = {{fd, POLLIN, 0}, {stop_fd, POLLIN, 0}};
+        if (poll(wait, 2, -1) < 0 && errno != EINTR)
+            return orb_fail_errno(error, errno, "cannot wait for %s", name);
+        if (wait[1].revents)
+            return orb_fail(error, ORBIT_E_CANCELLED, 0, "nothing more is wanted from %s", name);
+        if (!wait[0].revents)
+            continue;
         ssize_t got = read(fd, buffer, room < READ_MAX ? room : READ_MAX);
         if (got >= 0) {
             *length = (size_t)got;
             return got > 0 ? ORBIT_OK : ORBIT_END;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK) { /* somebody made it non-blocking: wait all the same */
-            struct pollfd wait = {fd, POLLIN, 0};
-            poll(&wait, 1, -1);
-        } else if (errno != EINTR) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             return orb_fail_errno(error, errno, "cannot read from %s", name);
-        }
     }
 }

@@ -21,8 +21,9 @@ struct orb_source_file {
 /* May block (a FIFO waits for its writer). `path` for ORB_SOURCE_PATH, `fd` for ORB_SOURCE_FD. */
 orbit_status orb_source_look(struct orb_source_file *file, uint32_t kind, const char *path, int fd, orbit_error *error);
 void orb_source_file_release(struct orb_source_file *file);
-/* One read(2), retried after signals: ORBIT_END at the end. */
-orbit_status orb_source_read_fd(int fd, const char *name, void *buffer, size_t room, size_t *length,
+/* One read(2), retried after signals: ORBIT_END at the end. ORBIT_E_CANCELLED as soon as `stop_fd` is readable, also
+ * while nothing comes. */
+orbit_status orb_source_read_fd(int fd, int stop_fd, const char *name, void *buffer, size_t room, size_t *length,
                                 orbit_error *error);
 /* Calls close once. */
 void orb_source_close(orbit_source *source);

@@ -123,6 +123,7 @@ static void spool_start_page(struct orb_call *call)
     struct orb_walk *walk = walk_of(call);
     struct orb_level *level = &walk->levels[walk->spooling];
     orb_page_reset(&level->page);
+    orb_call_names(call, ORBIT_REQUEST_LIST, NULL);
     walk->backend->ops->list_page(walk->backend->self, &call->op.op, level->cursor, &level->page);
 }
 
@@ -307,6 +308,7 @@ static void start_begin(struct orb_call *call)
 {
     struct orb_walk *walk = walk_of(call);
     call->quiet = true;
+    orb_call_names(call, ORBIT_REQUEST_LIST_BEGIN, walk->request.path);
     walk->backend->ops->list_begin(walk->backend->self, &call->op.op, &walk->request, &at_hand(walk)->cursor);
 }
 
@@ -397,6 +399,7 @@ static void start_page(struct orb_call *call)
     struct orb_walk *walk = walk_of(call);
     struct orb_level *level = at_hand(walk);
     orb_page_reset(&level->page);
+    orb_call_names(call, ORBIT_REQUEST_LIST, NULL);
     walk->backend->ops->list_page(walk->backend->self, &call->op.op, level->cursor, &level->page);
 }
 
@@ -453,6 +456,7 @@ static void start_stat(struct orb_call *call)
 {
     struct orb_walk *walk = walk_of(call);
     orbit_metadata_release(&walk->root);
+    orb_call_names(call, ORBIT_REQUEST_STAT, walk->stat_request.path);
     walk->backend->ops->stat(walk->backend->self, &call->op.op, &walk->stat_request, &walk->root);
 }
 

@@ -4,7 +4,9 @@
  * in the blocking form, a thread of the task's own otherwise, and the loop itself from an orbit_reader. */
 #include <orbit/task.h>
 
+#include <errno.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -31,6 +33,7 @@ struct write_task {
     orbit_write_result *result;
     enum mode mode;
     bool on_caller; /* the calling thread reads the source */
+    int stop_fd;    /* readable: who reads from a descriptor need not wait for it any more; -1: it is no descriptor */
 
     struct orb_fill fill;
     struct orb_admission admission;
@@ -52,6 +55,7 @@ struct write_task {
     struct orb_gate gate;
     pthread_cond_t woken_cond; /* a thread of ours never drives an external loop */
     bool woken;                /* gate */
+    bool refused;              /* gate: never started, the producer has nothing to wait for */
     bool decided;              /* gate: the loop knows the mode */
 
     struct orb_message join_message;
@@ -105,12 +109,20 @@ static void settle(struct write_task *write)
     end(write, upload->bytes, upload->parts, upload->multipart, &upload->metadata);
 }
 
+/* A descriptor may be silent for long: whoever waits for it hears that nothing more is wanted. */
+static void let_source_go(struct write_task *write)
+{
+    if (write->stop_fd >= 0)
+        (void)eventfd_write(write->stop_fd, 1);
+}
+
 static void fill_ended(void *ctx, orbit_status status, const orbit_error *error)
 {
     struct write_task *write = ctx;
     write->fill_over = true;
     if (status < 0)
         fail(write, status, error);
+    let_source_go(write);
     if (write->source.kind == ORB_SOURCE_READER) {
         orb_reader_forget(write->source.ctx);
         write->producer_over = true;
@@ -184,6 +196,11 @@ static orbit_status prepare_fill(struct write_task *write, orbit_error *error)
     write->fill.ended = fill_ended;
     write->fill.ctx = write;
     write->mode = MODE_FILL;
+    if (write->source.kind == ORB_SOURCE_PATH || write->source.kind == ORB_SOURCE_FD) {
+        write->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (write->stop_fd < 0)
+            return orb_fail_errno(error, errno, "cannot write '%s'", write->path);
+    }
     return orb_fill_init(&write->fill, &write->backend->core, write->path, &write->options, NULL, write->size_hint,
                          error);
 }
@@ -226,7 +243,8 @@ static void fill_wake(void *ctx)
     orb_gate_unlock(&write->gate);
 }
 
-static void wait_woken(struct write_task *write)
+/* False: nothing will ever be wanted from the source. */
+static bool wait_woken(struct write_task *write)
 {
     orb_gate_lock(&write->gate);
     while (!write->woken) {
@@ -236,15 +254,18 @@ static void wait_woken(struct write_task *write)
             pthread_cond_wait(&write->woken_cond, &write->gate.mutex);
     }
     write->woken = false;
+    bool wanted = !write->refused;
     orb_gate_unlock(&write->gate);
+    return wanted;
 }
 
 static orbit_status read_source(struct write_task *write, void *room, size_t bytes, size_t *length, orbit_error *error)
 {
     *length = 0;
     if (write->source.kind != ORB_SOURCE_FUNCTION)
-        return orb_source_read_fd(write->file.fd, write->source_path ? write->source_path : "the descriptor", room,
-                                  bytes, length, error);
+        return orb_source_read_fd(write->file.fd, write->stop_fd,
+                                  write->source_path ? write->source_path : "the descriptor", room, bytes, length,
+                                  error);
     orb_error_clear(error);
     orbit_status status = write->source.read(write->source.ctx, room, bytes, length, error);
     if (status == ORBIT_OK && *length > bytes)
@@ -264,11 +285,9 @@ static orbit_status produce(struct write_task *write, orbit_error *error)
         void *room = NULL;
         size_t bytes = 0, length = 0;
         orbit_status status = orb_fill_lend(&write->fill, &room, &bytes, NULL);
-        if (status == ORBIT_AGAIN) {
-            wait_woken(write);
+        if (status == ORBIT_AGAIN && wait_woken(write))
             continue;
-        }
-        if (status < 0)
+        if (status != ORBIT_OK)
             return ORBIT_OK;
         status = read_source(write, room, bytes, &length, error);
         if (status == ORBIT_END) {
@@ -427,6 +446,21 @@ static void start(struct orbit_task *task)
     settle(write);
 }
 
+/* The producer on the caller's thread is waiting for room, or soon will be: it leaves, and then the task ends. */
+static void refused(struct orbit_task *task, orbit_status status, const orbit_error *error)
+{
+    struct write_task *write = (struct write_task *)task;
+    fail(write, status, error);
+    if (!write->on_caller || write->mode != MODE_FILL) {
+        orb_task_end(task, write->status, &write->error);
+        return;
+    }
+    orb_gate_lock(&write->gate);
+    write->refused = true;
+    orb_gate_unlock(&write->gate);
+    fill_wake(write);
+}
+
 static void stop(struct orbit_task *task, orbit_status status)
 {
     struct write_task *write = (struct write_task *)task;
@@ -434,12 +468,14 @@ static void stop(struct orbit_task *task, orbit_status status)
     orb_admission_withdraw(&write->admission);
     if (!write->begun)
         return; /* the thread is still looking at its source: what it finds will not be begun */
-    if (write->mode == MODE_MEMORY)
+    if (write->mode == MODE_MEMORY) {
         orb_memory_upload_stop(&write->memory, write->status, &write->error);
-    else if (write->mode == MODE_COPY)
+    } else if (write->mode == MODE_COPY) {
         orb_copy_stop(&write->copy, write->status, &write->error);
-    else
+    } else {
+        let_source_go(write);
         orb_fill_stop(&write->fill, write->status, &write->error);
+    }
 }
 
 static void release(struct orbit_task *task)
@@ -447,6 +483,8 @@ static void release(struct orbit_task *task)
     struct write_task *write = (struct write_task *)task;
     orb_source_close(&write->source);
     orb_source_file_release(&write->file);
+    if (write->stop_fd >= 0)
+        close(write->stop_fd);
     orb_fill_release(&write->fill);
     orb_memory_upload_release(&write->memory);
     orb_copy_release(&write->copy);
@@ -458,7 +496,7 @@ static void release(struct orbit_task *task)
     orb_free(write);
 }
 
-static const struct orb_task_kind write_kind = {"orbit_write", start, stop, release};
+static const struct orb_task_kind write_kind = {"orbit_write", start, refused, stop, release};
 
 static orbit_status keep(struct write_task *write, orbit_backend *backend, const char *path, uint64_t size_hint,
                          const orbit_write_options *options, orbit_error *error)
@@ -502,7 +540,7 @@ static struct write_task *write_new(orbit_backend *backend, const char *path, or
         return NULL;
     }
     write->source = *source;
-    write->file.fd = -1;
+    write->file.fd = write->stop_fd = -1;
     write->result = result;
     write->on_caller = blocking && source->kind != ORB_SOURCE_READER;
     orb_gate_init(&write->gate, backend->client);

@@ -393,7 +393,8 @@ static void finish_release(struct orbit_task *task)
     orb_free(task);
 }
 
-static const struct orb_task_kind finish_kind = {"orbit_writer_finish", finish_start, finish_stop, finish_release};
+static const struct orb_task_kind finish_kind = {"orbit_writer_finish", finish_start, NULL, finish_stop,
+                                                 finish_release};
 
 orbit_status orbit_writer_finish_start(orbit_task **task, orbit_writer *writer, orbit_write_result *result,
                                        orbit_task_done *done, void *ctx, orbit_error *error)

@@ -176,11 +176,12 @@ static void on_done(struct orb_message *message)
     request->lane->load -= request->weight;
     if (orb_log_wants(request->http->log, ORBIT_LOG_DEBUG)) {
         int length = (int)strcspn(request->url, "?");
-        orb_log(request->http->log, ORBIT_LOG_DEBUG, "http: %s %.*s: %d in %.1f ms, %llu bytes out, %llu in%s%s",
+        bool has_id = request->request_id && request->request_id[0];
+        orb_log(request->http->log, ORBIT_LOG_DEBUG, "http: %s %.*s: %d in %.1f ms, %llu bytes out, %llu in%s%s%s%s",
                 request->method, length, request->url, request->http_status,
                 (double)(orb_now_ns() - request->started_ns) / (double)ORB_MS, (unsigned long long)request->sent,
-                (unsigned long long)request->received, request->status < 0 ? ": " : "",
-                request->status < 0 ? request->error.message : "");
+                (unsigned long long)request->received, has_id ? ", request id " : "", has_id ? request->request_id : "",
+                request->status < 0 ? ": " : "", request->status < 0 ? request->error.message : "");
     }
     request->events->done(request);
 }
@@ -238,7 +239,7 @@ static orbit_status bytes_rewind(orbit_body *body)
 
 void orb_http_bytes_init(struct orb_http_bytes *bytes, const void *from, size_t length)
 {
-    bytes->body = (orbit_body){bytes_peek, bytes_consume, bytes_rewind, length, from};
+    bytes->body = (orbit_body){bytes_peek, bytes_consume, bytes_rewind, length, from, NULL};
     bytes->bytes = from;
     bytes->at = 0;
 }

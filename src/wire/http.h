@@ -58,6 +58,7 @@ struct orb_http_events {
 struct orb_http_request {
     /* The caller fills these, zeroed before, and leaves them alone until done. Strings are borrowed. */
     const struct orb_http_events *events;
+    const char *request_id; /* nullable: where the owner keeps what the server called it, for the log */
     const struct orb_http_site *site;
     const char *method;
     const char *url;

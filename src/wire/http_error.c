@@ -55,6 +55,8 @@ static orbit_status lost(struct orb_http_request *request, CURLcode code, const 
     long number = 0;
     (void)curl_easy_getinfo(request->easy->curl, CURLINFO_OS_ERRNO, &number);
     const char *why = number ? strerrordesc_np((int)number) : NULL;
+    if (!why && code == CURLE_RECV_ERROR && *request->easy->text)
+        why = request->easy->text;
     orbit_status status =
         orb_fail(&request->error, ORBIT_E_NETWORK, (int)code, "%s %s%s%s", peer, what, why ? ": " : "", why ? why : "");
     request->error.flags |= ORBIT_ERROR_RETRIABLE;
@@ -108,6 +110,9 @@ static orbit_status classify(struct orb_http_request *request, CURLcode code, co
         error->flags |= ORBIT_ERROR_RETRIABLE;
         return status;
     case CURLE_OUT_OF_MEMORY:
+        /* What curl says of a header line beyond its limit, too. */
+        if (request->http_status && !request->head_seen)
+            return orb_fail(error, ORBIT_E_PROTOCOL, (int)code, "%s sent headers that are too long", peer);
         return orb_fail_memory(error);
     case CURLE_PARTIAL_FILE:
         return lost(request, code, peer, "closed the connection in the middle of the reply");
@@ -116,7 +121,7 @@ static orbit_status classify(struct orb_http_request *request, CURLcode code, co
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_FAIL_REWIND:
-        return lost(request, code, peer, "closed the connection");
+        return lost(request, code, peer, "broke the connection");
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
         return orb_fail(error, ORBIT_E_PROTOCOL, (int)code, "%s does not answer as an HTTP server should: %s", peer,

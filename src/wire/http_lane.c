@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -58,11 +59,13 @@ static bool watch_socket(struct orb_http_lane *lane, curl_socket_t socket, unsig
     return !failed;
 }
 
+/* curl may tell of a descriptor of its own (its resolver's) when that is closed and the number another thread's: it is
+ * not in our set then, and the kernel just says so. A plain system call, since there is nothing to be synchronised. */
 static void forget_socket(struct orb_http_lane *lane, curl_socket_t socket)
 {
     if (socket >= 0 && (size_t)socket < lane->interest_count && (lane->interest[socket] & KNOWN)) {
         struct epoll_event event = {0};
-        (void)epoll_ctl(lane->poll_fd, EPOLL_CTL_DEL, socket, &event);
+        (void)syscall(SYS_epoll_ctl, lane->poll_fd, EPOLL_CTL_DEL, socket, &event);
         lane->interest[socket] &= OURS;
     }
 }

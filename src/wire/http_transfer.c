@@ -124,6 +124,11 @@ static size_t to_sink(struct orb_http_request *request, const char *bytes, size_
             return CURL_WRITEFUNC_ERROR;
         }
         uint64_t left = request->sink_max - request->received;
+        if (!request->room && length - at <= left && request->sink->take &&
+            request->sink->take(request->sink, bytes + at, length - at)) {
+            request->received += length - at;
+            return length;
+        }
         if (!request->room) {
             size_t want = left > SIZE_MAX ? 0 : (size_t)left;
             request->room = request->sink->acquire(request->sink, want, &request->room_length);

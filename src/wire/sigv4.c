@@ -303,7 +303,8 @@ orbit_status orb_sigv4_presign(struct orb_sigv4 *signer, const struct orb_sigv4_
                         expires_s);
     if (param_count > MAX - OWN || request->header_count > ORB_SIGV4_HEADERS_MAX)
         return orb_fail(error, ORBIT_E_LIMIT, 0, "a signed URL takes at most %d parameters", MAX - OWN);
-    memcpy(all, params, param_count * sizeof *params);
+    if (param_count)
+        memcpy(all, params, param_count * sizeof *params);
 
     (void)snprintf(expires, sizeof expires, "%u", expires_s);
     bool fine = make_scope(scope, sizeof scope, keys, date);

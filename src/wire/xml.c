@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-enum { DEPTH_MAX = 24, TEXT_MAX = 64 << 10 };
+enum { DEPTH_MAX = 24, TEXT_MAX = 64 << 10, PIECE = 64 << 10, QUIET_MAX = 256 << 10 };
 
 struct orb_xml {
     XML_Parser parser;
@@ -17,6 +17,7 @@ struct orb_xml {
     struct orb_buf text;
     unsigned depth;
     uint64_t left; /* bytes the document may still have */
+    size_t quiet;  /* bytes since an event: expat keeps all of a tag or comment until it ends */
     bool stopped;
     bool too_large, has_dtd, no_memory;
     bool root_seen;
@@ -34,6 +35,7 @@ static void XMLCALL on_begin(void *user, const XML_Char *name, const XML_Char **
 {
     struct orb_xml *xml = user;
     (void)attributes;
+    xml->quiet = 0;
     if (xml->stopped)
         return;
     if (++xml->depth > DEPTH_MAX) {
@@ -49,6 +51,7 @@ static void XMLCALL on_begin(void *user, const XML_Char *name, const XML_Char **
 static void XMLCALL on_end(void *user, const XML_Char *name)
 {
     struct orb_xml *xml = user;
+    xml->quiet = 0;
     if (xml->stopped || xml->too_large)
         return;
     char none[1] = "";
@@ -64,6 +67,7 @@ static void XMLCALL on_end(void *user, const XML_Char *name)
 static void XMLCALL on_text(void *user, const XML_Char *text, int length)
 {
     struct orb_xml *xml = user;
+    xml->quiet = 0;
     if (xml->stopped || xml->too_large)
         return;
     if (!orb_buf_append(&xml->text, text, (size_t)length)) {
@@ -121,6 +125,7 @@ orbit_status orb_xml_start(struct orb_xml *xml, const struct orb_xml_events *eve
     xml->ctx = ctx;
     xml->depth = 0;
     xml->left = max_bytes;
+    xml->quiet = 0;
     xml->stopped = xml->too_large = xml->has_dtd = xml->no_memory = xml->root_seen = false;
     orb_buf_reset(&xml->text);
     return ORBIT_OK;
@@ -152,8 +157,11 @@ static orbit_status broken(struct orb_xml *xml, orbit_error *error)
 static orbit_status parse(struct orb_xml *xml, const char *bytes, size_t length, bool last, orbit_error *error)
 {
     do {
-        int piece = length > (1 << 20) ? 1 << 20 : (int)length;
+        int piece = length > PIECE ? PIECE : (int)length;
         length -= (size_t)piece;
+        xml->quiet += (size_t)piece;
+        if (xml->quiet > QUIET_MAX)
+            return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the reply's XML holds a tag or a comment that is too long");
         if (XML_Parse(xml->parser, bytes, piece, last && !length) != XML_STATUS_OK)
             return broken(xml, error);
         bytes += piece;

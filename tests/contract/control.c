@@ -104,6 +104,9 @@ static void fired_token_ends_calls_before_they_begin(void **state)
     MUST_FAIL(ORBIT_E_CANCELLED, orbit_remove(contract.backend, at("there"), &call, error));
     MUST_FAIL(ORBIT_E_CANCELLED,
               orbit_write(contract.backend, at("new"), orbit_source_memory("x", 1), 1, &write, NULL, error));
+    struct scripted_source script = {.bytes = (const uint8_t *)"x", .length = 1, .most = 1};
+    MUST_FAIL(ORBIT_E_CANCELLED, orbit_write(contract.backend, at("new"), scripted(&script), 1, &write, NULL, error));
+    assert_int_equal(script.closed, 1);
     MUST_FAIL(ORBIT_E_CANCELLED, orbit_read(&reader, contract.backend, at("there"), &read, error));
     assert_null(reader);
     MUST_FAIL(ORBIT_E_CANCELLED, list_all(&listing, contract.backend, contract.scope, &list, error));

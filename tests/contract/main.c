@@ -134,6 +134,7 @@ int main(int argc, char **argv)
     TAKE(list);
     TAKE(manage);
     TAKE(control);
+    TAKE(upload);
 #undef TAKE
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);

@@ -305,6 +305,45 @@ static void first_version_of_listing_gives_the_same(void **state)
     assert_int_equal(COUNT("requests.ListObjectsV2"), 0);
 }
 
+/* Keys with what an encoded listing writes otherwise; four a page, so that there are two. */
+static void keys_are_what_they_are(const char *encoding, unsigned pages)
+{
+    static const char *const keys[] = {"%41", "+", "a b", "a%2Bb", "a+b", "plain"};
+    orbit_lister *lister;
+    orbit_entry entry;
+    at.config.list_page_entries = 4;
+    s3fault_reopen();
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        OK(write_bytes(keys[i], "x", 1, &told));
+    endpoint_control(&at.endpoint, "set?encoding=%s", encoding);
+    OK(orbit_list(&lister, at.store, "", NULL, &told));
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        OK(orbit_lister_next(lister, &entry, &told));
+        assert_string_equal(entry.path, keys[i]);
+    }
+    EXPECT(ORBIT_END, orbit_lister_next(lister, &entry, &told));
+    orbit_lister_close(lister);
+    assert_int_equal(COUNT("requests.ListObjectsV2"), pages);
+}
+
+static void keys_are_right_where_the_encoding_is_told_first(void **state)
+{
+    (void)state;
+    keys_are_what_they_are("1", 2);
+}
+
+static void keys_are_right_where_the_encoding_is_told_last(void **state)
+{
+    (void)state;
+    keys_are_what_they_are("2", 3); /* the first page twice: what it meant was told behind it */
+}
+
+static void keys_are_right_where_the_store_does_not_encode(void **state)
+{
+    (void)state;
+    keys_are_what_they_are("0", 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +372,9 @@ int main(void)
         FAULT_TEST(page_cut_by_the_network_is_asked_for_again),
         FAULT_TEST(listing_survives_a_rate_limit),
         FAULT_TEST(first_version_of_listing_gives_the_same),
+        FAULT_TEST(keys_are_right_where_the_encoding_is_told_first),
+        FAULT_TEST(keys_are_right_where_the_encoding_is_told_last),
+        FAULT_TEST(keys_are_right_where_the_store_does_not_encode),
     };
     return cmocka_run_group_tests(tests, s3fault_group_setup, s3fault_group_teardown);
 }

@@ -261,13 +261,13 @@ static void start_inner(struct chaos_op *op)
     op->inner.op.deadline_ns = op->outer->deadline_ns;
     op->started = true;
     if (args.sink) {
-        op->sink = (orbit_sink){sink_acquire, sink_commit};
+        op->sink = (orbit_sink){sink_acquire, sink_commit, NULL};
         args.sink = &op->sink;
     }
     if (args.body) {
         bool whole = !op->window && !op->cut && !op->starve_percent;
-        op->body =
-            (orbit_body){body_peek, body_consume, body_rewind, args.body->length, whole ? args.body->whole : NULL};
+        op->body = (orbit_body){
+            body_peek, body_consume, body_rewind, args.body->length, whole ? args.body->whole : NULL, NULL};
         args.body = &op->body;
     }
     atomic_fetch_add(&backend->chaos->reached, 1);

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -274,21 +275,23 @@ bool endpoint_request(struct endpoint *endpoint, const char *op, unsigned n, str
 
 #define PERIOD 1048573u
 
+static unsigned char block[PERIOD];
+
+static void make_block(void)
+{
+    uint64_t state = 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < PERIOD; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        block[i] = (unsigned char)(state >> 32);
+    }
+}
+
 void endpoint_pattern(const char *key, uint64_t offset, void *bytes, size_t length)
 {
-    static unsigned char *block;
-    if (block == NULL) {
-        block = malloc(PERIOD);
-        if (block == NULL)
-            fail("out of memory");
-        uint64_t state = 0x9e3779b97f4a7c15u;
-        for (size_t i = 0; i < PERIOD; i++) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            block[i] = (unsigned char)(state >> 32);
-        }
-    }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_block);
     uint64_t hash = 0xcbf29ce484222325u;
     for (; *key != '\0'; key++)
         hash = (hash ^ (unsigned char)*key) * 0x100000001b3u;

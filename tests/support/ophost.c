@@ -348,7 +348,7 @@ static orbit_status sink_commit(orbit_sink *base, size_t length)
 
 void ophost_sink_init(struct ophost_sink *sink, struct ophost_call *call)
 {
-    *sink = (struct ophost_sink){.sink = {sink_acquire, sink_commit},
+    *sink = (struct ophost_sink){.sink = {sink_acquire, sink_commit, NULL},
                                  .call = call,
                                  .bytes = calloc(1, 1),
                                  .max = (size_t)256 << 20,
@@ -400,7 +400,7 @@ static orbit_status body_rewind(orbit_body *base)
 
 void ophost_body_init(struct ophost_body *body, struct ophost_call *call, const void *bytes, size_t length)
 {
-    *body = (struct ophost_body){.body = {body_peek, body_consume, body_rewind, length, bytes},
+    *body = (struct ophost_body){.body = {body_peek, body_consume, body_rewind, length, bytes, NULL},
                                  .call = call,
                                  .bytes = bytes,
                                  .length = length,

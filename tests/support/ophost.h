@@ -135,6 +135,12 @@ orbit_status ophost_part(struct orb_backend *b, void *upload, uint32_t number, u
 orbit_status ophost_finish(struct orb_backend *b, void *upload, uint64_t size, uint32_t parts, orbit_metadata *reply,
                            orbit_error *error);
 orbit_status ophost_abort(struct orb_backend *b, void *upload, orbit_error *error);
+/* Uploads that are kept (keeps_extents): begun with an identity, compared at the end, suspended. */
+orbit_status ophost_begin_kept(struct orb_backend *b, const char *path, const orbit_write_options *options,
+                               const orbit_keep_request *keep, orbit_begin_reply *reply, orbit_error *error);
+orbit_status ophost_finish_compared(struct orb_backend *b, void *upload, uint64_t size, const orbit_checksum *expected,
+                                    bool reread, orbit_error *error);
+orbit_status ophost_suspend(struct orb_backend *b, void *upload, orbit_error *error);
 void ophost_release(struct orb_backend *b, void *upload);
 orbit_status ophost_parts(struct orb_backend *b, const orbit_parts_request *request, bool *more, orbit_error *error);
 orbit_status ophost_uploads(struct orb_backend *b, const orbit_uploads_request *request, bool *more,

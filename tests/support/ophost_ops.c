@@ -40,6 +40,7 @@ STARTER(list_page, args->handle, args->reply)
 STARTER(read, args->request, args->sink, args->reply)
 STARTER(put, args->request, args->body, args->reply)
 STARTER(begin, args->request, args->reply)
+STARTER(suspend, args->handle)
 STARTER(part, args->handle, args->request, args->body, args->reply)
 STARTER(finish, args->handle, args->request, args->reply)
 STARTER(abort, args->handle)
@@ -273,6 +274,33 @@ orbit_status ophost_finish(struct orb_backend *b, void *upload, uint64_t size, u
 orbit_status ophost_abort(struct orb_backend *b, void *upload, orbit_error *error)
 {
     return RUN(abort, .handle = upload);
+}
+
+orbit_status ophost_begin_kept(struct orb_backend *b, const char *path, const orbit_write_options *options,
+                               const orbit_keep_request *keep, orbit_begin_reply *reply, orbit_error *error)
+{
+    orbit_begin_request request = {.path = path,
+                                   .options = options ? options : &default_options,
+                                   .size_hint = keep->size,
+                                   .part_bytes = keep->size,
+                                   .keep = keep};
+    *reply = (orbit_begin_reply){0};
+    return RUN(begin, .request = &request, .reply = reply);
+}
+
+orbit_status ophost_finish_compared(struct orb_backend *b, void *upload, uint64_t size, const orbit_checksum *expected,
+                                    bool reread, orbit_error *error)
+{
+    orbit_metadata own = ORBIT_METADATA_INIT;
+    orbit_finish_request request = {.size = size, .part_count = 1, .expected = expected, .reread = reread};
+    orbit_status status = RUN(finish, .request = &request, .handle = upload, .reply = &own);
+    orbit_metadata_release(&own);
+    return status;
+}
+
+orbit_status ophost_suspend(struct orb_backend *b, void *upload, orbit_error *error)
+{
+    return RUN(suspend, .handle = upload);
 }
 
 static void release_on_loop(void *ctx)

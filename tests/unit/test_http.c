@@ -323,7 +323,8 @@ static struct exchange *exchange_new(struct fixture *fixture, const char *method
     exchange->request.sink_max = UINT64_MAX;
     orb_buf_init(&exchange->request.memory, 100000);
     snprintf(exchange->url, sizeof exchange->url, "http://127.0.0.1:%d%s", fixture->peer.port, path);
-    exchange->window = (struct window){{window_acquire, window_commit}, exchange, NULL, 0, 0, 65536, 0, 0, 0, false, 0};
+    exchange->window =
+        (struct window){{window_acquire, window_commit, NULL}, exchange, NULL, 0, 0, 65536, 0, 0, 0, false, 0};
     exchange->start.deliver = deliver_start;
     exchange->cancel.deliver = deliver_cancel;
     sem_init(&exchange->done, 0, 0);
@@ -341,7 +342,7 @@ static void exchange_sink(struct exchange *exchange, size_t max)
 static void exchange_body(struct exchange *exchange, const char *bytes, size_t length)
 {
     exchange->source = (struct source){
-        {source_peek, source_consume, source_rewind, length, NULL}, exchange, bytes, 0, 65536, 0, 0, 0, false};
+        {source_peek, source_consume, source_rewind, length, NULL, NULL}, exchange, bytes, 0, 65536, 0, 0, 0, false};
     exchange->request.body = &exchange->source.body;
 }
 

@@ -256,6 +256,56 @@ static void cancel_after_done_does_not_reach_the_backend(void **state)
     assert_int_equal(bench->script.cancels, 0);
 }
 
+/* ---- entering: a run on another thread ---- */
+
+static void work_that_ends(void *self, orbit_op *op)
+{
+    struct script *script = self;
+    atomic_fetch_add(&script->runs, 1);
+    orbit_op_done(op, ORBIT_OK, NULL);
+}
+
+static _Atomic bool entered, entered_twice, entered_late;
+
+static void enter_and_ask_for_a_run(struct script *script, orbit_op *op)
+{
+    entered = orbit_op_enter(op);
+    entered_twice = orbit_op_enter(op);
+    orbit_op_run(op, work_that_ends);
+    nap_ms(20);
+    atomic_store(&script->inside, script->runs); /* not while somebody is inside */
+    orbit_op_leave(op);
+}
+
+static void a_run_waits_for_who_has_entered(void **state)
+{
+    struct bench *bench = *state;
+    bench->script.stat = enter_and_ask_for_a_run;
+    ophost_start(&bench->call, bench->backend);
+    assert_int_equal(ophost_wait(&bench->call, NULL), ORBIT_OK);
+    assert_true(entered);
+    assert_false(entered_twice);
+    assert_int_equal(bench->script.inside, 0);
+    assert_int_equal(bench->script.runs, 1);
+}
+
+static void end_and_enter(struct script *script, orbit_op *op)
+{
+    (void)script;
+    orbit_op_done(op, ORBIT_OK, NULL);
+    entered_late = orbit_op_enter(op);
+}
+
+static void nobody_enters_what_is_over(void **state)
+{
+    struct bench *bench = *state;
+    bench->script.stat = end_and_enter;
+    entered_late = true;
+    ophost_start(&bench->call, bench->backend);
+    assert_int_equal(ophost_wait(&bench->call, NULL), ORBIT_OK);
+    assert_false(entered_late);
+}
+
 /* ---- attachments ---- */
 
 static unsigned made, dropped[3], drop_count;
@@ -315,6 +365,8 @@ int main(void)
         WITH_BENCH(done_waits_for_the_end_of_its_run),
         WITH_BENCH(cancel_reaches_work_and_backend_once),
         WITH_BENCH(cancel_after_done_does_not_reach_the_backend),
+        WITH_BENCH(a_run_waits_for_who_has_entered),
+        WITH_BENCH(nobody_enters_what_is_over),
         cmocka_unit_test(attachments_are_made_once_and_dropped_in_reverse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

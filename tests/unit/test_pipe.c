@@ -470,6 +470,136 @@ static void two_threads_pass_every_byte_in_order(void **state)
     assert_true(orb_pipe_crc64(&bench.pipe) == crc64_of(STREAM));
 }
 
+/* ---- a target that stores on the source's thread ----------------------------------------------------- */
+
+static struct {
+    uint64_t at;
+    unsigned calls, refuse;
+    orbit_status peeked; /* what a peek says in the middle of it */
+    bool fail;
+} shelf;
+
+static bool shelve(orbit_op *op, const void *bytes, size_t length)
+{
+    (void)op;
+    shelf.calls++;
+    if (shelf.refuse) {
+        shelf.refuse--;
+        return false;
+    }
+    for (size_t i = 0; i < length; i++)
+        if (((const uint8_t *)bytes)[i] != byte_at(shelf.at + i))
+            shelf.fail = true;
+    const void *seen;
+    size_t room;
+    shelf.peeked = bench.pipe.body.peek(&bench.pipe.body, &seen, &room);
+    shelf.at += length;
+    return true;
+}
+
+/* The first block is there, and the target waits for the second. */
+static void shelf_after_one_block(uint64_t length)
+{
+    orbit_status status;
+    uint64_t at = 0;
+    memset(&shelf, 0, sizeof(shelf));
+    shelf.at = BLOCK;
+    bench.target.store = shelve;
+    arm(length);
+    pour(0, BLOCK, 10000, &status);
+    sem_wait(&bench.ready);
+    orb_pipe_attach_target(&bench.pipe, &bench.target);
+    assert_int_equal(drain(&at, BLOCK), ORBIT_AGAIN);
+    assert_int_equal(at, BLOCK);
+    assert_int_equal(shelf.calls, 0);
+}
+
+static bool offer(uint64_t at, size_t length)
+{
+    static uint8_t piece[BLOCK];
+    for (size_t i = 0; i < length; i++)
+        piece[i] = byte_at(at + i);
+    return bench.pipe.sink.take(&bench.pipe.sink, piece, length);
+}
+
+static void a_target_that_stores_gets_full_blocks_at_once(void **state)
+{
+    (void)state;
+    orbit_status status;
+    uint64_t at = BLOCK, length = 5 * BLOCK;
+    shelf_after_one_block(length);
+    assert_int_equal(pour(BLOCK, 3 * BLOCK, 10000, &status), 3 * BLOCK);
+    assert_int_equal(shelf.calls, 3);
+    assert_int_equal(shelf.at, 4 * BLOCK);
+    assert_int_equal(shelf.peeked, ORBIT_AGAIN);
+    assert_false(shelf.fail);
+    assert_false(is_up(&bench.target_resumed));
+    at = shelf.at;
+    assert_int_equal(pour(at, BLOCK, 10000, &status), BLOCK);
+    assert_int_equal(shelf.calls, 3); /* the last block is looked at before it is seen */
+    sem_wait(&bench.target_resumed);
+    assert_int_equal(drain(&at, BLOCK), ORBIT_END);
+    assert_int_equal(at, length);
+}
+
+static void a_target_that_cannot_store_now_is_woken(void **state)
+{
+    (void)state;
+    orbit_status status;
+    uint64_t at = BLOCK;
+    shelf_after_one_block(4 * BLOCK);
+    shelf.refuse = 1;
+    assert_int_equal(pour(BLOCK, 2 * BLOCK, 10000, &status), 2 * BLOCK);
+    sem_wait(&bench.target_resumed);
+    assert_int_equal(shelf.calls, 1); /* it does not wait any more: nothing is stored past it */
+    assert_int_equal(drain(&at, BLOCK), ORBIT_AGAIN);
+    assert_int_equal(at, 3 * BLOCK);
+}
+
+static void large_pieces_are_taken_where_they_lie(void **state)
+{
+    (void)state;
+    orbit_status status;
+    const uint64_t length = 3 * BLOCK;
+    uint8_t *all = malloc(length);
+    for (uint64_t i = 0; i < length; i++)
+        all[i] = byte_at(i);
+    uint64_t crc = orb_crc64nvme(0, all, length);
+    free(all);
+
+    shelf_after_one_block(length);
+    uint64_t at = BLOCK;
+    assert_false(offer(at, 100)); /* little is gathered */
+    assert_true(offer(at, ORB_PIPE_TAKE));
+    at += ORB_PIPE_TAKE;
+    assert_false(orb_pipe_rewind(&bench.pipe));
+    pour(at, 100, 100, &status); /* now a block holds some */
+    assert_false(offer(at + 100, ORB_PIPE_TAKE));
+    at += 100;
+    uint64_t rest = 2 * BLOCK - at;
+    assert_int_equal(pour(at, rest, 10000, &status), rest);
+    assert_int_equal(shelf.at, 2 * BLOCK);
+    assert_true(offer(2 * BLOCK, ORB_PIPE_TAKE));
+    assert_false(offer(2 * BLOCK + ORB_PIPE_TAKE, BLOCK - ORB_PIPE_TAKE)); /* the end */
+    at = 2 * BLOCK + ORB_PIPE_TAKE;
+    pour(at, length - at, 10000, &status);
+    assert_int_equal(drain(&at, BLOCK), ORBIT_END);
+    assert_int_equal(at, length);
+    assert_false(shelf.fail);
+    assert_true(orb_pipe_crc64(&bench.pipe) == crc);
+}
+
+static void nothing_is_taken_by_a_pipe_that_failed(void **state)
+{
+    (void)state;
+    orbit_error error;
+    shelf_after_one_block(3 * BLOCK);
+    orb_fail(&error, ORBIT_E_IO, 0, "broken");
+    orb_pipe_fail(&bench.pipe, &error);
+    assert_false(offer(BLOCK, ORB_PIPE_TAKE));
+    assert_int_equal(shelf.calls, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -491,6 +621,10 @@ int main(void)
         TEST(a_length_may_become_known_late),
         TEST(a_pipe_that_fills_up_unmeasured_says_so),
         TEST(an_empty_range_is_ready_at_once),
+        TEST(a_target_that_stores_gets_full_blocks_at_once),
+        TEST(a_target_that_cannot_store_now_is_woken),
+        TEST(large_pieces_are_taken_where_they_lie),
+        TEST(nothing_is_taken_by_a_pipe_that_failed),
         TEST(two_threads_pass_every_byte_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

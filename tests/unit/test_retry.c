@@ -159,103 +159,128 @@ static void the_error_says_how_often_it_was_tried(void **state)
 
 /* ---- the pace -------------------------------------------------------------------------------------- */
 
-static unsigned went;
-static void go(struct orb_call *call)
-{
-    (void)call;
-    went++;
-}
-
-struct paced {
-    struct orbit_host host;
-    struct orb_backend backend;
-    struct orb_pace *pace;
-};
-
-static int pace_setup(void **state)
-{
-    struct paced *paced = calloc(1, sizeof(*paced));
-    orbit_error error;
-    assert_int_equal(orb_loop_new(&paced->host.loop, "test", true, &error), ORBIT_OK);
-    paced->backend.host = &paced->host;
-    paced->pace = orb_pace_of(&paced->backend);
-    went = 0;
-    *state = paced;
-    return 0;
-}
-
-static int pace_teardown(void **state)
-{
-    struct paced *paced = *state;
-    orb_call_release_pace(&paced->backend);
-    orb_loop_free(paced->host.loop);
-    free(paced);
-    return 0;
-}
-
 static void throttling_sets_the_rate_of_the_last_second(void **state)
 {
-    struct paced *paced = *state;
+    (void)state;
+    struct orb_pace pace;
     uint64_t now = 100 * ORB_S;
-    for (unsigned i = 0; i < 400; i++) /* 100 a second for four seconds */
-        orb_pace_answered(paced->pace, now += 10 * ORB_MS);
-    assert_true(orb_pace_rate(paced->pace) <= 0);
-    orb_pace_throttled(paced->pace, now, now);
-    assert_in_range((uintmax_t)orb_pace_rate(paced->pace), 90, 101);
+    orb_pace_init(&pace, now);
+    for (unsigned i = 0; i < 400; i++) { /* 100 a second for four seconds */
+        now += 10 * ORB_MS;
+        orb_pace_answered(&pace, now, now);
+    }
+    assert_true(orb_pace_rate(&pace) <= 0);
+    for (unsigned i = 0; i < 40; i++)
+        orb_pace_throttled(&pace, now, now);
+    assert_in_range((uintmax_t)orb_pace_rate(&pace), 90, 110);
 
     /* What started before the cut does not cut again. */
-    double rate = orb_pace_rate(paced->pace);
-    orb_pace_throttled(paced->pace, now - ORB_S, now + 2 * ORB_S);
-    assert_true(orb_pace_rate(paced->pace) >= rate && orb_pace_rate(paced->pace) <= rate);
-
-    for (unsigned i = 0; i < 100; i++)
-        orb_pace_answered(paced->pace, now += 10 * ORB_MS);
-    assert_true(orb_pace_rate(paced->pace) > rate * 1.05);
-    assert_true(orb_pace_rate(paced->pace) < rate * 1.2);
+    double rate = orb_pace_rate(&pace);
+    for (unsigned i = 0; i < 40; i++)
+        orb_pace_throttled(&pace, now - ORB_S, now + 2 * ORB_S);
+    assert_true(orb_pace_rate(&pace) >= rate && orb_pace_rate(&pace) <= rate);
 }
 
-static void calls_start_at_the_pace_and_in_order(void **state)
+static void a_complaint_now_and_then_is_no_reason_to_slow_down(void **state)
 {
-    struct paced *paced = *state;
-    uint64_t now = orb_now_ns();
-    struct orb_call calls[5];
-    memset(calls, 0, sizeof(calls));
-    for (unsigned i = 0; i < 50; i++)
-        orb_pace_answered(paced->pace, now);
-    orb_pace_throttled(paced->pace, now, now); /* 50 a second */
-    for (unsigned i = 0; i < 5; i++)
-        assert_false(orb_pace_enter(paced->pace, &calls[i], go, now));
-    orb_pace_withdraw(paced->pace, &calls[4]);
-    orb_pace_withdraw(paced->pace, &calls[2]);
-    uint64_t until = orb_now_ns() + 5 * ORB_S;
-    while (went < 3 && orb_now_ns() < until)
-        orb_loop_turn(paced->host.loop, true);
-    assert_int_equal(went, 3);
-    assert_true(orb_now_ns() - now >= 50 * ORB_MS);
-    for (unsigned i = 0; i < 5; i++)
-        assert_false(calls[i].queued);
+    (void)state;
+    struct orb_pace pace;
+    uint64_t now = 100 * ORB_S;
+    orb_pace_init(&pace, now);
+    for (unsigned i = 0; i < 1000; i++) {
+        now += 10 * ORB_MS;
+        if (i % 10 == 9)
+            orb_pace_throttled(&pace, now, now);
+        else
+            orb_pace_answered(&pace, now, now);
+    }
+    assert_true(orb_pace_rate(&pace) <= 0);
+}
+
+/* Sends as the pace lets it to a store that answers when `takes` says so; returns requests a hundred answers. */
+static unsigned sent_for_hundred(struct orb_pace *pace, uint64_t *now, unsigned answers,
+                                 bool (*takes)(uint64_t now, unsigned sent))
+{
+    unsigned sent = 0, answered = 0;
+    while (answered < answers) {
+        if (!orb_pace_take(pace, *now)) {
+            *now += orb_pace_wait_ms(pace, *now) * ORB_MS;
+            continue;
+        }
+        uint64_t begun = *now;
+        *now += ORB_MS; /* one after the other, a millisecond each */
+        bool good = takes(*now, sent++);
+        answered += good;
+        if (good)
+            orb_pace_answered(pace, begun, *now);
+        else
+            orb_pace_throttled(pace, begun, *now);
+    }
+    return sent * 100 / answers;
+}
+
+static bool fifty_a_second(uint64_t now, unsigned sent)
+{
+    static uint64_t window;
+    static unsigned used;
+    if (sent == 0 || now / (100 * ORB_MS) != window)
+        used = 0;
+    window = now / (100 * ORB_MS);
+    return used++ < 5;
+}
+
+static bool two_of_three(uint64_t now, unsigned sent)
+{
+    (void)now;
+    return sent % 3 != 2;
+}
+
+static void a_store_with_a_limit_is_asked_as_often_as_it_answers(void **state)
+{
+    (void)state;
+    struct orb_pace pace;
+    uint64_t now = 100 * ORB_S, begun = now;
+    orb_pace_init(&pace, now);
+    assert_in_range(sent_for_hundred(&pace, &now, 500, fifty_a_second), 100, 125);
+    assert_in_range(now - begun, 9 * ORB_S, 16 * ORB_S); /* ten seconds' worth */
+}
+
+static void a_store_that_fails_at_random_is_not_slowed_down_for_ever(void **state)
+{
+    (void)state;
+    struct orb_pace pace;
+    uint64_t now = 100 * ORB_S, begun = now;
+    orb_pace_init(&pace, now);
+    (void)sent_for_hundred(&pace, &now, 20000, two_of_three);
+    assert_true(now - begun < 60 * ORB_S); /* thirty would be full speed */
 }
 
 static void a_calm_store_is_not_paced_for_ever(void **state)
 {
-    struct paced *paced = *state;
+    (void)state;
+    struct orb_pace pace;
     uint64_t now = 100 * ORB_S;
-    struct orb_call call = {0};
-    orb_pace_throttled(paced->pace, now, now);
-    assert_true(orb_pace_enter(paced->pace, &call, go, now + 31 * ORB_S));
-    assert_true(orb_pace_rate(paced->pace) <= 0);
+    orb_pace_init(&pace, now);
+    for (unsigned i = 0; i < 3; i++)
+        orb_pace_throttled(&pace, now, now);
+    assert_true(orb_pace_rate(&pace) > 0);
+    assert_false(orb_pace_take(&pace, now));
+    assert_true(orb_pace_take(&pace, now + 31 * ORB_S));
+    assert_true(orb_pace_rate(&pace) <= 0);
 }
 
 static void a_storm_of_retries_is_delayed_and_none_fails(void **state)
 {
-    struct paced *paced = *state;
+    (void)state;
+    struct orb_pace pace;
     uint64_t now = orb_now_ns(), longest = 0;
+    orb_pace_init(&pace, now);
     for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(orb_pace_retry_ms(paced->pace, now), 0);
+        assert_int_equal(orb_pace_retry_ms(&pace, now), 0);
     for (unsigned i = 0; i < 1000; i++)
-        longest = orb_pace_retry_ms(paced->pace, now);
+        longest = orb_pace_retry_ms(&pace, now);
     assert_in_range(longest, 10000, 20000);
-    assert_int_equal(orb_pace_retry_ms(paced->pace, now + 60 * ORB_S), 0);
+    assert_int_equal(orb_pace_retry_ms(&pace, now + 60 * ORB_S), 0);
 }
 
 /* ---- whole calls ----------------------------------------------------------------------------------- */
@@ -286,6 +311,67 @@ static void a_call_succeeds_after_failures(void **state)
     orbit_backend_close(backend);
     orbit_client_close(client);
     assert_int_equal(script.closes, 1);
+}
+
+struct seen {
+    unsigned started, ended, again;
+    uint64_t call;
+    orbit_status last;
+};
+
+static void look_on(void *ctx, const orbit_trace_event *event)
+{
+    struct seen *seen = ctx;
+    assert_int_equal(event->size, sizeof *event);
+    if (event->request != ORBIT_REQUEST_STAT)
+        return;
+    assert_string_equal(event->backend, "script");
+    assert_string_equal(event->path, "x");
+    if (event->point == ORBIT_TRACE_STARTED) {
+        assert_true(!seen->call || seen->call == event->call);
+        seen->call = event->call;
+        assert_int_equal(event->attempt, ++seen->started);
+        return;
+    }
+    assert_int_equal(event->attempt, ++seen->ended);
+    assert_int_equal(event->status < 0, event->error != NULL);
+    seen->again += event->again;
+    seen->last = event->status;
+}
+
+static void who_looks_on_is_told_of_every_attempt(void **state)
+{
+    (void)state;
+    struct script script = {.steps = {{ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, 0, false}}, .step_count = 1};
+    struct seen seen = {0};
+    orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
+    orbit_client *client;
+    orbit_backend *backend;
+    orbit_error error;
+    options.trace = (orbit_trace){look_on, &seen};
+    script_open(&script, &options, NULL, &client, &backend);
+    orbit_metadata metadata;
+    assert_int_equal(orbit_stat(backend, "x", NULL, &metadata, &error), ORBIT_OK);
+    orbit_metadata_release(&metadata);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    assert_int_equal(orbit_client_get_stats(client, &stats), ORBIT_OK);
+    assert_int_equal(stats.attempts[ORBIT_REQUEST_STAT], 2);
+    assert_int_equal(stats.attempts[ORBIT_REQUEST_READ], 0);
+    orbit_backend_close(backend);
+    orbit_client_close(client);
+    assert_int_equal(seen.started, 2);
+    assert_int_equal(seen.ended, 2);
+    assert_int_equal(seen.again, 1);
+    assert_int_equal(seen.last, ORBIT_OK);
+}
+
+static void every_request_has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i < ORBIT_REQUEST_KINDS; i++)
+        for (unsigned k = 0; k < i; k++)
+            assert_string_not_equal(orbit_request_name((orbit_request)i), orbit_request_name((orbit_request)k));
+    assert_string_equal(orbit_request_name((orbit_request)1000), "other");
 }
 
 static void a_call_gives_up_and_says_so(void **state)
@@ -431,11 +517,15 @@ int main(void)
         cmocka_unit_test(a_store_that_answered_before_may_be_restarting),
         cmocka_unit_test(a_wrong_checksum_is_tried_again_once),
         cmocka_unit_test(the_error_says_how_often_it_was_tried),
-        cmocka_unit_test_setup_teardown(throttling_sets_the_rate_of_the_last_second, pace_setup, pace_teardown),
-        cmocka_unit_test_setup_teardown(calls_start_at_the_pace_and_in_order, pace_setup, pace_teardown),
-        cmocka_unit_test_setup_teardown(a_calm_store_is_not_paced_for_ever, pace_setup, pace_teardown),
-        cmocka_unit_test_setup_teardown(a_storm_of_retries_is_delayed_and_none_fails, pace_setup, pace_teardown),
+        cmocka_unit_test(throttling_sets_the_rate_of_the_last_second),
+        cmocka_unit_test(a_complaint_now_and_then_is_no_reason_to_slow_down),
+        cmocka_unit_test(a_store_with_a_limit_is_asked_as_often_as_it_answers),
+        cmocka_unit_test(a_store_that_fails_at_random_is_not_slowed_down_for_ever),
+        cmocka_unit_test(a_calm_store_is_not_paced_for_ever),
+        cmocka_unit_test(a_storm_of_retries_is_delayed_and_none_fails),
         cmocka_unit_test(a_call_succeeds_after_failures),
+        cmocka_unit_test(who_looks_on_is_told_of_every_attempt),
+        cmocka_unit_test(every_request_has_a_name_of_its_own),
         cmocka_unit_test(a_call_gives_up_and_says_so),
         cmocka_unit_test(a_final_error_is_final),
         cmocka_unit_test(a_store_without_retries_is_tried_once),

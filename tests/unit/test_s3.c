@@ -246,6 +246,48 @@ static void an_empty_object_is_no_error(void **state)
     ophost_backend_close(store);
 }
 
+/* There are stores that answer a range of an empty object with 206 and "bytes 0--1/0". */
+static void a_range_of_nothing_is_an_empty_object_or_an_error(void **state)
+{
+    (void)state;
+    struct orb_backend *store = open_bucket("store"), *generated = open_bucket("bucket");
+    orbit_error error;
+    orbit_read_reply reply;
+    char *bytes;
+    size_t got;
+    assert_int_equal(ophost_put(store, "empty", NULL, "", 0, NULL, &error), ORBIT_OK);
+    endpoint_control(&endpoint, "fault?op=GetObject&empty_206=1");
+    assert_int_equal(read_range(store, "empty", 0, 100, NULL, &bytes, &got, &reply, &error), ORBIT_OK);
+    assert_int_equal(got, 0);
+    assert_int_equal(reply.metadata.size, 0);
+    assert_true(reply.metadata.fields & ORBIT_HAS_SIZE);
+    free(bytes);
+    orbit_metadata_release(&reply.metadata);
+    assert_int_equal(read_range(generated, "gen-1K", 0, 100, NULL, &bytes, &got, &reply, &error), ORBIT_E_PROTOCOL);
+    assert_int_equal(got, 0);
+    free(bytes);
+    orbit_metadata_release(&reply.metadata);
+    ophost_backend_close(store);
+    ophost_backend_close(generated);
+}
+
+static void a_success_that_is_none_of_a_reads_is_named(void **state)
+{
+    (void)state;
+    struct orb_backend *store = open_bucket("bucket");
+    orbit_error error;
+    orbit_read_reply reply;
+    char *bytes;
+    size_t got;
+    endpoint_control(&endpoint, "fault?op=GetObject&status=202&code=Accepted");
+    assert_int_equal(read_range(store, "gen-1K", 0, 100, NULL, &bytes, &got, &reply, &error), ORBIT_E_PROTOCOL);
+    assert_non_null(strstr(error.message, "HTTP 202"));
+    assert_false(retriable(&error));
+    free(bytes);
+    orbit_metadata_release(&reply.metadata);
+    ophost_backend_close(store);
+}
+
 static void a_store_that_ignores_ranges_is_noticed(void **state)
 {
     (void)state;
@@ -645,7 +687,7 @@ static void start_finish(struct ophost_call *call, void *self, const orbit_backe
 static orbit_status finish(struct orb_backend *store, void *upload, uint64_t size, bool resolve, orbit_error *error)
 {
     struct ophost_call call = {.start = start_finish, .ctx = upload};
-    finish_request = (orbit_finish_request){size, 3, resolve};
+    finish_request = (orbit_finish_request){.size = size, .part_count = 3, .resolve = resolve};
     finish_reply = (orbit_metadata){0};
     ophost_start(&call, store);
     orbit_status status = ophost_wait(&call, error);
@@ -948,6 +990,67 @@ static void broken_listings_are_errors_and_never_loop(void **state)
     }
 }
 
+static void tokens_in_a_circle_do_not_loop(void **state)
+{
+    (void)state;
+    struct orb_backend *store = open_bucket("keys-5000");
+    orbit_error error;
+    orbit_list_request request = {.path = "", .recursive = true};
+    for (int circle = 1; circle <= 4; circle++) {
+        struct ophost_listing listing = {0};
+        endpoint_control(&endpoint, "set?token_circle=%d", circle);
+        orbit_status status = ophost_list(store, "", &request, &listing, &error);
+        endpoint_control(&endpoint, "set?token_circle=0");
+        assert_int_equal(status, ORBIT_E_PROTOCOL);
+        assert_true(endpoint_count(&endpoint, "requests.ListObjectsV2") < 20);
+        ophost_listing_release(&listing);
+        endpoint_reset(&endpoint);
+    }
+    ophost_backend_close(store);
+}
+
+/* Some stores say only behind the keys that they are percent-encoded, some do not know the question. */
+static void keys_are_right_wherever_their_encoding_is_told(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"a b", "a%20b", "a+b", "d%2F/x", "d+/y", "plain", "z%z"};
+    enum { KEYS = 7 };
+    orbit_error error;
+    for (int told = 0; told < 3; told++) {
+        for (int v1 = 0; v1 < 2; v1++) {
+            orbit_s3_config config = config_for("store");
+            config.list_v1 = v1;
+            config.list_page_entries = 2;
+            struct orb_backend *store = open_with(&config);
+            put_keys(store, keys, KEYS);
+            endpoint_control(&endpoint, "set?encoding=%d", told);
+            struct ophost_listing all = {0}, top = {0}, below = {0};
+            orbit_list_request request = {.path = "", .recursive = true};
+            assert_int_equal(ophost_list(store, "", &request, &all, &error), ORBIT_OK);
+            assert_int_equal(all.count, KEYS);
+            for (size_t i = 0; i < KEYS; i++)
+                assert_string_equal(all.entries[i].path, keys[i]);
+            request.recursive = false;
+            assert_int_equal(ophost_list(store, "", &request, &top, &error), ORBIT_OK);
+            assert_int_equal(top.count, KEYS);
+            assert_string_equal(top.entries[3].path, "d%2F");
+            assert_string_equal(top.entries[4].path, "d+");
+            ophost_backend_close(store);
+            store = open_with(&config); /* what it learned is gone */
+            assert_int_equal(ophost_list(store, "d%2F", &(orbit_list_request){.path = "d%2F"}, &below, &error),
+                             ORBIT_OK);
+            assert_int_equal(below.count, 1);
+            assert_string_equal(below.entries[0].path, "x");
+            ophost_listing_release(&all);
+            ophost_listing_release(&top);
+            ophost_listing_release(&below);
+            ophost_backend_close(store);
+            endpoint_control(&endpoint, "set?encoding=1");
+            endpoint_reset(&endpoint);
+        }
+    }
+}
+
 /* ---- removing, copying, buckets -------------------------------------------------------------------------- */
 
 static void a_batch_reports_each_keys_own_error(void **state)
@@ -1101,6 +1204,35 @@ static void the_stores_clock_counts(void **state)
     ophost_backend_close(store);
     ophost_backend_close(other);
     endpoint_control(&endpoint, "set?clock_offset_s=0");
+}
+
+/* Two requests are under way with the wrong clock: the reply to the first corrects it, the other one is no less
+ * worth another try. */
+static void a_lesson_counts_for_all_requests_under_way(void **state)
+{
+    (void)state;
+    for (int clock = 0; clock < 2; clock++) {
+        orbit_s3_config config = config_for("bucket");
+        config.region = clock ? "us-east-1" : "eu-west-9";
+        struct orb_backend *store = open_with(&config);
+        struct read_call reads[3] = {0};
+        endpoint_control(&endpoint, "set?latency_ms=300&clock_offset_s=%d", clock ? 7200 : 0);
+        for (size_t i = 0; i < 3; i++) {
+            reads[i] = (struct read_call){.call = {.start = start_read},
+                                          .request = {.path = "gen-1K", .length = ORBIT_TO_END}};
+            ophost_sink_init(&reads[i].sink, &reads[i].call);
+            ophost_start(&reads[i].call, store);
+        }
+        for (size_t i = 0; i < 3; i++) {
+            orbit_error error;
+            assert_true(ophost_wait(&reads[i].call, &error) < 0);
+            assert_true(retriable(&error));
+            orbit_metadata_release(&reads[i].reply.metadata);
+            ophost_sink_release(&reads[i].sink);
+        }
+        endpoint_control(&endpoint, "set?latency_ms=0&clock_offset_s=0");
+        ophost_backend_close(store);
+    }
 }
 
 static void payloads_can_be_signed(void **state)
@@ -1330,6 +1462,8 @@ int main(void)
         TEST(a_prefix_is_put_before_every_key),
         TEST(ranges_are_exact),
         TEST(an_empty_object_is_no_error),
+        TEST(a_range_of_nothing_is_an_empty_object_or_an_error),
+        TEST(a_success_that_is_none_of_a_reads_is_named),
         TEST(a_store_that_ignores_ranges_is_noticed),
         TEST(another_range_than_asked_for_is_refused),
         TEST(a_cut_body_is_retriable_and_its_bytes_count),
@@ -1354,12 +1488,15 @@ int main(void)
         TEST(a_large_listing_is_complete),
         TEST(a_page_that_is_too_full_goes_on_where_it_was_cut),
         TEST(broken_listings_are_errors_and_never_loop),
+        TEST(tokens_in_a_circle_do_not_loop),
+        TEST(keys_are_right_wherever_their_encoding_is_told),
         TEST(a_batch_reports_each_keys_own_error),
         TEST(a_copy_is_the_stores_work),
         TEST(buckets_come_and_go),
         TEST(a_wrong_secret_is_told_for_every_operation),
         TEST(the_region_is_learned),
         TEST(the_stores_clock_counts),
+        TEST(a_lesson_counts_for_all_requests_under_way),
         TEST(payloads_can_be_signed),
         TEST(bodies_with_pauses_are_sent_whole),
         TEST(a_cancelled_operation_ends_soon),

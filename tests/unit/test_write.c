@@ -182,6 +182,31 @@ static void pipes_are_read_in_order(void **state)
     assert_there("pipe", 3 * MIB + 17);
 }
 
+static void silent_pipe_does_not_hold_up_the_end(void **state)
+{
+    (void)state;
+    int ends[2];
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    orbit_task *task = NULL;
+    fixture_open();
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "begun", 5), 5);
+    options.timeout_ms = 50; /* on the caller's thread */
+    assert_int_equal(
+        orbit_write(fx.backend, "late", orbit_source_fd(ends[0]), ORBIT_SIZE_UNKNOWN, &options, NULL, &fx.error),
+        ORBIT_E_TIMEOUT);
+    options.timeout_ms = 0; /* on a thread of the task's own */
+    assert_ok(orbit_write_start(&task, fx.backend, "never", orbit_source_fd(ends[0]), ORBIT_SIZE_UNKNOWN, &options,
+                                NULL, NULL, NULL, &fx.error));
+    orbit_task_cancel(task);
+    assert_int_equal(orbit_task_wait(task, &fx.error), ORBIT_E_CANCELLED);
+    orbit_task_free(task);
+    close(ends[0]);
+    close(ends[1]);
+    assert_null(wstore_find(&fx.store, "late"));
+    assert_null(wstore_find(&fx.store, "never"));
+}
+
 static void files_that_lie_about_their_size_are_read_all_the_same(void **state)
 {
     (void)state;
@@ -718,6 +743,7 @@ int main(void)
         TEST(files_go_by_their_extents),
         TEST(descriptors_go_from_where_they_stand),
         TEST(pipes_are_read_in_order),
+        TEST(silent_pipe_does_not_hold_up_the_end),
         TEST(files_that_lie_about_their_size_are_read_all_the_same),
         TEST(what_cannot_be_read_says_so),
         TEST(a_source_that_fails_midway_is_the_error_and_leaves_nothing),

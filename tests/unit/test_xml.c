@@ -115,6 +115,24 @@ static void a_document_type_declaration_is_refused(void **state)
     assert_int_equal(read_text("<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a></a>", &error), ORBIT_E_PROTOCOL);
 }
 
+static void a_tag_or_comment_without_end_is_refused(void **state)
+{
+    (void)state;
+    static const char *const begins[] = {"<a b='", "<a ", "<a><!-- ", "<?pi "};
+    orbit_error error;
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
+        struct orb_buf document;
+        orb_buf_init(&document, 4 << 20);
+        orb_buf_text(&document, begins[i]);
+        for (int n = 0; n < 40000; n++)
+            orb_buf_format(&document, i == 1 ? "a%d='x' " : "x%d      ", n);
+        assert_int_equal(read_all(orb_buf_string(&document), document.length, 16 << 10, NULL, 4 << 20, &error),
+                         ORBIT_E_PROTOCOL);
+        assert_non_null(strstr(error.message, "too long"));
+        orb_buf_release(&document);
+    }
+}
+
 static void depth_text_and_document_are_limited(void **state)
 {
     (void)state;
@@ -200,6 +218,7 @@ int main(void)
         cmocka_unit_test(what_is_no_xml_is_an_error),
         cmocka_unit_test(a_document_type_declaration_is_refused),
         cmocka_unit_test(depth_text_and_document_are_limited),
+        cmocka_unit_test(a_tag_or_comment_without_end_is_refused),
         cmocka_unit_test(a_reader_can_stop),
         cmocka_unit_test(escaped_text_reads_as_it_was),
         cmocka_unit_test(what_xml_can_carry_is_known),

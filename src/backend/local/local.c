@@ -4,7 +4,9 @@
 #include "backend/local/local.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -108,6 +110,15 @@ static orbit_status make_root(char **root, const char *path, orbit_error *error)
     return *root ? ORBIT_OK : orb_fail_memory(error);
 }
 
+/* A walk leaves the most of a small limit on descriptors to what is done with the entries it finds. */
+static uint32_t open_directories_default(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 8 > OPEN_DIRECTORIES_DEFAULT)
+        return OPEN_DIRECTORIES_DEFAULT;
+    return (uint32_t)(limit.rlim_cur / 8);
+}
+
 static orbit_status take_settings(struct orb_local *self, const orbit_open_request *request, orbit_error *error)
 {
     for (size_t i = 0; i < request->setting_count; i++) {
@@ -129,7 +140,7 @@ static orbit_status take_settings(struct orb_local *self, const orbit_open_reque
                             pair->value);
     }
     if (self->open_directories_max == 0)
-        self->open_directories_max = OPEN_DIRECTORIES_DEFAULT;
+        self->open_directories_max = open_directories_default();
     if (self->open_directories_max < OPEN_DIRECTORIES_FLOOR)
         self->open_directories_max = OPEN_DIRECTORIES_FLOOR;
     return ORBIT_OK;
@@ -153,6 +164,8 @@ static void local_capabilities(orbit_capabilities *capabilities)
     capabilities->atomic_no_overwrite = true;
     capabilities->atomic_rename = true;
     capabilities->no_retry = true;
+    capabilities->direct_store = true;
+    capabilities->keeps_extents = true;
 }
 
 static orbit_status local_open(void **self_out, orbit_host *host, const orbit_open_request *request,
@@ -210,6 +223,19 @@ static bool local_same_store(void *self, void *other)
     return true;
 }
 
+/* As the operating system takes it; relative to the working directory where the path is. */
+static orbit_status local_locate(void *self, const char *path, char *store, size_t store_room, char *key,
+                                 size_t key_room)
+{
+    const struct orb_local *local = self;
+    int store_length = snprintf(store, store_room, "file:");
+    int key_length =
+        local->root ? snprintf(key, key_room, "%s/%s", local->root, path) : snprintf(key, key_room, "%s", path);
+    bool fits =
+        store_length >= 0 && (size_t)store_length < store_room && key_length >= 0 && (size_t)key_length < key_room;
+    return fits ? ORBIT_OK : ORBIT_E_LIMIT;
+}
+
 const orbit_backend_ops orb_local_ops = {
     .size = sizeof(orbit_backend_ops),
     .name = "local",
@@ -228,6 +254,8 @@ const orbit_backend_ops orb_local_ops = {
     .part = orb_local_part,
     .finish = orb_local_finish,
     .abort = orb_local_abort,
+    .suspend = orb_local_suspend,
+    .kept = orb_local_kept,
     .release = orb_local_release,
     .remove = orb_local_remove,
     .mkdir = orb_local_mkdir,
@@ -240,4 +268,5 @@ const orbit_backend_ops orb_local_ops = {
     .xattr_list = orb_local_xattr_list,
     .xattr_set = orb_local_xattr_set,
     .space = orb_local_space,
+    .locate = local_locate,
 };

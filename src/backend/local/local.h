@@ -21,7 +21,8 @@ struct orb_local {
     /* openat2() is not there (an old kernel, a sandbox): rooted paths are walked by hand. Learned at the first
      * use; tests set it. */
     _Atomic bool walk_by_hand;
-    _Atomic bool no_tmpfile; /* tests set it: as on a file system without O_TMPFILE */
+    _Atomic bool no_tmpfile;  /* tests set it: as on a file system without O_TMPFILE */
+    const char *boot_id_path; /* NULL: the kernel's; tests set it: as after a reboot */
 };
 
 /* ---- operations (local.c) ---- */
@@ -113,8 +114,10 @@ bool orb_local_size_lies(int fd, const struct statx *stat);
 
 /* ---- targets: temporaries and final names (local_target.c) ---- */
 
-/* ".orbit-" and 16 hexadecimal digits: never listed. */
+/* ".orbit-" and 16 hexadecimal digits, or the journal of one: never listed. */
 bool orb_local_is_temporary(const char *name);
+
+struct orb_local_journal;
 
 struct orb_local_target {
     struct orb_local *self;
@@ -126,6 +129,8 @@ struct orb_local_target {
     bool ordered;       /* in place and without offsets: bytes go in order */
     bool published;
     bool resumed;
+    struct orb_local_journal *journal; /* nullable: what is written stays when it is not finished */
+    bool dropped;                      /* what an earlier write left was of other bytes */
     bool overwrite;
     bool replaces; /* a regular file with the attributes in `old` */
     struct statx old;
@@ -140,6 +145,7 @@ struct orb_local_target_request {
     const orbit_write_options *options;
     const orbit_metadata *preserve; /* nullable */
     const char *resume_id;          /* nullable */
+    const orbit_keep_request *keep; /* nullable */
 };
 /* A zeroed target is prepared by this; after a failure it needs nothing. */
 orbit_status orb_local_target_open(struct orb_local_target *target, struct orb_local *self, const orbit_op *op,
@@ -153,6 +159,8 @@ orbit_status orb_local_target_publish(struct orb_local_target *target, const cha
 /* Removes the temporary, unless it was published, and closes. */
 void orb_local_target_discard(struct orb_local_target *target);
 void orb_local_target_close(struct orb_local_target *target);
+/* Closes; what its journal knows stays for a later write. */
+void orb_local_target_suspend(struct orb_local_target *target);
 
 /* What to set, decided when the target is opened; set when it is published. (local_attributes.c) */
 void orb_local_take_attributes(struct orb_local_target *target, const orbit_write_options *options,
@@ -185,6 +193,8 @@ void orb_local_part(void *self, orbit_op *op, void *upload, const orbit_part *pa
 void orb_local_finish(void *self, orbit_op *op, void *upload, const orbit_finish_request *request,
                       orbit_metadata *reply);
 void orb_local_abort(void *self, orbit_op *op, void *upload);
+void orb_local_suspend(void *self, orbit_op *op, void *upload);
+bool orb_local_kept(void *self, const char *path);
 void orb_local_release(void *self, void *upload);
 
 void orb_local_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **cursor);

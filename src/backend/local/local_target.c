@@ -6,7 +6,7 @@
  * temporary is ".orbit-<hash of the name>", so that a killed process leaves one such file at most, which the
  * next write of the same name finds: unlocked, it is stale and removed; locked, the name is being written and
  * the second writer hears ORBIT_E_BUSY. What is no regular file is written in place. */
-#include "backend/local/local.h"
+#include "backend/local/local_journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define PREFIX ".orbit-"
 
@@ -36,7 +37,10 @@ bool orb_local_is_temporary(const char *name)
     if (name[0] != '.' || strncmp(name, PREFIX, PREFIX_LENGTH) != 0)
         return false;
     const char *digits = name + PREFIX_LENGTH;
-    return strspn(digits, "0123456789abcdef") == DIGITS && digits[DIGITS] == '\0';
+    if (strspn(digits, "0123456789abcdef") != DIGITS)
+        return false;
+    const char *rest = digits + DIGITS;
+    return rest[0] == '\0' || strcmp(rest, ORB_LOCAL_JOURNAL) == 0 || strcmp(rest, ORB_LOCAL_JOURNAL ".new") == 0;
 }
 
 static void name_temporary(struct orb_local_target *target, uint64_t number)
@@ -106,13 +110,22 @@ static int lock_existing(const struct orb_local_target *target)
     return fd;
 }
 
+/* The journal first: without it the temporary is stale, whereas it must not speak of another one. */
+static int unlink_temporary(const struct orb_local_target *target)
+{
+    char journal[sizeof(target->temporary) + sizeof(ORB_LOCAL_JOURNAL)];
+    (void)snprintf(journal, sizeof(journal), "%s%s", target->temporary, ORB_LOCAL_JOURNAL);
+    unlinkat(target->directory, journal, 0);
+    return unlinkat(target->directory, target->temporary, 0) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
 /* What a killed process left is removed rather than reused: somebody may have it open. */
 static int remove_stale(const struct orb_local_target *target)
 {
     int fd = lock_existing(target);
     if (fd < 0)
         return fd;
-    int status = unlinkat(target->directory, target->temporary, 0) == 0 || errno == ENOENT ? 0 : -EPERM;
+    int status = unlink_temporary(target) == 0 ? 0 : -EPERM;
     orb_local_close(fd);
     return status;
 }
@@ -157,10 +170,63 @@ static int open_named(struct orb_local_target *target)
     return status == -EAGAIN ? -EBUSY : status;
 }
 
+/* The journal of the temporary that was just opened. ORBIT_END: it speaks of other bytes. */
+static orbit_status open_journal(struct orb_local_target *target, const orbit_keep_request *keep, bool fresh,
+                                 orbit_error *error)
+{
+    const struct orb_local_journal_request request = {.directory = target->directory,
+                                                      .fd = target->fd,
+                                                      .temporary = target->temporary,
+                                                      .keep = keep,
+                                                      .fresh = fresh,
+                                                      .flushes = target->sync != ORBIT_SYNC_NEVER};
+    orbit_status status = orb_local_journal_open(&target->journal, target->self, &request, error);
+    if (status == ORBIT_OK || status == ORBIT_END || status == ORBIT_E_MEMORY)
+        return status;
+    /* No room for a journal, or it cannot be had here: written without. */
+    orb_log(&target->self->host->log, ORBIT_LOG_WARN, "'%s' will not be resumable: %s", target->name, error->message);
+    return ORBIT_OK;
+}
+
+/* A temporary with a journal: what an earlier write left of the same bytes is taken up, what it left of others goes.
+ * `*status_out` says what the journal said. */
+static int open_kept(struct orb_local_target *target, const orbit_keep_request *keep, orbit_error *error,
+                     orbit_status *said)
+{
+    name_temporary(target, orb_crc64nvme(0, target->name, strlen(target->name)));
+    for (int i = 0; i < TRIES_MAX; i++) {
+        int status = create_named(target);
+        if (status == 0) {
+            *said = open_journal(target, keep, true, error);
+            return 0;
+        }
+        if (status != -EEXIST)
+            return status;
+        int fd = lock_existing(target);
+        if (fd == -EAGAIN)
+            continue;
+        if (fd == -EBUSY)
+            return fd;
+        if (fd >= 0 && is_ours(fd)) {
+            target->fd = fd;
+            *said = open_journal(target, keep, false, error);
+            if (*said < 0 || target->journal)
+                return 0;
+            target->dropped = true;
+            target->fd = -1;
+        }
+        int removed = fd >= 0 ? unlink_temporary(target) : -EPERM;
+        orb_local_close(fd);
+        if (removed < 0)
+            return open_named(target); /* whatever it is, it is in the way */
+    }
+    return -EBUSY;
+}
+
 /* Takes up what an earlier upload left, bytes and all. */
 static int open_resumed(struct orb_local_target *target, const char *id)
 {
-    if (!orb_local_is_temporary(id))
+    if (!orb_local_is_temporary(id) || strlen(id) != PREFIX_LENGTH + DIGITS)
         return -EINVAL;
     memcpy(target->temporary, id, PREFIX_LENGTH + DIGITS + 1);
     int fd = lock_existing(target);
@@ -173,6 +239,17 @@ static int open_resumed(struct orb_local_target *target, const char *id)
     target->fd = fd;
     target->resumed = true;
     return 0;
+}
+
+bool orb_local_kept(void *self_, const char *path)
+{
+    const struct orb_local *self = self_;
+    char journal[PATH_MAX];
+    const char *name = orb_path_base(path);
+    int length = snprintf(journal, sizeof(journal), "%s%s%.*s" PREFIX "%016llx" ORB_LOCAL_JOURNAL,
+                          self->root ? self->root : "", self->root ? "/" : "", (int)(name - path), path,
+                          (unsigned long long)orb_crc64nvme(0, name, strlen(name)));
+    return *name && length > 0 && (size_t)length < sizeof(journal) && access(journal, F_OK) == 0;
 }
 
 /* ---- what stands at the name --------------------------------------------------------------------- */
@@ -298,14 +375,21 @@ static orbit_status open_temporary(struct orb_local_target *target, const struct
                                    orbit_error *error)
 {
     int status = -EOPNOTSUPP;
+    orbit_status said = ORBIT_OK;
     if (request->resume_id)
         status = open_resumed(target, request->resume_id);
+    else if (request->keep)
+        status = open_kept(target, request->keep, error, &said);
     else if (!target->overwrite)
         status = open_unnamed(target);
     if (status == -EOPNOTSUPP && !request->resume_id)
         status = open_named(target);
     if (status == -EBUSY)
         return target_refuse(error, request->path, ORBIT_E_BUSY, 0, "it is in use: another write of it is under way");
+    if (status == 0 && said < 0)
+        return said;
+    if (target->journal && target->sync == ORBIT_SYNC_DEFAULT)
+        target->sync = ORBIT_SYNC_DIRECTORY; /* what was worth keeping through a crash is worth it to the end */
     return status < 0 ? orb_local_fail(error, -status, "write", request->path) : ORBIT_OK;
 }
 
@@ -525,13 +609,29 @@ void orb_local_target_discard(struct orb_local_target *target)
 {
     /* While it is locked it is ours; a name that stands for something else is left alone. */
     if (!target->in_place && !target->published && target->temporary[0] && target->fd >= 0 &&
-        still_named(target, target->fd))
+        still_named(target, target->fd)) {
+        orb_local_journal_end(target->journal, true);
+        target->journal = NULL;
         unlinkat(target->directory, target->temporary, 0);
+    }
     orb_local_target_close(target);
+}
+
+void orb_local_target_suspend(struct orb_local_target *target)
+{
+    if (target->journal && orb_local_journal_end(target->journal, false)) {
+        target->journal = NULL;
+        orb_local_target_close(target);
+    } else {
+        target->journal = NULL;
+        orb_local_target_discard(target);
+    }
 }
 
 void orb_local_target_close(struct orb_local_target *target)
 {
+    orb_local_journal_end(target->journal, false);
+    target->journal = NULL;
     orb_local_close(target->fd);
     orb_local_close(target->directory);
     target->fd = -1;

@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing: puts, and uploads whose parts are written at their offsets in any order and in parallel. A body that
- * has nothing returns the worker and goes on with resume. One worker at a time writes to one file: the kernel
+ * has nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. One worker at a time writes to one file: the kernel
  * takes the inode's lock for every write, and workers that spin for it only burn the processor. Where a target
  * knows no offsets (a FIFO, a terminal), parts that are early wait for their turn. Nobody waits in a worker. */
-#include "backend/local/local.h"
+#include "backend/local/local_journal.h"
 
 #include <errno.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 enum {
     BLOCK = 1 << 20, /* written between two looks at cancel */
-    TURN = 8 << 20   /* written before others that wait get the pen */
+    TURN = 8 << 20,  /* written before others that wait get the pen */
+    SLOW_MS = 20,    /* of a write on a receiver's thread: it has others to serve */
+    REST_MS = 1000,  /* without such writes after a slow one; doubles each time */
+    REST_MAX_MS = 64000
 };
+
+/* Where bytes may be written on a thread that receives them. */
+enum { ASIDE_UNKNOWN = 0, ASIDE_YES, ASIDE_NO };
 
 struct writing;
 
@@ -29,6 +39,10 @@ struct upload {
         struct writing **waiting_last; /* the list's end; the pen goes round in order */
         bool pen;                      /* some part is writing */
     } locked;
+    struct {
+        int where;
+        uint64_t rest_ms, until_ns; /* how long, and until when, only workers write */
+    } aside;                        /* who has the pen */
 };
 
 /* A put or a part under way; op->state. */
@@ -39,6 +53,8 @@ struct writing {
     const orbit_put_request *put; /* NULL: a part */
     orbit_metadata *put_reply;
     uint64_t begin, at, end;
+    struct orb_local_span span; /* of the journal, where there is one */
+    bool spanned;
     uint64_t turn;              /* where it got the pen */
     bool queued, woken, writes; /* locked, with next; writes: has the pen */
     struct writing *next;
@@ -82,6 +98,11 @@ static void upload_free(struct upload *upload)
 static orbit_status upload_finish(struct upload *upload, uint64_t size, orbit_metadata *reply, orbit_error *error)
 {
     struct orb_local_target *target = &upload->target;
+    if (target->journal) {
+        orbit_status status = orb_local_journal_stop(target->journal, error);
+        if (status < 0)
+            return status;
+    }
     if (!target->in_place && !target->published) {
         struct orb_local_shown shown;
         struct statx stat;
@@ -99,6 +120,13 @@ static orbit_status upload_finish(struct upload *upload, uint64_t size, orbit_me
 }
 
 /* ---- bytes -------------------------------------------------------------------------------------- */
+
+static void wrote(struct writing *writing, uint64_t length)
+{
+    writing->at += length;
+    if (writing->spanned)
+        orb_local_journal_wrote(writing->upload->target.journal, &writing->span, writing->at);
+}
 
 static bool pen_wanted(struct upload *upload)
 {
@@ -136,7 +164,7 @@ static orbit_status drain(struct writing *writing, orbit_op *op, orbit_error *er
         if (result < 0)
             return orb_local_fail(error, -result, "write", upload->path);
         body->consume(body, length);
-        writing->at += length;
+        wrote(writing, length);
         if (!writing->put && writing->at - writing->turn >= TURN && pen_wanted(upload)) {
             orbit_op_run(op, part_work);
             return ORBIT_AGAIN;
@@ -150,6 +178,138 @@ static orbit_status drain(struct writing *writing, orbit_op *op, orbit_error *er
     return ORBIT_OK;
 }
 
+/* ---- the pen ------------------------------------------------------------------------------------ */
+
+static void unqueue(struct writing *writing)
+{
+    struct upload *upload = writing->upload;
+    struct writing **link = &upload->locked.waiting;
+    while (writing->queued && *link) {
+        if (*link == writing) {
+            *link = writing->next;
+            if (!*link)
+                upload->locked.waiting_last = link;
+            writing->queued = false;
+            break;
+        }
+        link = &(*link)->next;
+    }
+}
+
+static void enqueue(struct writing *writing)
+{
+    if (writing->queued)
+        return;
+    writing->queued = true;
+    writing->woken = false;
+    writing->next = NULL;
+    *writing->upload->locked.waiting_last = writing;
+    writing->upload->locked.waiting_last = &writing->next;
+}
+
+/* False: another part writes; this one is queued and will be run. */
+static bool take_pen(struct writing *writing, orbit_op *op)
+{
+    struct upload *upload = writing->upload;
+    pthread_mutex_lock(&upload->mutex);
+    bool taken = !upload->locked.pen || orbit_op_cancelled(op); /* one that ends writes nothing */
+    if (!taken) {
+        enqueue(writing);
+    } else {
+        unqueue(writing);
+        writing->writes = !upload->locked.pen;
+        upload->locked.pen = true;
+        writing->turn = writing->at;
+    }
+    pthread_mutex_unlock(&upload->mutex);
+    return taken;
+}
+
+/* Takes it only when nobody has it. */
+static bool try_pen(struct writing *writing)
+{
+    struct upload *upload = writing->upload;
+    pthread_mutex_lock(&upload->mutex);
+    bool taken = !upload->locked.pen;
+    if (taken)
+        upload->locked.pen = writing->writes = true;
+    pthread_mutex_unlock(&upload->mutex);
+    return taken;
+}
+
+/* To the one that waits longest. It cannot end meanwhile: for that it needs the mutex. */
+static void pass_pen(struct writing *writing)
+{
+    struct upload *upload = writing->upload;
+    pthread_mutex_lock(&upload->mutex);
+    if (writing->writes) {
+        writing->writes = false;
+        upload->locked.pen = false;
+        struct writing *next = upload->locked.waiting;
+        if (next) {
+            unqueue(next);
+            orbit_op_run(next->op, part_work);
+        }
+    }
+    pthread_mutex_unlock(&upload->mutex);
+}
+
+/* ---- on the thread that received the bytes -------------------------------------------------------- */
+
+/* The page cache of a disk of this machine takes bytes as fast as memory, most of the time; what may hang for a server
+ * or a daemon is the workers' to wait for. */
+static bool is_near(int fd)
+{
+    static const long near[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,    TMPFS_MAGIC,
+                                F2FS_SUPER_MAGIC, RAMFS_MAGIC,     OVERLAYFS_SUPER_MAGIC};
+    struct statfs system;
+    if (fstatfs(fd, &system) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++)
+        if (system.f_type == near[i])
+            return true;
+    return false;
+}
+
+static bool may_store(struct upload *upload, uint64_t now_ns)
+{
+    if (upload->aside.where == ASIDE_UNKNOWN)
+        upload->aside.where = !upload->target.in_place && is_near(upload->target.fd) ? ASIDE_YES : ASIDE_NO;
+    return upload->aside.where == ASIDE_YES && now_ns >= upload->aside.until_ns;
+}
+
+/* A failure is left to the worker, who meets it again and tells. */
+static bool write_aside(struct writing *writing, const void *bytes, size_t length)
+{
+    struct upload *upload = writing->upload;
+    uint64_t began_ns = orb_now_ns();
+    if (!may_store(upload, began_ns) ||
+        orb_local_target_write(&upload->target, writing->op, bytes, length, writing->at) < 0)
+        return false;
+    uint64_t ended_ns = orb_now_ns();
+    if (ended_ns - began_ns > SLOW_MS * ORB_MS) {
+        uint64_t rest_ms = upload->aside.rest_ms ? upload->aside.rest_ms * 2 : REST_MS;
+        upload->aside.rest_ms = rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS;
+        upload->aside.until_ns = ended_ns + upload->aside.rest_ms * ORB_MS;
+    }
+    wrote(writing, length);
+    return true;
+}
+
+static bool store(orbit_op *op, const void *bytes, size_t length)
+{
+    if (!orbit_op_enter(op))
+        return false;
+    struct writing *writing = op->state;
+    bool stored = false;
+    if (writing->upload && !orbit_op_cancelled(op) && length <= writing->end - writing->at && try_pen(writing)) {
+        stored = write_aside(writing, bytes, length);
+        pass_pen(writing);
+    }
+    orbit_op_leave(op);
+    return stored;
+}
+
 /* ---- put ---------------------------------------------------------------------------------------- */
 
 static orbit_status put_open(struct orb_local *self, orbit_op *op, struct writing *writing, orbit_error *error)
@@ -158,7 +318,7 @@ static orbit_status put_open(struct orb_local *self, orbit_op *op, struct writin
     writing->upload = upload_new(put->path);
     if (!writing->upload)
         return orb_fail_memory(error);
-    const struct orb_local_target_request request = {put->path, put->options, put->preserve, NULL};
+    const struct orb_local_target_request request = {put->path, put->options, put->preserve, NULL, NULL};
     return orb_local_target_open(&writing->upload->target, self, op, &request, error);
 }
 
@@ -208,72 +368,11 @@ void orb_local_put(void *self, orbit_op *op, const orbit_put_request *request, o
     writing->end = body->length;
     op->state = writing;
     op->resume = put_resume;
+    op->store = store;
     orbit_op_run(op, put_work);
 }
 
 /* ---- parts -------------------------------------------------------------------------------------- */
-
-static void unqueue(struct writing *writing)
-{
-    struct upload *upload = writing->upload;
-    struct writing **link = &upload->locked.waiting;
-    while (writing->queued && *link) {
-        if (*link == writing) {
-            *link = writing->next;
-            if (!*link)
-                upload->locked.waiting_last = link;
-            writing->queued = false;
-            break;
-        }
-        link = &(*link)->next;
-    }
-}
-
-static void enqueue(struct writing *writing)
-{
-    if (writing->queued)
-        return;
-    writing->queued = true;
-    writing->woken = false;
-    writing->next = NULL;
-    *writing->upload->locked.waiting_last = writing;
-    writing->upload->locked.waiting_last = &writing->next;
-}
-
-/* False: another part writes; this one is queued and will be run. */
-static bool take_pen(struct writing *writing, orbit_op *op)
-{
-    struct upload *upload = writing->upload;
-    pthread_mutex_lock(&upload->mutex);
-    bool taken = !upload->locked.pen || orbit_op_cancelled(op); /* one that ends writes nothing */
-    if (!taken) {
-        enqueue(writing);
-    } else {
-        unqueue(writing);
-        writing->writes = !upload->locked.pen;
-        upload->locked.pen = true;
-        writing->turn = writing->at;
-    }
-    pthread_mutex_unlock(&upload->mutex);
-    return taken;
-}
-
-/* To the one that waits longest. It cannot end meanwhile: for that it needs the mutex. */
-static void pass_pen(struct writing *writing)
-{
-    struct upload *upload = writing->upload;
-    pthread_mutex_lock(&upload->mutex);
-    if (writing->writes) {
-        writing->writes = false;
-        upload->locked.pen = false;
-        struct writing *next = upload->locked.waiting;
-        if (next) {
-            unqueue(next);
-            orbit_op_run(next->op, part_work);
-        }
-    }
-    pthread_mutex_unlock(&upload->mutex);
-}
 
 /* Whether an ordered target has come to this part. ORBIT_AGAIN: not yet, it is queued and will be run. */
 static orbit_status await_turn(struct writing *writing, orbit_op *op, orbit_error *error)
@@ -326,6 +425,24 @@ static void pass_turn(struct writing *writing, orbit_status status)
     pthread_mutex_unlock(&upload->mutex);
 }
 
+static void leave_journal(struct writing *writing, orbit_status status)
+{
+    struct orb_extent extent = {0};
+    orbit_body *body = writing->body;
+    if (!writing->spanned)
+        return;
+    if (status == ORBIT_OK && body->checksum && writing->end > writing->begin) {
+        orbit_checksum crc64 = body->checksum(body, ORBIT_CHECKSUM_CRC64NVME);
+        orbit_checksum crc32c = body->checksum(body, ORBIT_CHECKSUM_CRC32C);
+        extent = (struct orb_extent){.offset = writing->begin, .length = writing->end - writing->begin};
+        extent.crc64 = orb_checksum_value(&crc64);
+        extent.crc32c = (uint32_t)orb_checksum_value(&crc32c);
+        extent.crcs = (crc64.algorithm ? ORB_EXTENT_CRC64 : 0) | (crc32c.algorithm ? ORB_EXTENT_CRC32C : 0);
+    }
+    orb_local_journal_leave(writing->upload->target.journal, &writing->span, &extent);
+    writing->spanned = false;
+}
+
 static void part_work(void *self, orbit_op *op)
 {
     (void)self;
@@ -349,6 +466,7 @@ static void part_work(void *self, orbit_op *op)
         atomic_fetch_add(&upload->written, writing->end - writing->begin);
     if (ordered)
         pass_turn(writing, status);
+    leave_journal(writing, status);
     orb_local_end(op, status, &error);
 }
 
@@ -372,8 +490,13 @@ void orb_local_part(void *self, orbit_op *op, void *upload, const orbit_part *pa
     writing->body = body;
     writing->begin = writing->at = part->offset;
     writing->end = part->offset + part->length;
+    if (writing->upload->target.journal) {
+        orb_local_journal_enter(writing->upload->target.journal, &writing->span, part->offset);
+        writing->spanned = true;
+    }
     op->state = writing;
     op->resume = part_resume;
+    op->store = store;
     orbit_op_run(op, part_work);
 }
 
@@ -391,14 +514,21 @@ static void begin_work(void *self, orbit_op *op)
     if (!upload) {
         status = orb_fail_memory(&error);
     } else {
-        const struct orb_local_target_request request = {begin->path, begin->options, begin->preserve,
-                                                         begin->resume_id};
+        const struct orb_local_target_request request = {begin->path, begin->options, begin->preserve, begin->resume_id,
+                                                         begin->keep};
         status = orb_local_target_open(&upload->target, self, op, &request, &error);
     }
     if (status < 0) {
         upload_free(upload);
     } else {
+        const struct orb_local_target *target = &upload->target;
+        uint64_t bytes = 0;
         reply->upload = upload;
+        reply->dropped = target->dropped;
+        reply->keeps = target->journal != NULL;
+        if (target->journal)
+            reply->extents = orb_local_journal_extents(target->journal, &reply->extent_count, &bytes);
+        atomic_init(&upload->written, bytes);
         reply->upload_id = upload->target.temporary[0] ? upload->target.temporary : NULL;
     }
     orb_local_end(op, status, &error);
@@ -410,6 +540,15 @@ void orb_local_begin(void *self, orbit_op *op, const orbit_begin_request *reques
     orb_local_start(op, request, reply, NULL, begin_work);
 }
 
+static orbit_status finish_check(struct upload *upload, const orbit_op *op, const orbit_finish_request *request,
+                                 orbit_error *error)
+{
+    struct orb_local_journal *journal = upload->target.journal;
+    orbit_status status = orb_local_journal_stop(journal, error);
+    return status < 0 ? status
+                      : orb_local_journal_check(journal, op, request->expected, request->reread, upload->path, error);
+}
+
 static void finish_work(void *self, orbit_op *op)
 {
     (void)self;
@@ -417,13 +556,17 @@ static void finish_work(void *self, orbit_op *op)
     const orbit_finish_request *request = call->request;
     struct upload *upload = call->extra;
     orbit_error error = {0};
-    orbit_status status;
+    orbit_status status = ORBIT_OK;
 
     if (orbit_op_cancelled(op))
         status = orb_local_cancelled(&error, "write", upload->path);
-    else
+    else if (upload->target.journal && request->expected)
+        status = finish_check(upload, op, request, &error);
+    if (status == ORBIT_OK)
         status = upload_finish(upload, request->size, call->reply, &error);
     if (status == ORBIT_OK) { /* the directory stays, in case it is asked again */
+        orb_local_journal_end(upload->target.journal, true);
+        upload->target.journal = NULL;
         orb_local_close(upload->target.fd);
         upload->target.fd = -1;
     }
@@ -450,6 +593,21 @@ void orb_local_abort(void *self, orbit_op *op, void *upload)
 {
     (void)self;
     orb_local_start(op, NULL, NULL, upload, abort_work);
+}
+
+static void suspend_work(void *self, orbit_op *op)
+{
+    (void)self;
+    struct orb_local_call *call = op->state;
+    struct upload *upload = call->extra;
+    orb_local_target_suspend(&upload->target);
+    orb_local_end(op, ORBIT_OK, NULL);
+}
+
+void orb_local_suspend(void *self, orbit_op *op, void *upload)
+{
+    (void)self;
+    orb_local_start(op, NULL, NULL, upload, suspend_work);
 }
 
 void orb_local_release(void *self, void *upload)

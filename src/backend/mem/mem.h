@@ -273,6 +273,8 @@ void mem_abort(void *self, orbit_op *op, void *handle);
 void mem_release(void *self, void *upload);
 void mem_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply);
 void mem_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
+orbit_status mem_adopt(void *self, void *handle, const orbit_stored_part *part, orbit_error *error);
+orbit_status mem_locate(void *self, const char *path, char *store, size_t store_room, char *key, size_t key_room);
 void mem_remove(void *self, orbit_op *op, const orbit_remove_request *request);
 void mem_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request);
 void mem_rename(void *self, orbit_op *op, const orbit_rename_request *request);

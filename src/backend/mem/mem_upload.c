@@ -515,3 +515,28 @@ void mem_uploads(void *self, orbit_op *op, const orbit_uploads_request *request,
     }
     mem_done(op, ORBIT_OK, NULL);
 }
+
+/* The parts are the upload's, whoever sent them: there is nothing to take over but a look at the claim. */
+orbit_status mem_adopt(void *self, void *handle, const orbit_stored_part *part, orbit_error *error)
+{
+    struct mem_upload *upload = handle;
+    size_t at = part_index(upload, part->part.number);
+    (void)self;
+    if (at == upload->count || upload->parts[at]->number != part->part.number ||
+        upload->parts[at]->content->size != part->part.length || !part->reply.etag ||
+        strcmp(upload->parts[at]->etag, part->reply.etag) != 0)
+        return orb_fail(error, ORBIT_E_CHANGED, 0, "part %u of '%s' is not the one that is to be taken over",
+                        part->part.number, upload->path);
+    return ORBIT_OK;
+}
+
+orbit_status mem_locate(void *self, const char *path, char *store, size_t store_room, char *key, size_t key_room)
+{
+    const struct mem_backend *backend = self;
+    const char *name = backend->store->name;
+    int store_length = snprintf(store, store_room, "mem://%s", name ? name : "");
+    int key_length = snprintf(key, key_room, "%s%s", backend->root, path);
+    bool fits =
+        store_length >= 0 && (size_t)store_length < store_room && key_length >= 0 && (size_t)key_length < key_room;
+    return fits ? ORBIT_OK : ORBIT_E_LIMIT;
+}

@@ -86,6 +86,28 @@ static bool s3_same_store(void *self, void *other)
            orb_str_equal(a->credentials.access_key_id, b->credentials.access_key_id);
 }
 
+/* Region and addressing are ways there, not places. */
+orbit_status orb_s3_locate_path(void *self, const char *path, char *store, size_t store_room, char *key,
+                                size_t key_room)
+{
+    const struct orb_s3 *s3 = self;
+    struct orb_buf text;
+    orb_buf_init(&text, 4096);
+    orb_buf_format(&text, "s3://%s", s3->bucket);
+    if (s3->endpoint_host) {
+        orb_buf_format(&text, "?endpoint=%s://%s", s3->secure ? "https" : "http", s3->endpoint_host);
+        orb_percent_encode(&text, s3->endpoint_path, strlen(s3->endpoint_path), "/");
+    }
+    size_t length = strlen(s3->prefix) + strlen(path);
+    bool fits = !text.failed && text.length < store_room && length < key_room;
+    if (fits) {
+        memcpy(store, orb_buf_string(&text), text.length + 1);
+        (void)snprintf(key, key_room, "%s%s", s3->prefix, path);
+    }
+    orb_buf_release(&text);
+    return fits ? ORBIT_OK : ORBIT_E_LIMIT;
+}
+
 const orbit_backend_ops orb_s3_ops = {
     .size = sizeof(orbit_backend_ops),
     .name = "s3",
@@ -111,4 +133,6 @@ const orbit_backend_ops orb_s3_ops = {
     .copy = orb_s3_copy,
     .container_create = orb_s3_container_create,
     .container_remove = orb_s3_container_remove,
+    .adopt = orb_s3_upload_adopt,
+    .locate = orb_s3_locate_path,
 };

@@ -38,6 +38,8 @@ const struct orb_s3_credentials *orb_s3_credentials_current(struct orb_s3_creden
  * that was the reason. */
 enum orb_s3_checksums { ORB_S3_CHECKSUMS_ON = 0, ORB_S3_CHECKSUMS_SUSPECT, ORB_S3_CHECKSUMS_OFF };
 
+enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3_ENCODING_URL };
+
 struct orb_s3 {
     struct orbit_host *host;
     struct orb_http *http;
@@ -52,13 +54,16 @@ struct orb_s3 {
     uint32_t list_page_entries;
     char *endpoint_host; /* "host" or "host:port", without the bucket; NULL for AWS: it follows from the region */
     char *endpoint_path; /* "" or "/…" that goes before every path */
+    char site_name[216]; /* scheme, host and port without the bucket */
 
     /* Learned from replies. */
     char region[ORB_S3_REGION_MAX];
     char authority[256];    /* host and port of the requests, as in the Host header */
     int64_t clock_offset_s; /* the store's clock minus ours */
+    unsigned lessons;       /* how often region or clock were corrected */
     bool reached;           /* it has answered before: a refused connection is then worth another try */
     enum orb_s3_checksums checksums;
+    enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
 
     struct orb_buf scratch, authorization; /* for signing */
 };
@@ -86,6 +91,7 @@ struct orb_s3_op {
     bool wants_new;     /* If-None-Match: * was sent: 412 means that it exists */
     bool changes;       /* the request has an effect: a lost reply leaves it open */
     bool sent_checksum; /* the request carried checksum headers */
+    unsigned lessons;   /* s3->lessons when it was signed */
     bool bad_header;    /* a value that no header can carry */
     bool running, ended;
     void (*finished)(struct orb_s3_op *op); /* http.status says whether there is a reply */
@@ -203,7 +209,7 @@ struct orb_s3_part {
     char etag[38]; /* "" : long_etag */
     char *long_etag;
 };
-enum { ORB_S3_PART_BLOCK = 64 };
+enum { ORB_S3_PART_BLOCK = 64, ORB_S3_PART_NUMBER_MAX = 1000000 };
 
 struct orb_s3_upload {
     struct orb_s3 *s3;
@@ -250,6 +256,9 @@ void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_fi
                           orbit_metadata *reply);
 void orb_s3_upload_abort(void *self, orbit_op *op, void *handle);
 void orb_s3_upload_release(void *self, void *handle);
+orbit_status orb_s3_upload_adopt(void *self, void *handle, const orbit_stored_part *stored, orbit_error *error);
+orbit_status orb_s3_locate_path(void *self, const char *path, char *store, size_t store_room, char *key,
+                                size_t key_room);
 void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply);
 void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
 void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **handle);

@@ -246,7 +246,7 @@ static orbit_status take_region(struct orb_s3 *s3, const char *region, orbit_err
 
 /* ---- limits ---------------------------------------------------------------------------------------- */
 
-static orbit_status take_limits(const struct orb_s3 *s3, const struct wanted *wanted, orbit_capabilities *caps,
+static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, orbit_capabilities *caps,
                                 orbit_error *error)
 {
     const orbit_s3_config *config = &wanted->config;
@@ -267,6 +267,10 @@ static orbit_status take_limits(const struct orb_s3 *s3, const struct wanted *wa
     if (caps->page_entries > PAGE_MAX)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);
     caps->equal_parts = config->equal_parts;
+    int length = s3->endpoint_host ? snprintf(s3->site_name, sizeof s3->site_name, "%s://%s",
+                                              s3->secure ? "https" : "http", s3->endpoint_host)
+                                   : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
+    caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
     caps->ranged_read = true;
     caps->deep_list = true;
     caps->ordered_list = !orb_str_suffix(s3->bucket, "--x-s3"); /* directory buckets list out of order */

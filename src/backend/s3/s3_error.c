@@ -138,8 +138,15 @@ static void take_text(char *to, size_t room, const char *text, size_t length)
 {
     if (length >= room)
         length = room - 1;
-    for (size_t i = 0; i < length; i++)
-        to[i] = (char)((unsigned char)text[i] < ' ' || text[i] == 127 ? ' ' : text[i]);
+    while (length && text[length] && ((unsigned char)text[length] & 0xc0) == 0x80)
+        length--; /* no half of a character */
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i], next = i + 1 < length ? (unsigned char)text[i + 1] : 0;
+        bool high_control = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F act on terminals, too */
+        to[i] = (char)(c < ' ' || c == 127 || high_control ? ' ' : c);
+        if (high_control)
+            to[++i] = ' ';
+    }
     to[length] = '\0';
 }
 
@@ -187,8 +194,10 @@ static bool learn_region(struct orb_s3_op *op, const struct error_body *body)
     const char *region = op->reply.region[0] ? op->reply.region : body->region;
     int status = op->http.http_status;
     bool asks = status == 301 || status == 307 || status == 400 || status == 403;
-    if (!asks || !*region || strcmp(region, s3->region) == 0)
+    if (!asks || !*region)
         return false;
+    if (strcmp(region, s3->region) == 0)
+        return op->lessons != s3->lessons; /* another request has learned it since this one was signed */
     for (const char *c = region; *c; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-'))
             return false; /* it becomes part of a host's name */
@@ -196,8 +205,10 @@ static bool learn_region(struct orb_s3_op *op, const struct error_body *body)
     char before[ORB_S3_REGION_MAX];
     memcpy(before, s3->region, sizeof before);
     memcpy(s3->region, region, strlen(region) + 1);
-    if (orb_s3_locate(s3, NULL) >= 0)
+    if (orb_s3_locate(s3, NULL) >= 0) {
+        s3->lessons++;
         return true;
+    }
     memcpy(s3->region, before, sizeof before);
     (void)orb_s3_locate(s3, NULL);
     return false;
@@ -214,10 +225,11 @@ static bool learn_clock(struct orb_s3_op *op, const struct error_body *body)
     int64_t offset = (op->reply.date_ns - orb_realtime_ns()) / (int64_t)ORB_S;
     int64_t change = offset - op->s3->clock_offset_s;
     if (change > -far && change < far)
-        return false;
+        return body->code[0] && op->lessons != op->s3->lessons; /* as above */
     orb_log(&op->s3->host->log, ORBIT_LOG_WARN,
             "s3: the store's clock is %lld seconds ahead of ours: signing by its clock", (long long)offset);
     op->s3->clock_offset_s = offset;
+    op->s3->lessons++;
     return true;
 }
 

@@ -298,7 +298,10 @@ static orbit_status read_result(struct finish_op *finish, orbit_error *error)
     if (status == ORBIT_E_MEMORY || (status >= 0 && finish->completed))
         return status;
     /* Headers came, the word did not: as good as no reply. */
-    status = orb_fail(error, ORBIT_E_NETWORK, 0, "the store's reply to the end of the upload is cut short");
+    char name[240];
+    status = orb_fail(error, ORBIT_E_NETWORK, 0,
+                      "cannot finish writing '%s': the store's reply to the end of the upload is cut short",
+                      orb_s3_name(op->s3, op->path, name, sizeof name));
     error->flags |= ORBIT_ERROR_RETRIABLE | ORBIT_ERROR_MAYBE_DONE;
     return status;
 }

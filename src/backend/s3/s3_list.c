@@ -4,8 +4,12 @@
  *
  * Where directories are asked for (a delimiter), S3 tells the objects of a page first and the common prefixes
  * behind them; both are kept in pages of their own and merged by key. A page that is fuller than the caller's
- * page can hold is cut, and the next request goes on after the last key that was taken. */
+ * page can hold is cut, and the next request goes on after the last key that was taken.
+ *
+ * Most stores say how keys are encoded before the first key, some behind the last, some not at all. Where it matters and
+ * is not known when a key comes, the page is read to its end to find out, and asked for once more. */
 #include "backend/s3/s3.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 enum { ENCODED_KEY_MAX = 3 * ORB_S3_KEY_MAX, TOKEN_MAX = 16 << 10, DOCUMENT_MAX = 64 << 20, SCRATCH_MAX = 64 << 20 };
@@ -22,6 +26,9 @@ struct cursor {
     bool has_after, from_after; /* the next page is asked for by it */
     struct orb_buf token;       /* or by this */
     bool has_token;
+    /* An earlier token, kept for twice as many pages each time: tokens that go in a circle come upon it. */
+    struct orb_buf landmark;
+    uint64_t token_count, next_landmark;
 };
 
 struct page_op {
@@ -32,11 +39,14 @@ struct page_op {
 
     /* The reply so far. */
     bool is_list, encoded, truncated, full;
+    bool encoding_told; /* now, or learned from an earlier page */
+    bool doubtful;      /* a key came that could mean two things: this page is asked for again */
     bool in_object, in_prefix;
     struct orb_buf next; /* NextContinuationToken or NextMarker */
     char key[ENCODED_KEY_MAX + 1], last[ORB_S3_KEY_MAX + 1];
     size_t key_length;
     bool has_last;
+    bool passed; /* entries that cannot be read came behind `last` */
     char etag[256], storage_class[64];
     orbit_entry entry;
     orbit_status status; /* why reading was stopped */
@@ -55,6 +65,7 @@ static void remember(struct page_op *op, const char *key, size_t length)
     memcpy(op->last, key, length);
     op->last[length] = '\0';
     op->has_last = true;
+    op->passed = false;
 }
 
 /* A name that no C string can hold, or a broken escape: told as an entry that failed. */
@@ -65,6 +76,7 @@ static bool add_unreadable(struct page_op *op, orbit_page *page)
     (void)snprintf(name, sizeof name, "%.199s", op->key);
     (void)orb_fail(&error, ORBIT_E_PATH, 0, "the key '%s' (percent-encoded) cannot be a path here", name);
     orbit_status status = orbit_page_add_failed(page, name, strlen(name), &error, 0);
+    op->passed = true;
     return status >= 0 || stop(op, status);
 }
 
@@ -75,7 +87,9 @@ static bool add_key(struct page_op *op, bool is_prefix)
     orbit_entry *entry = &op->entry;
     orbit_page *page = !cursor->delimiter ? op->page : is_prefix ? &op->prefixes : &op->objects;
     size_t length = op->key_length;
-    if (op->full)
+    if (!op->encoding_told && (memchr(op->key, '%', length) || memchr(op->key, '+', length)))
+        op->doubtful = true;
+    if (op->full || op->doubtful)
         return true;
     if (op->encoded && (length = orb_percent_decode(op->key, length, true)) == SIZE_MAX)
         return add_unreadable(op, page);
@@ -181,6 +195,7 @@ static bool list_field(struct page_op *op, const char *name, char *text, size_t 
         op->truncated = strcmp(text, "true") == 0;
     } else if (strcmp(name, "EncodingType") == 0) {
         op->encoded = strcmp(text, "url") == 0;
+        op->encoding_told = true;
     } else if (strcmp(name, op->base.s3->list_v1 ? "NextMarker" : "NextContinuationToken") == 0) {
         orb_buf_reset(&op->next);
         if (!orb_buf_append(&op->next, text, length))
@@ -230,7 +245,9 @@ static orbit_status stopped(struct page_op *op, orbit_error *error)
 static orbit_status on_feed(struct orb_http_request *request, const void *bytes, size_t length)
 {
     struct page_op *op = (struct page_op *)request;
+    uint64_t begun_ns = orb_now_ns();
     orbit_status status = orb_xml_feed(op->cursor->xml, bytes, length, &request->error);
+    op->page->busy_ns += orb_now_ns() - begun_ns;
     return status == ORBIT_END ? stopped(op, &request->error) : status;
 }
 
@@ -298,6 +315,25 @@ static orbit_status endless(orbit_error *error, const char *what)
     return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the store's listing goes on for ever: it %s", what);
 }
 
+static orbit_status go_on_with_token(struct cursor *cursor, const char *token, orbit_error *error)
+{
+    if (cursor->has_token &&
+        (strcmp(orb_buf_string(&cursor->token), token) == 0 || strcmp(orb_buf_string(&cursor->landmark), token) == 0))
+        return endless(error, "repeats its continuation token");
+    orb_buf_reset(&cursor->token);
+    orb_buf_text(&cursor->token, token);
+    if (cursor->token_count++ == cursor->next_landmark) {
+        cursor->next_landmark = 2 * cursor->token_count;
+        orb_buf_reset(&cursor->landmark);
+        orb_buf_text(&cursor->landmark, token);
+    }
+    if (cursor->token.failed || cursor->landmark.failed)
+        return orb_fail_memory(error);
+    cursor->has_token = true;
+    cursor->from_after = false;
+    return ORBIT_OK;
+}
+
 static orbit_status go_on_after(struct cursor *cursor, const char *key, orbit_error *error)
 {
     if (cursor->has_after && strcmp(key, orb_buf_string(&cursor->after)) <= 0)
@@ -322,18 +358,12 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
     }
     if (!op->truncated)
         return ORBIT_OK;
-    if (!op->base.s3->list_v1) {
-        if (!op->next.length)
-            return endless(error, "says that there is more and not where");
-        if (cursor->has_token && strcmp(orb_buf_string(&cursor->token), orb_buf_string(&op->next)) == 0)
-            return endless(error, "repeats its continuation token");
-        orb_buf_reset(&cursor->token);
-        if (!orb_buf_text(&cursor->token, orb_buf_string(&op->next)))
-            return orb_fail_memory(error);
-        cursor->has_token = true;
-        cursor->from_after = false;
-        return ORBIT_OK;
-    }
+    if (!op->base.s3->list_v1)
+        return op->next.length ? go_on_with_token(cursor, orb_buf_string(&op->next), error)
+                               : endless(error, "says that there is more and not where");
+    /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
+    if (op->has_last && !op->passed)
+        return go_on_after(cursor, op->last, error);
     if (op->next.length && op->encoded) {
         size_t length = orb_percent_decode(op->next.bytes, op->next.length, true);
         if (length == SIZE_MAX)
@@ -341,9 +371,47 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
         op->next.length = length;
         op->next.bytes[length] = '\0';
     }
-    if (!op->next.length && !op->has_last)
+    if (!op->next.length)
         return endless(error, "says that there is more and not where");
-    return go_on_after(cursor, op->next.length ? orb_buf_string(&op->next) : op->last, error);
+    return go_on_after(cursor, orb_buf_string(&op->next), error);
+}
+
+static void listed(struct orb_s3_op *base);
+
+/* One page. It may be asked for twice. */
+static void ask(struct page_op *list)
+{
+    struct orb_s3_op *base = &list->base;
+    struct cursor *cursor = list->cursor;
+    enum orb_s3_encoding learned = base->s3->listed;
+    orbit_error error;
+    char entries[16];
+    orb_buf_reset(&list->next);
+    orb_page_reset(&list->objects);
+    orb_page_reset(&list->prefixes);
+    orb_page_reset(list->page);
+    list->is_list = list->truncated = list->full = list->doubtful = list->has_last = list->passed = false;
+    list->encoding_told = learned != ORB_S3_ENCODING_UNKNOWN;
+    list->encoded = learned == ORB_S3_ENCODING_URL;
+    orbit_status status = orb_xml_start(cursor->xml, &list_events, list, DOCUMENT_MAX, &error);
+    if (status < 0) {
+        orb_s3_op_end(base, status, &error);
+        return;
+    }
+    bool v1 = base->s3->list_v1;
+    orb_s3_begin(base, "GET", NULL);
+    orb_s3_param(base, "list-type", v1 ? NULL : "2");
+    orb_s3_param(base, "encoding-type", "url");
+    orb_s3_param(base, "prefix", cursor->prefix.length ? orb_buf_string(&cursor->prefix) : NULL);
+    orb_s3_param(base, "delimiter", cursor->delimiter);
+    (void)snprintf(entries, sizeof entries, "%u", cursor->page_entries);
+    orb_s3_param(base, "max-keys", entries);
+    if (cursor->has_token)
+        orb_s3_param(base, "continuation-token", orb_buf_string(&cursor->token));
+    else if (cursor->from_after)
+        orb_s3_param(base, v1 ? "marker" : "start-after", orb_buf_string(&cursor->after));
+    orb_s3_account_headers(base, NULL);
+    orb_s3_send(base, listed);
 }
 
 static void listed(struct orb_s3_op *base)
@@ -357,6 +425,11 @@ static void listed(struct orb_s3_op *base)
         status = stopped(op, &error);
     if (status >= 0 && !op->is_list)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the reply is not that of an S3 store");
+    if (status >= 0 && op->doubtful) {
+        base->s3->listed = op->encoded ? ORB_S3_ENCODING_URL : ORB_S3_ENCODING_NONE;
+        ask(op);
+        return;
+    }
     if (status >= 0 && op->cursor->delimiter && (status = merge(op)) < 0)
         (void)orb_fail_memory(&error);
     if (status >= 0)
@@ -380,40 +453,17 @@ static void free_page_op(struct orb_s3_op *base)
 
 void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page)
 {
-    struct cursor *cursor = handle;
     struct page_op *list = orb_s3_op_new(self, op, sizeof *list, "list", NULL);
     if (!list)
         return;
-    struct orb_s3_op *base = &list->base;
-    orbit_error error;
-    char entries[16];
-    base->release = free_page_op;
-    base->http.events = &page_events;
-    base->http.large = true;
-    list->cursor = cursor;
+    list->base.release = free_page_op;
+    list->base.http.events = &page_events;
+    list->cursor = handle;
     list->page = page;
     orb_buf_init(&list->next, TOKEN_MAX);
     orb_page_init(&list->objects, NULL, UINT32_MAX, SCRATCH_MAX);
     orb_page_init(&list->prefixes, NULL, UINT32_MAX, SCRATCH_MAX);
-    orbit_status status = orb_xml_start(cursor->xml, &list_events, list, DOCUMENT_MAX, &error);
-    if (status < 0) {
-        orb_s3_op_end(base, status, &error);
-        return;
-    }
-    bool v1 = base->s3->list_v1;
-    orb_s3_begin(base, "GET", NULL);
-    orb_s3_param(base, "list-type", v1 ? NULL : "2");
-    orb_s3_param(base, "encoding-type", "url");
-    orb_s3_param(base, "prefix", cursor->prefix.length ? orb_buf_string(&cursor->prefix) : NULL);
-    orb_s3_param(base, "delimiter", cursor->delimiter);
-    (void)snprintf(entries, sizeof entries, "%u", cursor->page_entries);
-    orb_s3_param(base, "max-keys", entries);
-    if (cursor->has_token)
-        orb_s3_param(base, "continuation-token", orb_buf_string(&cursor->token));
-    else if (cursor->from_after)
-        orb_s3_param(base, v1 ? "marker" : "start-after", orb_buf_string(&cursor->after));
-    orb_s3_account_headers(base, NULL);
-    orb_s3_send(base, listed);
+    ask(list);
 }
 
 /* ---- cursors --------------------------------------------------------------------------------------- */
@@ -428,6 +478,7 @@ void orb_s3_list_end(void *self, void *handle)
     orb_buf_release(&cursor->prefix);
     orb_buf_release(&cursor->after);
     orb_buf_release(&cursor->token);
+    orb_buf_release(&cursor->landmark);
     orb_free(cursor->delimiter);
     orb_free(cursor);
 }
@@ -476,6 +527,7 @@ void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *reque
     orb_buf_init(&cursor->prefix, ORB_S3_KEY_MAX);
     orb_buf_init(&cursor->after, (size_t)2 * ORB_S3_KEY_MAX);
     orb_buf_init(&cursor->token, TOKEN_MAX);
+    orb_buf_init(&cursor->landmark, TOKEN_MAX);
     orbit_status status = fill_cursor(cursor, request, &error);
     if (status < 0) {
         orb_s3_list_end(self, cursor);

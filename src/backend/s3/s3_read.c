@@ -12,6 +12,7 @@ struct read_op {
     orbit_sink *sink;
     orbit_read_reply *out;
     bool ranged, is_head_only, told;
+    bool is_empty; /* a 206 without bytes and without a range: of an empty object, or so it seems */
 };
 
 static orbit_status fail_head(struct read_op *read, orbit_status status, unsigned flags, const char *what)
@@ -42,6 +43,10 @@ static orbit_status check_range(struct read_op *read)
 {
     struct orb_s3_reply *reply = &read->base.reply;
     uint64_t offset = read->request.offset, length = read->request.length;
+    if (read->ranged && !reply->has_range && reply->has_length && !reply->length) {
+        read->is_empty = true;
+        return ORBIT_OK;
+    }
     if (!read->ranged || !reply->has_range || reply->total == UINT64_MAX)
         return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply to a range has no usable Content-Range");
     uint64_t last = length == ORBIT_TO_END || length > reply->total - offset ? reply->total - 1 : offset + length - 1;
@@ -77,6 +82,8 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
     if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only)
         return ORBIT_OK;
     status = request->http_status == 206 ? check_range(read) : check_whole(read);
+    if (read->is_empty)
+        return ORBIT_OK; /* a HEAD has to say what it is */
     read->out->metadata.fields |= ORBIT_HAS_SIZE;
     read->out->metadata.kind = ORBIT_KIND_FILE;
     if (strcasecmp(read->base.reply.checksum_type, "COMPOSITE") == 0)
@@ -117,6 +124,16 @@ static void common(struct read_op *read)
 
 /* ---- nothing to read: what is the object? ---------------------------------------------------------- */
 
+static void no_bytes(struct read_op *read)
+{
+    orbit_error error;
+    char name[240];
+    orbit_status status =
+        orb_fail(&error, ORBIT_E_PROTOCOL, 0, "cannot read '%s': the store's reply to a range has no bytes",
+                 orb_s3_name(read->base.s3, read->base.path, name, sizeof name));
+    orb_s3_op_end(&read->base, status, &error);
+}
+
 static void headed(struct orb_s3_op *op)
 {
     struct read_op *read = (struct read_op *)op;
@@ -128,6 +145,10 @@ static void headed(struct orb_s3_op *op)
     }
     read->out->metadata.kind = ORBIT_KIND_FILE;
     read->out->length = 0;
+    if (read->is_empty && op->reply.has_length && op->reply.length > read->request.offset) {
+        no_bytes(read);
+        return;
+    }
     orb_s3_op_end(op, ORBIT_OK, NULL);
 }
 
@@ -151,6 +172,10 @@ static void beyond_the_end(struct read_op *read)
     read->out->metadata.fields |= ORBIT_HAS_SIZE;
     read->out->metadata.kind = ORBIT_KIND_FILE;
     read->out->length = 0;
+    if (read->is_empty && pin->size > read->request.offset) {
+        no_bytes(read);
+        return;
+    }
     /* The refusal says how long the object is now: inside of what was promised, it is another one. */
     if (read->base.reply.range_unsatisfied && read->base.reply.total != pin->size) {
         orbit_error error;
@@ -169,13 +194,22 @@ static void beyond_the_end(struct read_op *read)
 static void received(struct orb_s3_op *op)
 {
     struct read_op *read = (struct read_op *)op;
-    if (op->http.status >= 0 && op->http.http_status == 416) {
+    if (op->http.status >= 0 && (op->http.http_status == 416 || read->is_empty)) {
         beyond_the_end(read);
         return;
     }
     if (!orb_s3_fine(op))
         return;
-    if (!read->told || op->http.received < read->out->length) {
+    if (!read->told) {
+        orbit_error error;
+        char name[240];
+        orbit_status status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "cannot read '%s': the store answered with HTTP %d",
+                                       orb_s3_name(op->s3, op->path, name, sizeof name), op->http.http_status);
+        error.http_status = op->http.http_status;
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    if (op->http.received < read->out->length) {
         orbit_error error;
         char name[240];
         orbit_status status = orb_fail(

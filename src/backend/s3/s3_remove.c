@@ -101,9 +101,11 @@ static bool directory_end(void *ctx, unsigned depth, const char *name, char *tex
 {
     struct remove_op *remove = ctx;
     if (depth == 3 && strcmp(name, "Key") == 0) {
+        const char *marker = orb_buf_string(&remove->body);
+        bool plain = length == remove->body.length && memcmp(text, marker, length) == 0; /* not encoded at all */
         size_t decoded = orb_percent_decode(text, length, true);
         remove->keys_seen++;
-        if (decoded == remove->body.length && memcmp(text, orb_buf_string(&remove->body), decoded) == 0)
+        if (plain || (decoded == remove->body.length && memcmp(text, marker, decoded) == 0))
             remove->marker_seen = true;
     }
     return true;

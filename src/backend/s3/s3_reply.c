@@ -36,6 +36,7 @@ static void parse_range(struct orb_s3_reply *reply, const char *value)
 {
     char text[96], *dash, *slash;
     const char *from = strchr(value, ' ');
+    reply->has_range = reply->range_unsatisfied = false; /* of two headers the last counts, as a whole */
     if (!from || strncasecmp(value, "bytes", 5) != 0)
         return;
     copy_text(text, sizeof text, from + 1);
@@ -132,7 +133,7 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
     struct orb_s3_op *op = (struct orb_s3_op *)request;
     struct orb_s3_reply *reply = &op->reply;
     if (strcmp(name, "content-length") == 0) {
-        reply->has_length = orb_parse_u64(value, &reply->length);
+        reply->has_length = orb_parse_u64(value, &reply->length) && reply->length <= INT64_MAX;
     } else if (strcmp(name, "content-range") == 0) {
         parse_range(reply, value);
     } else if (strcmp(name, "date") == 0) {

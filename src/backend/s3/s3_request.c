@@ -135,7 +135,9 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     op->wants_new = op->sent_checksum = op->bad_header = false;
     op->changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
     op->metadata = NULL;
+    op->lessons = s3->lessons;
     op->reply = (struct orb_s3_reply){0};
+    http->request_id = op->reply.request_id;
     orb_buf_text(&op->url, s3->secure ? "https://" : "http://");
     orb_buf_text(&op->url, s3->authority);
     orb_buf_text(&op->url, s3->endpoint_path);

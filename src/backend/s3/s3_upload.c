@@ -6,13 +6,13 @@
 #include "base/clock.h"
 #include "base/hash.h"
 
-enum { ETAG_MAX = 255, PART_NUMBER_MAX = 1000000 };
+enum { ETAG_MAX = 255 };
 
 /* ---- the table of parts ---------------------------------------------------------------------------- */
 
 struct orb_s3_part *orb_s3_upload_at(struct orb_s3_upload *upload, uint32_t number, bool make)
 {
-    if (number < 1 || number > PART_NUMBER_MAX)
+    if (number < 1 || number > ORB_S3_PART_NUMBER_MAX)
         return NULL;
     size_t block = (number - 1) / ORB_S3_PART_BLOCK;
     if (block >= upload->block_count) {
@@ -131,10 +131,13 @@ static void begun(struct orb_s3_op *op)
         status = orb_fail_memory(&error);
     if (status >= 0 && !begin->upload->upload_id)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store began a multipart upload without telling its id");
-    if (status < 0)
-        orb_s3_op_end(op, status, &error);
-    else
+    if (status >= 0) {
         give(begin);
+        return;
+    }
+    char name[240];
+    orb_error_prefix(&error, "cannot %s '%s'", op->verb, orb_s3_name(op->s3, op->path, name, sizeof name));
+    orb_s3_op_end(op, status, &error);
 }
 
 static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_request *request, uint32_t algorithm)
@@ -147,7 +150,8 @@ static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_req
     upload->algorithm = algorithm;
     upload->overwrite = options->overwrite;
     upload->request_payer = options->request_payer;
-    upload->begun_ns = orb_realtime_ns() + s3->clock_offset_s * (int64_t)ORB_S;
+    upload->begun_ns = request->resume_id && request->resume_begun_ns ? request->resume_begun_ns : orb_realtime_ns();
+    upload->begun_ns += s3->clock_offset_s * (int64_t)ORB_S;
     if (options->sse_customer_key) {
         memcpy(upload->customer_key, options->sse_customer_key, sizeof upload->customer_key);
         upload->has_key = true;

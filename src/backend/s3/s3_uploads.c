@@ -32,6 +32,7 @@ struct parts_op {
     char etag[256];
     orbit_checksum checksum;
     uint32_t last;
+    bool is_list;
     orbit_status status;
 };
 
@@ -47,7 +48,7 @@ static void parts_begin(void *ctx, unsigned depth, const char *name)
 
 static bool one_part(struct parts_op *parts)
 {
-    if (!parts->number || parts->number > UINT32_MAX || !parts->etag[0] || parts->number <= parts->last) {
+    if (!parts->number || parts->number > ORB_S3_PART_NUMBER_MAX || !parts->etag[0] || parts->number <= parts->last) {
         parts->status = ORBIT_E_PROTOCOL;
         return false;
     }
@@ -70,7 +71,9 @@ static bool one_part(struct parts_op *parts)
 static bool parts_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
 {
     struct parts_op *parts = ctx;
-    if (depth == 2) {
+    if (depth == 1) {
+        parts->is_list = strcmp(name, "ListPartsResult") == 0;
+    } else if (depth == 2) {
         if (strcmp(name, "Part") == 0)
             return one_part(parts);
         if (strcmp(name, "IsTruncated") == 0)
@@ -102,6 +105,8 @@ static void parts_listed(struct orb_s3_op *op)
         status = parts->status == ORBIT_E_MEMORY
                      ? orb_fail_memory(&error)
                      : orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of parts makes no sense");
+    if (status >= 0 && !parts->is_list)
+        status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's reply is not a list of parts");
     if (status >= 0 && parts->out->more && parts->last <= parts->request.after)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of parts does not come to an end");
     orb_s3_op_end(op, status, &error);
@@ -129,6 +134,21 @@ void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *re
     orb_s3_send(&parts->base, parts_listed);
 }
 
+orbit_status orb_s3_upload_adopt(void *self, void *handle, const orbit_stored_part *stored, orbit_error *error)
+{
+    struct orb_s3_upload *upload = handle;
+    const orbit_checksum *checksum = &stored->reply.checksum;
+    (void)self;
+    struct orb_s3_part *part = orb_s3_upload_at(upload, stored->part.number, true);
+    if (!part || !stored->reply.etag || !orb_s3_part_set(part, stored->reply.etag, stored->part.length))
+        return orb_fail_memory(error);
+    if (upload->algorithm && checksum->algorithm == upload->algorithm) {
+        part->crc = orb_checksum_value(checksum);
+        part->has_crc = true;
+    }
+    return ORBIT_OK;
+}
+
 /* ---- open uploads ---------------------------------------------------------------------------------- */
 
 struct uploads_op {
@@ -138,7 +158,7 @@ struct uploads_op {
     struct orb_buf prefix, after;
     char key[TEXT_MAX], id[TEXT_MAX];
     int64_t started_ns;
-    bool encoded;
+    bool encoded, is_list;
     size_t count;
 };
 
@@ -146,6 +166,18 @@ static void free_uploads(struct orb_s3_op *op)
 {
     orb_buf_release(&((struct uploads_op *)op)->prefix);
     orb_buf_release(&((struct uploads_op *)op)->after);
+}
+
+/* Read before the rest: it may stand behind the keys. */
+static bool encoding_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct uploads_op *uploads = ctx;
+    (void)length;
+    if (depth == 2 && strcmp(name, "EncodingType") == 0)
+        uploads->encoded = strcmp(text, "url") == 0;
+    else if (depth == 1)
+        uploads->is_list = strcmp(name, "ListMultipartUploadsResult") == 0;
+    return true;
 }
 
 static void uploads_begin(void *ctx, unsigned depth, const char *name)
@@ -157,21 +189,30 @@ static void uploads_begin(void *ctx, unsigned depth, const char *name)
     }
 }
 
+/* A key that cannot be a path here (a NUL in it, a broken escape) is passed over: nothing could be done with it. */
+static void one_upload(struct uploads_op *uploads)
+{
+    const char *prefix = uploads->base.s3->prefix;
+    size_t skip = strlen(prefix);
+    uploads->count++;
+    if (uploads->encoded) {
+        size_t length = orb_percent_decode(uploads->key, strlen(uploads->key), true);
+        if (length == SIZE_MAX)
+            return;
+        uploads->key[length] = '\0';
+    }
+    orbit_upload_entry entry = {uploads->key + skip, uploads->id, uploads->started_ns};
+    if (uploads->id[0] && strncmp(uploads->key, prefix, skip) == 0)
+        uploads->request.each(uploads->request.ctx, &entry);
+}
+
 static bool uploads_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
 {
     struct uploads_op *uploads = ctx;
-    if (depth == 2 && strcmp(name, "EncodingType") == 0) {
-        uploads->encoded = strcmp(text, "url") == 0;
-    } else if (depth == 2 && strcmp(name, "IsTruncated") == 0) {
+    if (depth == 2 && strcmp(name, "IsTruncated") == 0) {
         uploads->out->more = strcmp(text, "true") == 0;
     } else if (depth == 2 && strcmp(name, "Upload") == 0) {
-        size_t skip = strlen(uploads->base.s3->prefix);
-        if (uploads->encoded && orb_percent_decode(uploads->key, strlen(uploads->key), true) == SIZE_MAX)
-            return true;
-        orbit_upload_entry entry = {uploads->key + skip, uploads->id, uploads->started_ns};
-        if (uploads->id[0] && strncmp(uploads->key, uploads->base.s3->prefix, skip) == 0)
-            uploads->request.each(uploads->request.ctx, &entry);
-        uploads->count++;
+        one_upload(uploads);
     } else if (depth == 3 && length < TEXT_MAX) {
         if (strcmp(name, "Key") == 0)
             memcpy(uploads->key, text, length + 1);
@@ -183,14 +224,42 @@ static bool uploads_end(void *ctx, unsigned depth, const char *name, char *text,
     return true;
 }
 
+static void uploads_listed(struct orb_s3_op *op);
+
+/* Plainly at first: there are stores that encode keys when asked to and do not say so. */
+static void ask_uploads(struct uploads_op *uploads)
+{
+    struct orb_s3_op *base = &uploads->base;
+    const orbit_uploads_request *request = &uploads->request;
+    orb_s3_begin(base, "GET", NULL);
+    orb_s3_param(base, "uploads", "");
+    orb_s3_param(base, "encoding-type", uploads->encoded ? "url" : NULL);
+    orb_s3_param(base, "prefix", uploads->prefix.length ? orb_buf_string(&uploads->prefix) : NULL);
+    orb_s3_param(base, "key-marker", request->after_path ? orb_buf_string(&uploads->after) : NULL);
+    orb_s3_param(base, "upload-id-marker", request->after_path ? request->after_id : NULL);
+    base->url.failed |= uploads->prefix.failed || uploads->after.failed;
+    orb_s3_account_headers(base, NULL);
+    base->http.large = true;
+    orb_s3_send(base, uploads_listed);
+}
+
 static void uploads_listed(struct orb_s3_op *op)
 {
-    static const struct orb_xml_events events = {uploads_begin, uploads_end};
+    static const struct orb_xml_events encoding = {NULL, encoding_end}, events = {uploads_begin, uploads_end};
     struct uploads_op *uploads = (struct uploads_op *)op;
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = parse(op, &events, uploads, &error);
+    orbit_status status = parse(op, &encoding, uploads, &error);
+    if (status < 0 && !uploads->encoded) { /* a key that XML cannot carry? */
+        uploads->encoded = true;
+        ask_uploads(uploads);
+        return;
+    }
+    if (status >= 0 && !uploads->is_list)
+        status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's reply is not a list of uploads");
+    if (status >= 0)
+        status = parse(op, &events, uploads, &error);
     if (status >= 0 && uploads->out->more && !uploads->count)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of uploads does not come to an end");
     orb_s3_op_end(op, status, &error);
@@ -212,14 +281,5 @@ void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *reque
     orb_s3_key(base->s3, request->prefix ? request->prefix : "", &uploads->prefix);
     if (request->after_path)
         orb_s3_key(base->s3, request->after_path, &uploads->after);
-    orb_s3_begin(base, "GET", NULL);
-    orb_s3_param(base, "uploads", "");
-    orb_s3_param(base, "encoding-type", "url");
-    orb_s3_param(base, "prefix", uploads->prefix.length ? orb_buf_string(&uploads->prefix) : NULL);
-    orb_s3_param(base, "key-marker", request->after_path ? orb_buf_string(&uploads->after) : NULL);
-    orb_s3_param(base, "upload-id-marker", request->after_path ? request->after_id : NULL);
-    base->url.failed |= uploads->prefix.failed || uploads->after.failed;
-    orb_s3_account_headers(base, NULL);
-    base->http.large = true;
-    orb_s3_send(base, uploads_listed);
+    ask_uploads(uploads);
 }

@@ -136,6 +136,8 @@ static bool rule_flag(struct fault *fault, const char *name, const char *value, 
         fault->lost = on;
     else if (strcmp(name, "ignore_range") == 0)
         fault->ignore_range = on;
+    else if (strcmp(name, "empty_206") == 0)
+        fault->empty_206 = on;
     else if (strcmp(name, "close") == 0)
         fault->close = on;
     else if (strcmp(name, "wrong_checksum") == 0)
@@ -298,6 +300,7 @@ static void merge(struct fault *to, const struct fault *from, uint64_t *random)
     TAKE(stall_ms, 0);
     TAKE(bandwidth, 0);
     TAKE(wrong_length, 0);
+    TAKE(empty_206, false);
     TAKE(wrong_range, 0);
     TAKE(reset_before, false);
     TAKE(reset_after, false);

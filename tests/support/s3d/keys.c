@@ -104,6 +104,123 @@ static size_t hive_key(const struct keyspace *space, uint64_t index, char *key)
     return (size_t)length;
 }
 
+/* Numbers that lie unevenly far apart and still rise with the index: the digits of a key are cut off their top. */
+static uint64_t scattered(const struct keyspace *space, uint64_t index)
+{
+    uint64_t width = UINT64_MAX / space->number;
+    return index * width + mix(~index) % width;
+}
+
+/* The top digit of a fraction; what is left of it moves up. */
+static unsigned take_digit(uint64_t *number, unsigned radix)
+{
+    uint64_t low = (*number & UINT32_MAX) * radix, high = (*number >> 32) * radix + (low >> 32);
+    *number = high << 32 | (low & UINT32_MAX);
+    return (unsigned)(high >> 32);
+}
+
+static size_t take_digits(uint64_t *number, unsigned radix, char *to, const char *const *digit, unsigned count)
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const char *text = digit[take_digit(number, radix)];
+        size_t length = strlen(text);
+        memcpy(to + at, text, length);
+        at += length;
+    }
+    return at;
+}
+
+/* 99 of 100 keys lie under one long prefix. */
+static size_t prefix_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    static const char prefix[] = "data/archive/very/long/prefix/of/things/item-";
+    uint64_t number = scattered(space, index), edge = space->number / 200;
+    size_t length = sizeof(prefix) - 1;
+    if (index < edge || index >= space->number - edge) {
+        key[0] = index < edge ? 'b' : 'x';
+        key[1] = '/';
+        return 2 + digits(key + 2, index, 9);
+    }
+    memcpy(key, prefix, length);
+    length += hex(key + length, number >> 16, 12);
+    memcpy(key + length, ".bin", 4);
+    return length + 4;
+}
+
+/* year/month/day/host/random */
+static size_t dates_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    uint64_t number = scattered(space, index);
+    unsigned year = take_digit(&number, 7), month = take_digit(&number, 12), day = take_digit(&number, 28);
+    static const char *const hosts[] = {"api-01",  "api-02",  "api-03", "batch",
+                                        "cache-a", "cache-b", "db",     "edge-frankfurt"};
+    int length = snprintf(key, KEY_MAX + 1, "%04u/%02u/%02u/%s/", 2018 + year, month + 1, day + 1,
+                          hosts[take_digit(&number, COUNT_OF(hosts))]);
+    return (size_t)length + hex(key + length, number >> 24, 10);
+}
+
+/* Capitals, small letters, digits and punctuation. */
+static size_t mixed_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    static const char letters[] = "!'()-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+    uint64_t number = scattered(space, index);
+    size_t length = 9;
+    for (size_t i = 0; i < length; i++)
+        key[i] = letters[take_digit(&number, sizeof(letters) - 1)];
+    return length;
+}
+
+/* Words of syllables, more of them early in the alphabet, two to a name. */
+static size_t words_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    static const char *const syllables[] = {"al", "be", "con", "da", "el", "fo", "gra", "in", "ka",
+                                            "lu", "mi", "no",  "or", "pe", "ro", "sta", "ti", "ver"};
+    uint64_t number = scattered(space, index);
+    number = (number >> 32) * (number >> 32);
+    size_t length = take_digits(&number, COUNT_OF(syllables), key, syllables, 4);
+    key[length++] = "-_"[take_digit(&number, 2)];
+    length += take_digits(&number, COUNT_OF(syllables), key + length, syllables, 3);
+    /* Early keys lie close together: the index keeps them apart. */
+    key[length++] = '.';
+    return length + digits(key + length, index, 10);
+}
+
+/* dt=YYYY-MM-DD/part=NN/NNNNN-random.parquet */
+static size_t parts_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    uint64_t number = scattered(space, index);
+    unsigned year = take_digit(&number, 4), month = take_digit(&number, 12), day = take_digit(&number, 28);
+    unsigned part = take_digit(&number, 16), file = take_digit(&number, 200);
+    int length = snprintf(key, KEY_MAX + 1, "table/dt=%04u-%02u-%02u/part=%u%u/%05u-%010llx.parquet", 2021 + year,
+                          month + 1, day + 1, part / 10, part % 10, file, (unsigned long long)number >> 24);
+    return (size_t)length;
+}
+
+/* Several scripts, one to four bytes a character. */
+static size_t utf8_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    static const char *const letters[] = {"1", "a", "e",  "z",  "ß",  "é",  "ñ",  "ж",  "и",  "ф",  "ש", "ب",
+                                          "अ", "ก", "あ", "カ", "写", "日", "本", "語", "국", "어", "🂡", "😀"};
+    uint64_t number = scattered(space, index);
+    size_t length = take_digits(&number, COUNT_OF(letters), key, letters, 6);
+    key[length++] = '/';
+    return length + take_digits(&number, COUNT_OF(letters), key + length, letters, 6);
+}
+
+/* Every tenth is the marker of a directory; below it names are empty ("//"), a slash, or short. */
+static size_t markers_key(const struct keyspace *space, uint64_t index, char *key)
+{
+    static const char *const tails[] = {"", " c", "%41", "+", "//1", "//2", "/a", "a/", "b", "~"};
+    (void)space;
+    key[0] = 'd';
+    size_t length = 1 + digits(key + 1, index / COUNT_OF(tails), 8);
+    key[length++] = '/';
+    const char *tail = tails[index % COUNT_OF(tails)];
+    memcpy(key + length, tail, strlen(tail));
+    return length + strlen(tail);
+}
+
 static void generated_about(const struct keyspace *space, uint64_t index, struct listed *listed)
 {
     uint64_t value = mix(index + 77);
@@ -123,8 +240,10 @@ bool keyspace_generated(struct keyspace *space, const char *bucket)
     static const struct {
         const char *shape;
         size_t (*key)(const struct keyspace *, uint64_t, char *);
-    } shapes[] = {{"", padded_key},    {"-padded", padded_key}, {"-numbers", number_key},
-                  {"-tree", tree_key}, {"-uuid", uuid_key},     {"-hive", hive_key}};
+    } shapes[] = {{"", padded_key},         {"-padded", padded_key}, {"-numbers", number_key}, {"-tree", tree_key},
+                  {"-uuid", uuid_key},      {"-hive", hive_key},     {"-prefix", prefix_key},  {"-dates", dates_key},
+                  {"-mixed", mixed_key},    {"-words", words_key},   {"-parts", parts_key},    {"-utf8", utf8_key},
+                  {"-markers", markers_key}};
     char number[24];
     int64_t count;
     if (strncmp(bucket, "keys-", 5) != 0)

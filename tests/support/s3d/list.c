@@ -195,8 +195,10 @@ static bool read_listing(struct request *request, struct listing *list)
     list->delimiter_length = strlen(list->delimiter);
     list->max_keys = query_number(request, "max-keys", 1000);
     list->url = encoding != NULL && strcmp(encoding, "url") == 0;
+    bool unknown = encoding != NULL && !list->url;
+    list->url &= atomic_load(&settings.encoding) != 0;
     list->owner = owner != NULL && strcmp(owner, "true") == 0;
-    if (list->max_keys < 0 || (encoding != NULL && !list->url)) {
+    if (list->max_keys < 0 || unknown) {
         reply_error(request, 400, "InvalidArgument", "max-keys or encoding-type is wrong");
         return false;
     }
@@ -251,12 +253,19 @@ static bool place_v2(struct listing *list)
     const char *after = query_value(list->request, "start-after");
     if (token != NULL)
         return use_token(list, token);
-    if (after != NULL && *after != '\0') {
+    if (after != NULL && *after != '\0' && atomic_load(&settings.start_after)) {
         if (strlen(after) > KEY_MAX)
             return false;
         start_after(list, after, strlen(after), false);
     }
     return true;
+}
+
+static bool goes_round(void)
+{
+    static _Atomic int64_t pages;
+    int64_t circle = atomic_load(&settings.token_circle);
+    return circle > 0 && atomic_fetch_add(&pages, 1) % circle == circle - 1;
 }
 
 static void finish_page(struct listing *list, bool v2)
@@ -277,12 +286,15 @@ static void finish_page(struct listing *list, bool v2)
         add_echo(out, list, "ContinuationToken", token);
     if (v2 && query_has(request, "start-after"))
         add_echo(out, list, "StartAfter", query_value(request, "start-after"));
-    bool more = (list->more && list->max_keys > 0) || request->fault.repeat_token;
+    bool more =
+        (list->more && list->max_keys > 0) || request->fault.repeat_token || atomic_load(&settings.token_circle) > 0;
     text_format(out, "<IsTruncated>%s</IsTruncated>", more ? "true" : "false");
     if (more && v2 && !request->fault.no_token) {
         text_str(out, "<NextContinuationToken>");
         if (request->fault.repeat_token && token != NULL)
             text_xml(out, token, strlen(token));
+        else if (goes_round())
+            text_str(out, "k"); /* before the first key */
         else
             add_token(out, list);
         text_str(out, "</NextContinuationToken>");
@@ -293,6 +305,8 @@ static void finish_page(struct listing *list, bool v2)
     }
     if (list->prefixes.length > 0)
         text_add(out, list->prefixes.bytes, list->prefixes.length);
+    if (list->url && atomic_load(&settings.encoding) == 2)
+        text_str(out, "<EncodingType>url</EncodingType>");
     text_str(out, "</ListBucketResult>");
 }
 
@@ -316,7 +330,7 @@ void list_objects(struct request *request, bool v2)
     text_format(out, "<MaxKeys>%lld</MaxKeys>", (long long)list.max_keys);
     if (list.delimiter_length > 0)
         add_echo(out, &list, "Delimiter", list.delimiter);
-    if (list.url)
+    if (list.url && atomic_load(&settings.encoding) == 1)
         text_str(out, "<EncodingType>url</EncodingType>");
     bool locked = open_space(&list);
     bool placed = v2 ? place_v2(&list) : place_v1(&list);

@@ -160,6 +160,10 @@ static void serve_object(struct request *request, const struct object *object, b
         offset = 0;
         length = object->size;
     }
+    if (request->fault.empty_206 && ranged != 0 && !head) { /* as some have it: "bytes 0--1/0" */
+        ranged = 1;
+        offset = length = 0;
+    }
     if (ranged < 0) {
         reply_header(request, "Content-Range: bytes */%llu", (unsigned long long)object->size);
         reply_error(request, 416, "InvalidRange", "The requested range is not satisfiable");

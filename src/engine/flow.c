@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How many requests an endpoint gets at once, and who of those that wait is next.
+ *
+ * The number begins with what suits the store and is raised while it is used up and more of them bring more (climb.c);
+ * it is cut when complaints and time-outs are more than chance, and when the first bytes come later and later without
+ * more of them coming. Bulk and small requests are counted apart against the same number: transfers that take seconds
+ * do not hold up a stat, and a thousand stats do not hold up a transfer. */
+#include "engine/flow.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "engine/call.h"
+#include "engine/pace.h"
+
+#define STEP_FAST      1.5
+#define CUT            0.7 /* what is left after complaints */
+#define CUT_LATE       0.8 /* after latency that rose */
+#define EPOCH_NS       (400 * ORB_MS)
+#define EPOCH_CALLS    6u
+#define EPOCH_SCARCE   2u /* of calls that take long */
+#define EPOCH_LONG_NS  (2 * ORB_S)
+#define FULL_PERCENT   75u
+#define REQUEST_YIELD  65536.0 /* a request without bytes counts as much */
+#define LATE_TIMES     3.0     /* as long as it used to be, and … */
+#define LATE_NS        (50 * ORB_MS)
+#define LATENCIES      64u
+#define LATENCIES_LESS 8u /* say nothing */
+
+struct queue {
+    struct orb_call *first, **last;
+};
+
+struct orb_flow {
+    struct orb_flow *next, **link; /* host->flows */
+    const orbit_backend_ops *ops;
+    char *endpoint; /* NULL: of one backend */
+    uint32_t users;
+    struct orb_loop *loop;
+    struct orb_log *log;
+    bool answered;
+    struct orb_pace pace;
+    struct orb_timer *timer;
+    void (*go)(struct orb_call *call);
+
+    struct orb_climb limit;
+    double first_limit;
+    struct orb_health health;
+    uint64_t cut_ns;
+
+    struct queue waiting[ORB_FLOW_KINDS]; /* of BULK: unused, they wait in their turns */
+    struct orb_turn *turns, **turns_last; /* with waiting calls, the next first */
+    struct orb_turn common;               /* of bulk calls without one */
+    uint32_t streams;                     /* turns with calls */
+    uint32_t in_flight[ORB_FLOW_KINDS];
+    unsigned next_kind;
+
+    _Atomic uint64_t moved;
+    uint64_t epoch_ns, epoch_moved; /* epoch_ns 0: it begins when all places are taken */
+    uint32_t epoch_calls, epoch_full;
+    uint64_t settled_ns; /* when a new number has begun to show */
+    uint64_t latencies[LATENCIES];
+    uint32_t latency_count;
+    double usual_latency;
+    struct orb_tail tail;
+};
+
+/* ---- one an endpoint ------------------------------------------------------------------------------- */
+
+static struct orb_flow *flow_new(const struct orb_backend *backend)
+{
+    const char *endpoint = backend->caps.endpoint;
+    struct orb_flow *flow = orb_calloc(1, sizeof(*flow));
+    if (!flow || (endpoint && !(flow->endpoint = orb_strdup(endpoint)))) {
+        orb_free(flow);
+        return NULL;
+    }
+    uint32_t first = backend->caps.parallel_default ? backend->caps.parallel_default : ORB_FLOW_FIRST;
+    double most = first > ORB_FLOW_MOST ? first : ORB_FLOW_MOST;
+    flow->ops = backend->ops;
+    flow->loop = backend->host->loop;
+    flow->log = &backend->host->log;
+    flow->first_limit = first;
+    flow->turns_last = &flow->turns;
+    for (unsigned i = 0; i < ORB_FLOW_KINDS; i++)
+        flow->waiting[i].last = &flow->waiting[i].first;
+    orb_climb_init(&flow->limit, first, 1, most, STEP_FAST);
+    orb_pace_init(&flow->pace, orb_now_ns());
+    return flow;
+}
+
+struct orb_flow *orb_flow_of(struct orb_backend *backend)
+{
+    if (backend->flow || backend->caps.no_retry)
+        return backend->flow;
+    struct orbit_host *host = backend->host;
+    struct orb_flow *flow = backend->caps.endpoint ? host->flows : NULL;
+    while (flow &&
+           (flow->ops != backend->ops || !flow->endpoint || !orb_str_equal(flow->endpoint, backend->caps.endpoint)))
+        flow = flow->next;
+    if (!flow) {
+        if (!(flow = flow_new(backend)))
+            return NULL;
+        flow->next = host->flows;
+        flow->link = &host->flows;
+        if (flow->next)
+            flow->next->link = &flow->next;
+        host->flows = flow;
+    }
+    flow->users++;
+    backend->flow = flow;
+    return flow;
+}
+
+void orb_flow_release(struct orb_backend *backend)
+{
+    struct orb_flow *flow = backend->flow;
+    backend->flow = NULL;
+    if (!flow || --flow->users)
+        return;
+    *flow->link = flow->next;
+    if (flow->next)
+        flow->next->link = flow->link;
+    orb_timer_cancel(flow->timer);
+    orb_free(flow->endpoint);
+    orb_free(flow);
+}
+
+/* ---- who waits ------------------------------------------------------------------------------------- */
+
+static struct orb_turn *turn_of(struct orb_flow *flow, const struct orb_call *call)
+{
+    return call->turn ? call->turn : &flow->common;
+}
+
+static void append_turn(struct orb_flow *flow, struct orb_turn *turn)
+{
+    turn->next = NULL;
+    *flow->turns_last = turn;
+    flow->turns_last = &turn->next;
+}
+
+static void remove_turn(struct orb_flow *flow, const struct orb_turn *turn)
+{
+    struct orb_turn **place = &flow->turns;
+    while (*place != turn)
+        place = &(*place)->next;
+    *place = turn->next;
+    if (!*place)
+        flow->turns_last = place;
+}
+
+static void append(struct orb_flow *flow, struct orb_call *call)
+{
+    struct orb_turn *turn = turn_of(flow, call);
+    struct orb_call ***last = &flow->waiting[call->kind].last;
+    call->next = NULL;
+    call->queued = true;
+    if (call->kind == ORB_FLOW_BULK) {
+        if (!turn->first) {
+            turn->last = &turn->first;
+            append_turn(flow, turn);
+        }
+        last = &turn->last;
+    }
+    **last = call;
+    *last = &call->next;
+}
+
+static void take_out(struct orb_flow *flow, struct orb_call *call)
+{
+    struct orb_turn *turn = turn_of(flow, call);
+    bool bulk = call->kind == ORB_FLOW_BULK;
+    struct orb_call **place = bulk ? &turn->first : &flow->waiting[call->kind].first;
+    while (*place != call)
+        place = &(*place)->next;
+    *place = call->next;
+    if (!*place)
+        *(bulk ? &turn->last : &flow->waiting[call->kind].last) = place;
+    if (bulk && !turn->first)
+        remove_turn(flow, turn);
+    call->next = NULL;
+    call->queued = false;
+}
+
+static struct orb_call *first_of(const struct orb_flow *flow, unsigned kind)
+{
+    if (kind == ORB_FLOW_BULK)
+        return flow->turns ? flow->turns->first : NULL;
+    return flow->waiting[kind].first;
+}
+
+static bool has_room(const struct orb_flow *flow, unsigned kind)
+{
+    return kind == ORB_FLOW_FREE || flow->in_flight[kind] < (uint32_t)flow->limit.value;
+}
+
+/* The kinds take turns as well: when a pace is kept, none waits for all of another. */
+static struct orb_call *next_due(const struct orb_flow *flow)
+{
+    for (unsigned i = 0; i < ORB_FLOW_KINDS; i++) {
+        unsigned kind = (flow->next_kind + i) % ORB_FLOW_KINDS;
+        if (first_of(flow, kind) && has_room(flow, kind))
+            return first_of(flow, kind);
+    }
+    return NULL;
+}
+
+/* The stream whose call starts goes behind the others. */
+static void start_waiting(struct orb_flow *flow, struct orb_call *call)
+{
+    take_out(flow, call);
+    flow->next_kind = call->kind + 1;
+    if (call->kind == ORB_FLOW_BULK) {
+        struct orb_turn *turn = turn_of(flow, call);
+        if (turn->first) {
+            remove_turn(flow, turn);
+            append_turn(flow, turn);
+        }
+    }
+    flow->in_flight[call->kind]++;
+    flow->go(call);
+}
+
+static void due(void *ctx);
+
+/* Looks again when the pace lets another one start. */
+static void arm(struct orb_flow *flow, uint64_t now_ns)
+{
+    if (flow->timer || !next_due(flow))
+        return;
+    uint64_t wait_ms = orb_pace_wait_ms(&flow->pace, now_ns);
+    flow->timer = orb_timer_start(flow->loop, wait_ms ? wait_ms : 1, due, flow);
+    if (!flow->timer) /* no memory for patience: go on without */
+        orb_pace_stop(&flow->pace);
+}
+
+/* What starts may end, and more may wait meanwhile: only what is due goes. */
+static void pump(struct orb_flow *flow)
+{
+    uint64_t now_ns = orb_now_ns();
+    struct orb_call *call;
+    for (;;) {
+        while ((call = next_due(flow)) && orb_pace_take(&flow->pace, now_ns))
+            start_waiting(flow, call);
+        if (!call)
+            return;
+        arm(flow, now_ns);
+        if (flow->timer)
+            return;
+    }
+}
+
+static void due(void *ctx)
+{
+    struct orb_flow *flow = ctx;
+    flow->timer = NULL;
+    pump(flow);
+}
+
+bool orb_flow_enter(struct orb_flow *flow, struct orb_call *call, void (*go)(struct orb_call *call), uint64_t now_ns)
+{
+    flow->go = go;
+    if (call->kind == ORB_FLOW_BULK && turn_of(flow, call)->calls++ == 0)
+        flow->streams++;
+    if (!first_of(flow, call->kind) && has_room(flow, call->kind) && orb_pace_take(&flow->pace, now_ns)) {
+        flow->in_flight[call->kind]++;
+        return true;
+    }
+    append(flow, call);
+    arm(flow, now_ns);
+    if (flow->timer || flow->in_flight[call->kind])
+        return false; /* something will happen that lets it go */
+    take_out(flow, call);
+    flow->in_flight[call->kind]++;
+    return true;
+}
+
+static void leave_turn(struct orb_flow *flow, const struct orb_call *call)
+{
+    if (call->kind != ORB_FLOW_BULK)
+        return;
+    struct orb_turn *turn = turn_of(flow, call);
+    assert(turn->calls);
+    if (--turn->calls == 0)
+        flow->streams--;
+}
+
+void orb_flow_withdraw(struct orb_flow *flow, struct orb_call *call)
+{
+    if (!call->queued)
+        return;
+    take_out(flow, call);
+    leave_turn(flow, call);
+}
+
+/* ---- how many ------------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The median of this epoch against what is usual: a few that take long change neither. */
+static bool latency_rose(struct orb_flow *flow)
+{
+    uint32_t count = flow->latency_count < LATENCIES ? flow->latency_count : LATENCIES;
+    if (count < LATENCIES_LESS)
+        return false;
+    qsort(flow->latencies, count, sizeof(flow->latencies[0]), by_size);
+    uint32_t middle = count / 2;
+    double median = (double)flow->latencies[middle], usual = flow->usual_latency;
+    if (usual <= 0 || median < usual)
+        flow->usual_latency = median;
+    else
+        flow->usual_latency += (median - usual) / 64; /* the way may have become another one */
+    return usual > 0 && median > usual * LATE_TIMES && median > usual + (double)LATE_NS;
+}
+
+static void begin_epoch(struct orb_flow *flow, uint64_t now_ns)
+{
+    flow->epoch_ns = now_ns;
+    flow->epoch_moved = atomic_load_explicit(&flow->moved, memory_order_relaxed);
+    flow->epoch_calls = flow->epoch_full = flow->latency_count = 0;
+}
+
+static void new_limit(struct orb_flow *flow, uint64_t now_ns)
+{
+    flow->epoch_ns = 0;
+    flow->settled_ns = now_ns + (uint64_t)flow->usual_latency;
+    orb_log(flow->log, ORBIT_LOG_DEBUG, "flow: %s: %u requests at once", flow->endpoint ? flow->endpoint : "a store",
+            (unsigned)flow->limit.value);
+}
+
+static void end_epoch(struct orb_flow *flow, uint64_t now_ns)
+{
+    double ns = (double)(now_ns - flow->epoch_ns);
+    uint64_t moved = atomic_load_explicit(&flow->moved, memory_order_relaxed) - flow->epoch_moved;
+    double yield = ((double)moved + REQUEST_YIELD * flow->epoch_calls) * (double)ORB_S / ns;
+    bool full = flow->epoch_full * 100 >= flow->epoch_calls * FULL_PERCENT, changed = false;
+    double before = flow->limit.value;
+    if (latency_rose(flow) && !flow->limit.trying && before > flow->first_limit) {
+        double less = before * CUT_LATE;
+        orb_climb_cut(&flow->limit, less > flow->first_limit ? less : flow->first_limit, now_ns);
+        changed = true;
+    } else if (full) {
+        changed = orb_climb_yield(&flow->limit, yield, now_ns);
+    }
+    if (changed)
+        new_limit(flow, now_ns);
+    else
+        begin_epoch(flow, now_ns);
+}
+
+static void measure(struct orb_flow *flow, const struct orb_call *call, uint64_t now_ns)
+{
+    bool full = !has_room(flow, call->kind) || first_of(flow, call->kind);
+    if (call->kind == ORB_FLOW_FREE || flow->pace.limiting) {
+        flow->epoch_ns = 0;
+        return;
+    }
+    if (!flow->epoch_ns) {
+        if (full && now_ns >= flow->settled_ns)
+            begin_epoch(flow, now_ns);
+        return;
+    }
+    uint64_t first_ns = atomic_load_explicit(&call->first_ns, memory_order_relaxed);
+    if (first_ns > call->attempt_ns && call->kind == ORB_FLOW_BULK)
+        flow->latencies[flow->latency_count++ % LATENCIES] = first_ns - call->attempt_ns;
+    flow->epoch_calls++;
+    flow->epoch_full += full;
+    uint64_t ns = now_ns - flow->epoch_ns;
+    if ((ns >= EPOCH_NS && flow->epoch_calls >= EPOCH_CALLS) ||
+        (ns >= EPOCH_LONG_NS && flow->epoch_calls >= EPOCH_SCARCE))
+        end_epoch(flow, now_ns);
+}
+
+static void feel(struct orb_flow *flow, const struct orb_call *call, bool good, uint64_t now_ns)
+{
+    if (call->attempt_ns < flow->cut_ns) /* says nothing about the number that is in flight now */
+        return;
+    orb_health_note(&flow->health, good, now_ns);
+    if (good || !orb_health_is_bad(&flow->health, 0))
+        return;
+    orb_climb_cut(&flow->limit, flow->limit.value * CUT, now_ns);
+    flow->health = (struct orb_health){0};
+    flow->cut_ns = now_ns;
+    new_limit(flow, now_ns);
+}
+
+void orb_flow_left(struct orb_flow *flow, struct orb_call *call, enum orb_flow_result result, uint64_t now_ns)
+{
+    measure(flow, call, now_ns); /* while it still counts */
+    flow->in_flight[call->kind]--;
+    leave_turn(flow, call);
+    if (result != ORB_FLOW_SILENT)
+        feel(flow, call, result == ORB_FLOW_ANSWERED, now_ns);
+    if (result == ORB_FLOW_ANSWERED)
+        orb_pace_answered(&flow->pace, call->attempt_ns, now_ns);
+    else if (result == ORB_FLOW_THROTTLED)
+        orb_pace_throttled(&flow->pace, call->attempt_ns, now_ns);
+    flow->answered |= result == ORB_FLOW_ANSWERED || result == ORB_FLOW_THROTTLED;
+    pump(flow);
+}
+
+/* ---- for who uses it ------------------------------------------------------------------------------- */
+
+bool orb_flow_has_answered(const struct orb_flow *flow)
+{
+    return flow->answered;
+}
+
+uint64_t orb_flow_retry_ms(struct orb_flow *flow, uint64_t now_ns)
+{
+    return orb_pace_retry_ms(&flow->pace, now_ns);
+}
+
+uint32_t orb_flow_most(const struct orb_backend *backend)
+{
+    uint32_t first = backend->options.parallel_operations;
+    if (backend->fixed_parallel || backend->caps.no_retry || backend->caps.random_access || first > ORB_FLOW_MOST)
+        return first;
+    return ORB_FLOW_MOST;
+}
+
+uint32_t orb_flow_share(struct orb_backend *backend, const struct orb_turn *turn, uint32_t most)
+{
+    const struct orb_flow *flow = backend->fixed_parallel ? NULL : orb_flow_of(backend);
+    if (!flow)
+        return most;
+    uint32_t limit = (uint32_t)flow->limit.value, streams = flow->streams + (turn->calls ? 0 : 1);
+    uint32_t share = (limit + streams - 1) / streams;
+    return share < most ? share : most;
+}
+
+void orb_flow_moved(const struct orb_backend *backend, uint64_t bytes)
+{
+    struct orb_flow *flow = atomic_load_explicit(&backend->flow, memory_order_acquire);
+    if (flow)
+        atomic_fetch_add_explicit(&flow->moved, bytes, memory_order_relaxed);
+}
+
+uint32_t orb_flow_limit(const struct orb_flow *flow)
+{
+    return (uint32_t)flow->limit.value;
+}
+
+struct orb_tail *orb_flow_tail(struct orb_flow *flow)
+{
+    return &flow->tail;
+}
+
+double orb_flow_rate(const struct orb_flow *flow)
+{
+    return orb_pace_rate(&flow->pace);
+}

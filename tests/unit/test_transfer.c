@@ -1,0 +1,638 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Many at once: bounds, fairness between large and small, results, cancel, and what a name may not do. The source is a
+ * memory store behind the chaos backend, the target another memory store. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <orbit/orbit.h>
+
+#include "base/mem.h"
+#include "support/chaos.h"
+
+#define LARGE ((size_t)20 << 20)
+
+static struct chaos chaos;
+static orbit_client *client;
+static orbit_backend *from, *to;
+static orbit_error error;
+static uint8_t *zeros;
+
+static void must(orbit_status status, const char *what)
+{
+    if (status < 0)
+        fail_msg("%s: %s: %s", what, orbit_status_word(status), error.message);
+}
+
+static void open_stores(const char *source_profile, const char *target_profile, bool external)
+{
+    char url[96];
+    orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
+    orbit_open_options open = ORBIT_OPEN_OPTIONS_INIT;
+    options.external_loop = external;
+    open.retry_attempts = 3;
+    chaos_init(&chaos, &orb_mem_ops, NULL);
+    must(orbit_client_open(&client, &options, &error), "client");
+    must(orbit_register(client, "chaos", &chaos.table, &chaos, &error), "register");
+    snprintf(url, sizeof(url), "chaos://s?profile=%s", source_profile);
+    must(orbit_open(&from, client, url, &open, &error), "source");
+    snprintf(url, sizeof(url), "mem://t?profile=%s", target_profile);
+    must(orbit_open(&to, client, url, NULL, &error), "target");
+}
+
+static uint64_t memory_used(void)
+{
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(client, &stats);
+    return stats.memory_used_bytes;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    client = NULL;
+    zeros = calloc(1, LARGE);
+    return zeros ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(zeros);
+    if (!client)
+        return 0;
+    assert_int_equal(memory_used(), 0);
+    orbit_backend_close(from);
+    orbit_backend_close(to);
+    orbit_client_close(client);
+    assert_int_equal(chaos_count(&chaos.started), chaos_count(&chaos.ended));
+    if (chaos_count(&chaos.violations))
+        fail_msg("the contract was broken: %s", chaos.violation);
+    chaos_release(&chaos);
+    return 0;
+}
+
+static void have(orbit_backend *store, const char *path, size_t length)
+{
+    must(orbit_write(store, path, orbit_source_memory(zeros, length), length, NULL, NULL, &error), path);
+}
+
+static void have_many(const char *directory, unsigned count)
+{
+    char path[96];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/d%u/f%05u", directory, i % 7, i);
+        have(from, path, i % 300);
+    }
+}
+
+static bool is_there(orbit_backend *store, const char *path)
+{
+    bool exists = false;
+    must(orbit_exists(store, path, NULL, &exists, &error), path);
+    return exists;
+}
+
+static void use_tree(orbit_job_source *jobs, uint32_t operation, const char *path)
+{
+    must(orbit_jobs_tree(jobs, operation, from, path, to, "into", NULL, &error), "tree");
+}
+
+static unsigned count_below(orbit_backend *store, const char *path)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    unsigned count = 0;
+    options.recursive = options.files_only = true;
+    must(orbit_list(&lister, store, path, &options, &error), "list");
+    while (orbit_lister_next(lister, &entry, &error) == ORBIT_OK)
+        count++;
+    orbit_lister_close(lister);
+    return count;
+}
+
+/* ---- what is moved --------------------------------------------------------------------------------- */
+
+static void a_tree_arrives_and_each_object_has_one_result(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 700);
+    have(from, "tree/large", LARGE);
+    orbit_job_source jobs;
+    orbit_transfer *transfer = NULL;
+    orbit_transfer_result result = ORBIT_TRANSFER_RESULT_INIT;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    unsigned results = 0;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_open(&transfer, client, &jobs, NULL, &error), "open");
+    orbit_status status;
+    while ((status = orbit_transfer_next(transfer, &result, &error)) == ORBIT_OK) {
+        assert_int_equal(result.outcome, ORBIT_JOB_DONE);
+        assert_memory_equal(result.from, "tree/", 5);
+        assert_string_equal(result.from + 5, result.to + 5);
+        results++;
+    }
+    assert_int_equal(status, ORBIT_END);
+    assert_int_equal(orbit_transfer_next(transfer, &result, &error), ORBIT_END);
+    must(orbit_transfer_get_totals(transfer, &totals), "totals");
+    orbit_transfer_close(transfer);
+    assert_int_equal(results, 701);
+    assert_int_equal(totals.done, 701);
+    assert_int_equal(totals.found, 701);
+    assert_true(totals.all_found && totals.sizes_known);
+    assert_int_equal(totals.bytes_done, totals.bytes_total);
+    assert_int_equal(count_below(to, "into"), 701);
+}
+
+static void a_move_removes_its_sources_in_batches(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 900);
+    orbit_job_source jobs;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    use_tree(&jobs, ORBIT_JOB_MOVE, "tree");
+    must(orbit_transfer_run(client, &jobs, NULL, &totals, &error), "run");
+    assert_int_equal(totals.done, 900);
+    assert_int_equal(count_below(to, "into"), 900);
+    assert_int_equal(count_below(from, "tree"), 0);
+    assert_true(chaos_count(&chaos.by_kind[8]) < 500); /* requests for removals */
+}
+
+static void removals_go_in_batches_and_each_has_its_result(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 3000);
+    orbit_job_source jobs;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    use_tree(&jobs, ORBIT_JOB_REMOVE, "tree");
+    must(orbit_transfer_run(client, &jobs, NULL, &totals, &error), "run");
+    assert_int_equal(totals.done, 3000);
+    assert_int_equal(count_below(from, "tree"), 0);
+    assert_true(chaos_count(&chaos.by_kind[8]) <= 30);
+}
+
+struct seen {
+    unsigned well, failed, kept, left_out;
+    char last[256];
+    bool large;
+};
+
+static void each(void *ctx, const orbit_transfer_result *result, orbit_status status, const orbit_error *why)
+{
+    struct seen *seen = ctx;
+    assert_true((status == ORBIT_ENTRY_FAILED) == (why != NULL));
+    seen->well += result->outcome == ORBIT_JOB_DONE;
+    seen->failed += result->outcome == ORBIT_JOB_FAILED;
+    seen->kept += result->outcome == ORBIT_JOB_KEPT;
+    seen->left_out += result->outcome == ORBIT_JOB_LEFT_OUT;
+    if (why)
+        snprintf(seen->last, sizeof(seen->last), "%.64s: %.128s", result->from, why->message);
+    if (result->bytes == LARGE)
+        __atomic_store_n(&seen->large, true, __ATOMIC_SEQ_CST);
+}
+
+static orbit_status run_names(uint32_t operation, const char *names, size_t length, char delimiter,
+                              const orbit_transfer_options *given, struct seen *seen)
+{
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    orbit_job_source jobs;
+    if (given)
+        options = *given;
+    options.each = each;
+    options.each_ctx = seen;
+    must(orbit_jobs_names(&jobs, operation, from, "tree", to, "into", orbit_source_memory(names, length), delimiter,
+                          &error),
+         "names");
+    return orbit_transfer_run(client, &jobs, &options, NULL, &error);
+}
+
+static void names_are_taken_as_they_are(void **state)
+{
+    (void)state;
+    static const char names[] = "a b\n\n\nx\\ny\n #c\nmissing\n\xff\xfe\nlast";
+    open_stores("object", "object", false);
+    const char *keys[] = {"a b", "x\\ny", " #c", "\xff\xfe", "last"};
+    for (size_t i = 0; i < 5; i++) {
+        char path[32];
+        snprintf(path, sizeof(path), "tree/%s", keys[i]);
+        have(from, path, 10);
+    }
+    struct seen seen = {0};
+    must(run_names(ORBIT_JOB_COPY, names, sizeof(names) - 1, '\n', NULL, &seen), "run");
+    assert_int_equal(seen.well, 5);
+    assert_int_equal(seen.failed, 1);
+    assert_memory_equal(seen.last, "tree/missing: ", 14);
+    assert_true(is_there(to, "into/\xff\xfe"));
+    seen = (struct seen){0};
+    must(run_names(ORBIT_JOB_REMOVE, "a b\0last\0", 9, '\0', NULL, &seen), "run");
+    assert_int_equal(seen.well, 2);
+    assert_int_equal(count_below(from, "tree"), 3);
+}
+
+static void a_name_that_is_too_long_is_one_failure(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have(from, "tree/after", 3);
+    size_t length = 300 << 10;
+    char *names = malloc(length + 8);
+    memset(names, 'n', length);
+    snprintf(names + length, 8, "\nafter\n");
+    struct seen seen = {0};
+    must(run_names(ORBIT_JOB_COPY, names, length + 7, '\n', NULL, &seen), "run");
+    free(names);
+    assert_int_equal(seen.well, 1);
+    assert_int_equal(seen.failed, 1);
+}
+
+static void no_name_leaves_a_target_that_is_a_file_system(void **state)
+{
+    (void)state;
+    static const char names[] = "../out\n/abs\na//b\n.\n..\na/./b\na/../b\nok\nok/..\n";
+    open_stores("object", "files", false);
+    const char *keys[] = {"tree/../out", "tree//abs",  "tree/a//b",   "tree/.",
+                          "tree/..",     "tree/a/./b", "tree/a/../b", "tree/ok"};
+    for (size_t i = 0; i < 8; i++)
+        have(from, keys[i], 5);
+    struct seen seen = {0};
+    must(run_names(ORBIT_JOB_COPY, names, sizeof(names) - 1, '\n', NULL, &seen), "run");
+    assert_int_equal(seen.well, 1);
+    assert_int_equal(seen.failed, 8);
+    assert_int_equal(count_below(to, ""), 1);
+    assert_true(is_there(to, "into/ok"));
+
+    orbit_job_source jobs;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree"); /* what a listing finds is no better */
+    must(orbit_transfer_run(client, &jobs, NULL, &totals, &error), "run");
+    assert_int_equal(totals.done, 1);
+    assert_true(totals.failed >= 6);
+    assert_int_equal(count_below(to, ""), 1);
+}
+
+static void what_stands_at_the_target_stays_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have(from, "tree/same", 10);
+    have(from, "tree/other", 20);
+    have(from, "tree/new", 30);
+    have(to, "into/same", 10);
+    have(to, "into/other", 5);
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    orbit_job_source jobs;
+    struct seen seen = {0};
+    options.each = each;
+    options.each_ctx = &seen;
+    options.no_clobber = options.dry_run = true;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_run(client, &jobs, &options, NULL, &error), "dry run");
+    assert_int_equal(seen.kept, 2);
+    assert_int_equal(seen.well, 1);
+    assert_false(is_there(to, "into/new"));
+
+    options.dry_run = options.no_clobber = false;
+    options.if_size_differ = true;
+    seen = (struct seen){0};
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_run(client, &jobs, &options, NULL, &error), "run");
+    assert_int_equal(seen.kept, 1);
+    assert_int_equal(seen.well, 2);
+    options.if_size_differ = false;
+    options.no_clobber = true;
+    seen = (struct seen){0};
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_run(client, &jobs, &options, NULL, &error), "run");
+    assert_int_equal(seen.kept, 3);
+}
+
+static void directories_are_made_where_there_are_some(void **state)
+{
+    (void)state;
+    open_stores("files", "files", false);
+    orbit_call_options parents = ORBIT_CALL_OPTIONS_INIT;
+    parents.recursive = true;
+    must(orbit_mkdir(from, "tree/empty/below", &parents, &error), "mkdir");
+    have(from, "tree/full/file", 3);
+    orbit_job_source jobs;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_run(client, &jobs, NULL, &totals, &error), "run");
+    assert_int_equal(totals.failed, 0);
+    assert_true(is_there(to, "into/empty/below"));
+    assert_true(is_there(to, "into/full/file"));
+}
+
+/* ---- bounds and fairness --------------------------------------------------------------------------- */
+
+struct endless {
+    const char *path;
+    uint64_t given, large_at, limit;
+    struct seen *seen;
+    bool fail_one, closed;
+};
+
+static orbit_status endless_next(void *ctx, orbit_job *job, orbit_error *why)
+{
+    struct endless *endless = ctx;
+    static char name[32];
+    uint64_t n = __atomic_fetch_add(&endless->given, 1, __ATOMIC_SEQ_CST);
+    if (n >= endless->limit || (endless->seen && __atomic_load_n(&endless->seen->large, __ATOMIC_SEQ_CST)))
+        return ORBIT_END;
+    snprintf(name, sizeof(name), "copy-%u", (unsigned)n);
+    job->operation = ORBIT_JOB_COPY;
+    job->from_backend = from;
+    job->to_backend = to;
+    job->from = endless->large_at && n == endless->large_at ? "large" : endless->path;
+    job->to = name;
+    job->bytes = job->from == endless->path ? 10 : LARGE;
+    if (!endless->fail_one || n != 1)
+        return ORBIT_OK;
+    orbit_error_set(why, ORBIT_E_PERMISSION, 0, "this one cannot be read");
+    return ORBIT_ENTRY_FAILED;
+}
+
+static void endless_close(void *ctx)
+{
+    ((struct endless *)ctx)->closed = true;
+}
+
+static void jobs_are_read_only_as_there_is_room(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have(from, "small", 10);
+    struct endless endless = {.path = "small", .limit = 1000000};
+    orbit_job_source jobs = {endless_next, NULL, endless_close, &endless};
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    orbit_transfer *transfer = NULL;
+    options.jobs_held_max = 50;
+    must(orbit_transfer_open(&transfer, client, &jobs, &options, &error), "open");
+    do { /* nobody takes a result */
+        usleep(1000);
+        must(orbit_transfer_get_totals(transfer, &totals), "totals");
+    } while (totals.done < 50);
+    usleep(20000);
+    assert_in_range(__atomic_load_n(&endless.given, __ATOMIC_SEQ_CST), 50, 51);
+    assert_true(memory_used() < (uint64_t)200 * 1024);
+    orbit_transfer_result result = ORBIT_TRANSFER_RESULT_INIT;
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(orbit_transfer_next(transfer, &result, &error), ORBIT_OK);
+    assert_true(__atomic_load_n(&endless.given, __ATOMIC_SEQ_CST) <= 200 + 51);
+    orbit_transfer_close(transfer);
+    assert_true(endless.closed);
+}
+
+static void an_entry_that_failed_is_a_result_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have(from, "small", 10);
+    struct endless endless = {.path = "small", .limit = 4, .fail_one = true};
+    orbit_job_source jobs = {endless_next, NULL, endless_close, &endless};
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    struct seen seen = {0};
+    options.each = each;
+    options.each_ctx = &seen;
+    must(orbit_transfer_run(client, &jobs, &options, NULL, &error), "run");
+    assert_int_equal(seen.well, 3);
+    assert_int_equal(seen.failed, 1);
+    assert_non_null(strstr(seen.last, "this one cannot be read"));
+}
+
+static void small_ones_that_keep_coming_do_not_starve_a_large_one(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have(from, "small", 10);
+    have(from, "large", LARGE);
+    struct seen seen = {0};
+    struct endless endless = {.path = "small", .limit = 2000000, .large_at = 40, .seen = &seen};
+    orbit_job_source jobs = {endless_next, NULL, endless_close, &endless};
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    options.each = each;
+    options.each_ctx = &seen;
+    options.concurrency = 4;
+    must(orbit_transfer_run(client, &jobs, &options, NULL, &error), "run");
+    assert_true(seen.large);
+    assert_true(endless.given < endless.limit);
+}
+
+static void large_ones_that_stand_still_do_not_block_small_ones(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have(from, "small", 10);
+    have(from, "large", LARGE);
+    /* The first reads hang: those of large objects, as many as may run at once. */
+    chaos_plan(&chaos, &(struct chaos_plan){.operations = CHAOS_READ, .hang_percent = 100, .faults_max = 2});
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    orbit_transfer *transfer = NULL;
+    orbit_transfer_result result = ORBIT_TRANSFER_RESULT_INIT;
+    orbit_job job;
+    char name[32];
+    options.concurrency = 4;
+    must(orbit_transfer_open(&transfer, client, NULL, &options, &error), "open");
+    for (int i = 0; i < 108; i++) {
+        orbit_job_init(&job);
+        snprintf(name, sizeof(name), "c%d", i);
+        job.operation = ORBIT_JOB_COPY;
+        job.from_backend = from;
+        job.to_backend = to;
+        job.from = i < 8 ? "large" : "small";
+        job.to = name;
+        job.bytes = i < 8 ? LARGE : 10;
+        must(orbit_transfer_add(transfer, &job, &error), "add");
+        if (i == 7) /* before any of the others */
+            while (chaos_count(&chaos.faults) < 2)
+                usleep(1000);
+    }
+    orbit_transfer_end(transfer);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(orbit_transfer_next(transfer, &result, &error), ORBIT_OK);
+        assert_string_equal(result.from, "small");
+    }
+    assert_int_equal(orbit_transfer_add(transfer, &job, &error), ORBIT_E_MISUSE);
+    orbit_transfer_close(transfer);
+    assert_false(is_there(to, "c0"));
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------- */
+
+static void a_cancelled_transfer_ends_soon_and_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 300);
+    uint64_t before = chaos_count(&chaos.candidates);
+    chaos_plan(&chaos, &(struct chaos_plan){.operations = CHAOS_READ, .hang_percent = 100, .skip = before + 100});
+    orbit_job_source jobs;
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    orbit_transfer *transfer = NULL;
+    orbit_transfer_result result = ORBIT_TRANSFER_RESULT_INIT;
+    orbit_status status;
+    unsigned well = 0, failed = 0;
+    options.cancel = orbit_cancel_new();
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_open(&transfer, client, &jobs, &options, &error), "open");
+    while ((status = orbit_transfer_next(transfer, &result, &error)) >= 0 && status != ORBIT_END) {
+        well += status == ORBIT_OK;
+        failed += status == ORBIT_ENTRY_FAILED;
+        if (status == ORBIT_ENTRY_FAILED)
+            assert_int_equal(error.status, ORBIT_E_CANCELLED);
+        if (well == 100)
+            orbit_cancel_fire(options.cancel);
+    }
+    assert_int_equal(status, ORBIT_E_CANCELLED);
+    assert_int_equal(well, 100);
+    assert_in_range(failed, 1, 64); /* those that were under way */
+    assert_int_equal(orbit_transfer_next(transfer, &result, &error), ORBIT_E_CANCELLED);
+    orbit_job job;
+    orbit_job_init(&job);
+    job.operation = ORBIT_JOB_REMOVE;
+    job.from_backend = from;
+    job.from = "x";
+    assert_int_equal(orbit_transfer_add(transfer, &job, &error), ORBIT_E_CANCELLED);
+    orbit_transfer_close(transfer);
+
+    transfer = NULL; /* a token that has fired before */
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_open(&transfer, client, &jobs, &options, &error), "open");
+    assert_int_equal(orbit_transfer_next(transfer, &result, &error), ORBIT_E_CANCELLED);
+    orbit_transfer_close(transfer);
+    orbit_cancel_free(options.cancel);
+}
+
+static void a_transfer_that_is_closed_early_ends(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 300);
+    for (unsigned take = 0; take < 40; take += 3) {
+        orbit_job_source jobs;
+        orbit_transfer *transfer = NULL;
+        orbit_transfer_result result = ORBIT_TRANSFER_RESULT_INIT;
+        use_tree(&jobs, take % 2 ? ORBIT_JOB_COPY : ORBIT_JOB_MOVE, "tree");
+        must(orbit_transfer_open(&transfer, client, &jobs, NULL, &error), "open");
+        for (unsigned i = 0; i < take; i++)
+            (void)orbit_transfer_next(transfer, &result, &error);
+        orbit_transfer_close(transfer);
+        assert_int_equal(memory_used(), 0);
+    }
+}
+
+static void a_failing_store_fails_some_and_the_others_arrive(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 90);
+    chaos_plan(&chaos, &(struct chaos_plan){.seed = 5, .operations = CHAOS_READ, .fail_before_percent = 60});
+    orbit_job_source jobs;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_run(client, &jobs, NULL, &totals, &error), "run");
+    assert_true(totals.failed > 2 && totals.done > 20);
+    assert_int_equal(totals.failed + totals.done, 90);
+    assert_int_equal(count_below(to, "into"), totals.done);
+}
+
+static void a_listing_that_breaks_off_is_how_the_transfer_ends(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 50);
+    chaos_plan(&chaos, &(struct chaos_plan){.operations = CHAOS_LIST, .fail_before_percent = 100});
+    orbit_job_source jobs;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    assert_int_equal(orbit_transfer_run(client, &jobs, NULL, NULL, &error), ORBIT_E_NETWORK);
+}
+
+static void finished(void *ctx, orbit_task *task, orbit_status status, const orbit_error *why)
+{
+    (void)task;
+    (void)why;
+    *(orbit_status *)ctx = status;
+}
+
+static void a_task_tells_its_results_on_the_loop(void **state)
+{
+    (void)state;
+    open_stores("object", "object", true);
+    have_many("tree", 60);
+    orbit_job_source jobs;
+    orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+    orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+    orbit_task *task = NULL;
+    orbit_status ended = ORBIT_AGAIN;
+    struct seen seen = {0};
+    options.each = each;
+    options.each_ctx = &seen;
+    use_tree(&jobs, ORBIT_JOB_COPY, "tree");
+    must(orbit_transfer_start(&task, client, &jobs, &options, &totals, finished, &ended, &error), "start");
+    must(orbit_task_wait(task, &error), "wait");
+    orbit_task_free(task);
+    assert_int_equal(ended, ORBIT_OK);
+    assert_int_equal(seen.well, 60);
+    assert_int_equal(totals.done, 60);
+}
+
+/* Whatever allocation fails, each job has a result or the transfer says why not, and nothing is lost. */
+static void no_allocation_that_fails_breaks_it(void **state)
+{
+    (void)state;
+    open_stores("object", "object", false);
+    have_many("tree", 5);
+    bool failed = true;
+    for (uint64_t n = 1; failed && n < 2000; n++) {
+        orbit_job_source jobs = {0};
+        orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
+        orb_mem_fail_at(n);
+        orbit_status status =
+            orbit_jobs_tree(&jobs, n % 2 ? ORBIT_JOB_COPY : ORBIT_JOB_MOVE, from, "tree", to, "into", NULL, &error);
+        if (status >= 0)
+            status = orbit_transfer_run(client, &jobs, NULL, &totals, &error);
+        failed = orb_mem_count() >= n;
+        orb_mem_fail_at(0);
+        if (status < 0)
+            assert_int_equal(status, ORBIT_E_MEMORY);
+        have_many("tree", 5);
+    }
+    assert_false(failed);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_tree_arrives_and_each_object_has_one_result),
+        T(a_move_removes_its_sources_in_batches),
+        T(removals_go_in_batches_and_each_has_its_result),
+        T(names_are_taken_as_they_are),
+        T(a_name_that_is_too_long_is_one_failure),
+        T(no_name_leaves_a_target_that_is_a_file_system),
+        T(what_stands_at_the_target_stays_where_that_is_asked_for),
+        T(directories_are_made_where_there_are_some),
+        T(jobs_are_read_only_as_there_is_room),
+        T(an_entry_that_failed_is_a_result_and_the_rest_goes_on),
+        T(small_ones_that_keep_coming_do_not_starve_a_large_one),
+        T(large_ones_that_stand_still_do_not_block_small_ones),
+        T(a_cancelled_transfer_ends_soon_and_leaves_nothing_behind),
+        T(a_transfer_that_is_closed_early_ends),
+        T(a_failing_store_fails_some_and_the_others_arrive),
+        T(a_listing_that_breaks_off_is_how_the_transfer_ends),
+        T(a_task_tells_its_results_on_the_loop),
+        T(no_allocation_that_fails_breaks_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
