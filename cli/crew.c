@@ -116,7 +116,9 @@ static orbit_status start_copy(struct slot *slot, orbit_task **task, orbit_error
     copy.version_id = session->options->version_id;
     copy.preserve = job->preserve;
     copy.verify = verify_of(session->options->verify);
+    copy.no_hedge = session->options->no_hedge;
     copy.source_sse_customer_key = source_key(session, job);
+    copy.resume = !session->options->no_resume;
     copy.write = &write;
     return orbit_copy_start(task, job->from->backend, job->from_path, job->to->backend, job->to_path, &copy,
                             &slot->result, on_done, slot, error);

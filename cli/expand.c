@@ -76,6 +76,8 @@ static orbit_list_options list_options(const struct walk *walk)
     options.cancel = walk->session->cancel;
     options.follow_symlinks = (walk->expansion->flags & EXPAND_FOLLOW) != 0;
     options.want_metadata = !(walk->expansion->flags & EXPAND_NAMES);
+    options.list_workers = (uint32_t)walk->session->options->list_workers;
+    options.unordered = walk->session->options->unordered;
     return options;
 }
 

@@ -134,6 +134,24 @@ static bool set(struct options *options, const struct flag *flag, const char *va
         if (!number_parse(value, 10000, member))
             return usage_error(options->verb, "--%s takes a number up to 10000, not '%s'", flag->name, value), false;
         return true;
+    case FLAG_LIMIT: {
+        struct limit *limit = member;
+        limit->given = true;
+        if (!size_parse(value, 1, &limit->bytes))
+            return usage_error(options->verb, "--%s takes a size such as 64M, not '%s'", flag->name, value), false;
+        return true;
+    }
+    case FLAG_MOMENT: {
+        struct moment *moment = member;
+        moment->given = true;
+        if (!time_parse(value, time_now(), &moment->time_ns))
+            return usage_error(options->verb,
+                               "--%s takes an age such as 90m, 12h or 7d or a date such as 2026-11-22 or "
+                               "2026-11-22T05:41:00, not '%s'",
+                               flag->name, value),
+                   false;
+        return true;
+    }
     case FLAG_PAIR:
         return add_pair(options, flag, value);
     case FLAG_PATTERN: {
@@ -213,8 +231,19 @@ static bool check_words(const struct options *options)
 {
     return one_of(options, "verify", options->verify, "default full off") &&
            one_of(options, "metadata-directive", options->metadata_directive, "COPY REPLACE") &&
+           one_of(options, "sort", options->sort, "name size time") &&
            one_of(options, "addressing-style", options->addressing_style, "auto path virtual") &&
            one_of(options, "checksum-algorithm", options->checksum_algorithm, "CRC64NVME CRC32C CRC32 SHA256 SHA1");
+}
+
+/* Limits that leave nothing are a slip of the pen, not a wish for an empty listing. */
+static bool check_limits(const struct options *options)
+{
+    if (options->larger.given && options->smaller.given && options->larger.bytes >= options->smaller.bytes)
+        return usage_error(options->verb, "no size is above --larger and below --smaller: are they swapped?"), false;
+    if (options->newer.given && options->older.given && options->newer.time_ns >= options->older.time_ns)
+        return usage_error(options->verb, "no time is after --newer and before --older: are they swapped?"), false;
+    return true;
 }
 
 /* What only shows when everything was read: flags that the verb does not take, the number of arguments. */
@@ -242,7 +271,7 @@ static bool check(struct parse *parse)
     for (size_t i = 0; i < options->argument_count; i++)
         if (!*options->arguments[i])
             return usage_error(options->verb, "argument %zu is empty", i + 1), false;
-    return check_words(options);
+    return check_words(options) && check_limits(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)

@@ -23,6 +23,7 @@ enum verb {
     VERB_RMDIR,
     VERB_MB,
     VERB_RB,
+    VERB_UPLOADS,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT
@@ -43,6 +44,16 @@ struct patterns {
     size_t count;
 };
 
+/* A number that may be 0 and still have been given. */
+struct limit {
+    bool given;
+    uint64_t bytes;
+};
+struct moment {
+    bool given;
+    int64_t time_ns; /* since 1970, UTC */
+};
+
 enum side { SIDE_BOTH = 0, SIDE_SOURCE, SIDE_DESTINATION, SIDE_COUNT };
 
 struct options {
@@ -61,13 +72,19 @@ struct options {
     struct pairs settings[SIDE_COUNT];
 
     /* sources and targets */
-    bool recursive, raw, no_clobber, if_size_differ, if_source_newer, preserve, copy_links, dry_run, fsync, parents;
+    bool recursive, raw, no_clobber, if_size_differ, if_source_newer, preserve, copy_links, dry_run, fsync, parents,
+        no_hedge, no_resume;
     struct patterns include, exclude;
     const char *version_id, *range, *verify;
     uint64_t part_bytes, concurrency, workers;
 
     /* ls */
-    bool null, show_fullpath, etag, humanize;
+    bool null, show_fullpath, etag, humanize, unordered;
+    uint64_t list_workers;
+    const char *sort;
+    struct limit larger, smaller;
+    struct moment newer, older;
+    struct patterns names;
 
     /* objects */
     const char *storage_class, *acl, *sse, *sse_kms_key_id, *sse_c_key_file, *source_sse_c_key_file, *tagging;
@@ -103,7 +120,17 @@ enum verb verb_find(const char *name);
 const char *verb_nearest(const char *name);
 
 /* The table of flags. */
-enum flag_kind { FLAG_BOOL, FLAG_TEXT, FLAG_SIZE, FLAG_MEBIBYTES, FLAG_NUMBER, FLAG_PAIR, FLAG_PATTERN };
+enum flag_kind {
+    FLAG_BOOL,
+    FLAG_TEXT,
+    FLAG_SIZE,
+    FLAG_MEBIBYTES,
+    FLAG_NUMBER,
+    FLAG_PAIR,
+    FLAG_PATTERN,
+    FLAG_LIMIT,
+    FLAG_MOMENT
+};
 struct flag {
     const char *name; /* without the dashes */
     char letter;

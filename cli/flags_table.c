@@ -12,6 +12,7 @@
 #define MV       VERB_BIT(VERB_MV)
 #define RM       VERB_BIT(VERB_RM)
 #define MKDIR    VERB_BIT(VERB_MKDIR)
+#define UPLOADS  VERB_BIT(VERB_UPLOADS)
 #define TRANSFER (PUT | CP | MV)
 #define SOURCES  (LS | STAT | CAT | PUT | CP | MV | RM)
 #define ALL      UINT32_MAX
@@ -30,19 +31,32 @@ static const struct flag flags[] = {
     {"include", 0, FLAG_PATTERN, CP | MV | RM, AT(include), "PATTERN", "of a tree only these names"},
     {"exclude", 0, FLAG_PATTERN, CP | MV | RM, AT(exclude), "PATTERN", "of a tree not these names; wins"},
     {"raw", 0, FLAG_BOOL, SOURCES, AT(raw), 0, "take * ? [ ] in a source as they are"},
-    {"dry-run", 0, FLAG_BOOL, TRANSFER | RM, AT(dry_run), 0, "say what would be done, do nothing"},
-    {"dryrun", 0, FLAG_BOOL, TRANSFER | RM, AT(dry_run), 0, NULL},
+    {"dry-run", 0, FLAG_BOOL, TRANSFER | RM | UPLOADS, AT(dry_run), 0, "say what would be done, do nothing"},
+    {"dryrun", 0, FLAG_BOOL, TRANSFER | RM | UPLOADS, AT(dry_run), 0, NULL},
+    {"no-resume", 0, FLAG_BOOL, CP | MV, AT(no_resume), 0, "fetch from the beginning, keep nothing when interrupted"},
     {"fsync", 0, FLAG_BOOL, TRANSFER, AT(fsync), 0, "force local targets to the disk"},
-    {"concurrency", 'c', FLAG_NUMBER, TRANSFER | CAT, AT(concurrency), "N", "parts in flight of one object"},
+    {"concurrency", 'c', FLAG_NUMBER, TRANSFER | CAT | UPLOADS, AT(concurrency), "N", "parts in flight of one object"},
     {"part-size", 0, FLAG_MEBIBYTES, TRANSFER | CAT, AT(part_bytes), "SIZE", "bytes a part (a bare number: MiB)"},
     {"numworkers", 0, FLAG_NUMBER, CP | MV | RM, AT(workers), "N", "objects in flight (16)"},
+    {"no-hedge", 0, FLAG_BOOL, CP | MV | CAT, AT(no_hedge), 0,
+     "do not ask again for parts that lag far behind the others"},
     {"range", 0, FLAG_TEXT, CAT, AT(range), "A-B", "bytes A to B, counted from 0; A- to the end, -N the last N"},
     {"verify", 0, FLAG_TEXT, CAT | CP | MV, AT(verify), "HOW", "default, full or off: comparing stored checksums"},
     {"version-id", 0, FLAG_TEXT, STAT | CAT | CP | RM, AT(version_id), "ID", "this version of the object"},
     {"null", '0', FLAG_BOOL, LS, AT(null), 0, "names only, each ended by a NUL: for xargs -0"},
     {"show-fullpath", 0, FLAG_BOOL, LS, AT(show_fullpath), 0, "whole locations only, one a line"},
+    {"list-workers", 0, FLAG_NUMBER, LS | CP | MV | RM, AT(list_workers), "N",
+     "pages of a listing in flight (as many as help; 1: in turn)"},
+    {"unordered", 0, FLAG_BOOL, LS, AT(unordered), 0, "as entries come: sooner where many pages are in flight"},
     {"etag", 'e', FLAG_BOOL, LS, AT(etag), 0, "a column of ETags"},
     {"humanize", 'H', FLAG_BOOL, LS | STAT, AT(humanize), 0, "sizes such as 1.2M"},
+    {"name", 0, FLAG_PATTERN, LS, AT(names), "PATTERN", "only these names; may be repeated"},
+    {"larger", 0, FLAG_LIMIT, LS, AT(larger), "SIZE", "only files of more than this size"},
+    {"smaller", 0, FLAG_LIMIT, LS, AT(smaller), "SIZE", "only files of less than this size"},
+    {"newer", 0, FLAG_MOMENT, LS, AT(newer), "TIME", "only files changed after: an age (90m, 12h, 7d) or a date (UTC)"},
+    {"older-than", 0, FLAG_MOMENT, UPLOADS, AT(older), "TIME", "only what was begun before that: an age such as 7d"},
+    {"older", 0, FLAG_MOMENT, LS, AT(older), "TIME", "only files changed before that"},
+    {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
 
     {"metadata", 0, FLAG_PAIR, TRANSFER, AT(metadata), "NAME=VALUE", "user metadata; may be repeated"},
     {"metadata-directive", 0, FLAG_TEXT, CP | MV, AT(metadata_directive), "HOW",
@@ -121,6 +135,12 @@ static const struct verb_text verbs[] = {
     {VERB_RMDIR, "rmdir", NULL, "LOCATION…", "remove empty directories", "", 1, MANY},
     {VERB_MB, "mb", NULL, "s3://BUCKET…", "make buckets", "", 1, MANY},
     {VERB_RB, "rb", NULL, "s3://BUCKET…", "remove empty buckets", "", 1, MANY},
+    {VERB_UPLOADS, "uploads", NULL, "ls|resume|abort [s3://BUCKET[/PREFIX]]",
+     "list, continue or abort unfinished uploads",
+     "ls: what is open in a bucket, marking what this machine has a journal of; without a bucket: the journals.\n"
+     "resume: goes on with the uploads of this machine whose files are still the same. abort: drops what was sent,\n"
+     "of all uploads to keys that begin with the prefix; those under way elsewhere fail, so mind --older-than.",
+     1, 2},
     {VERB_VERSION, "version", NULL, "", "print the version", "", 0, 0},
     {VERB_HELP, "help", NULL, "[VERB]", "explain the command or a verb", "", 0, 1},
 };

@@ -19,6 +19,7 @@ static struct {
     size_t used;
     int error; /* errno of the first failed write */
     bool terminal, talk_terminal;
+    struct text *diverted; /* NULL: to standard output */
 } out;
 
 static struct {
@@ -87,6 +88,10 @@ void output_flush(void)
 void output_bytes(const void *bytes, size_t length)
 {
     const char *from = bytes;
+    if (out.diverted) {
+        text_add(out.diverted, bytes, length);
+        return;
+    }
     while (length) {
         if (out.used == sizeof out.buffer)
             output_flush();
@@ -98,6 +103,11 @@ void output_bytes(const void *bytes, size_t length)
         from += fits;
         length -= fits;
     }
+}
+
+void output_divert(struct text *text)
+{
+    out.diverted = text;
 }
 
 void output_string(const char *string)
@@ -119,7 +129,7 @@ void output_name(const char *name)
 
 void output_end_line(void)
 {
-    if (out.terminal)
+    if (out.terminal && !out.diverted)
         output_flush();
 }
 

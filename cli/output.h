@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct text;
+
 void output_start(void);
 bool output_is_terminal(void); /* of standard output */
 bool output_talk_is_terminal(void);
@@ -17,6 +19,8 @@ void output_bytes(const void *bytes, size_t length);
 void output_string(const char *string);
 /* A name: escaped on a terminal, raw otherwise. */
 void output_name(const char *name);
+/* What follows goes into `text` instead of to standard output; NULL ends that. */
+void output_divert(struct text *text);
 /* A line (already with its newline or NUL) is complete: a terminal sees it at once. */
 void output_end_line(void);
 void output_flush(void);

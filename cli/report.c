@@ -227,18 +227,34 @@ void report_summary(struct session *session)
         json_number(&json, "bytes", tally->bytes);
         json_decimal(&json, "seconds", seconds);
         json_number(&json, "requests", stats.operations);
+        json_object(&json, "attempts");
+        for (unsigned i = 0; i < ORBIT_REQUEST_KINDS; i++)
+            if (stats.attempts[i])
+                json_number(&json, orbit_request_name((orbit_request)i), stats.attempts[i]);
+        json_close(&json);
         json_number(&json, "retries", stats.retries);
+        json_number(&json, "throttled", stats.throttled);
+        json_number(&json, "hedges", stats.hedges);
+        json_number(&json, "hedge_bytes", stats.hedge_bytes);
         json_number(&json, "memory_peak_bytes", stats.memory_peak_bytes);
         json_end(&json, session->data_on_stdout);
         return;
     }
     struct text text = {0};
+    char hedged[64] = "";
+    if (stats.hedges)
+        snprintf(hedged, sizeof hedged, ", %" PRIu64 " hedges", stats.hedges);
     text_format(&text,
                 "%s: %" PRIu64 " done, %" PRIu64 " skipped, %" PRIu64 " failed; %s in %.1f s (%s/s); %" PRIu64
-                " requests, %" PRIu64 " retries; %s of buffers at most",
+                " requests, %" PRIu64 " retries%s; %s of buffers at most",
                 session->verb, tally->done, tally->skipped, tally->failed, size_text(bytes, tally->bytes, true),
                 seconds, size_text(rate, seconds > 0 ? (uint64_t)((double)tally->bytes / seconds) : 0, true),
-                stats.operations, stats.retries, size_text(peak, stats.memory_peak_bytes, true));
+                stats.operations, stats.retries, hedged, size_text(peak, stats.memory_peak_bytes, true));
+    if (stats.throttled)
+        text_format(&text, "; %" PRIu64 " times asked to slow down", stats.throttled);
+    for (unsigned i = 0; i < ORBIT_REQUEST_KINDS; i++)
+        if (stats.attempts[i])
+            text_format(&text, "\n%12" PRIu64 "  %s", stats.attempts[i], orbit_request_name((orbit_request)i));
     output_talk(text.bytes);
     text_release(&text);
 }

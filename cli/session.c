@@ -13,6 +13,7 @@
 #include "interrupt.h"
 #include "output.h"
 #include "report.h"
+#include "state.h"
 
 uint64_t monotonic_ns(void)
 {
@@ -130,6 +131,23 @@ static int key_read(const struct session *session, const char *file, const char 
     return usage_error(session->options->verb, "%s: '%s' holds no key of 32 bytes, raw or in base64", flag, file);
 }
 
+/* ORBIT_LANES: threads for the network, 0: none but the loop's. */
+static int lanes_setup(const struct options *options, orbit_client_options *client)
+{
+    enum { LANES_MOST = 64 }; /* what the library takes */
+    const char *text = getenv("ORBIT_LANES");
+    char *end;
+    if (!text || !*text)
+        return 0;
+    errno = 0;
+    unsigned long lanes = strtoul(text, &end, 10);
+    if (errno || *end || *text == '-' || lanes > LANES_MOST)
+        return usage_error(options->verb, "ORBIT_LANES takes a number of threads, 0 to %d, not '%s'", LANES_MOST, text);
+    client->lanes = (uint32_t)lanes;
+    client->lanes_on_loop = lanes == 0;
+    return 0;
+}
+
 int session_open(struct session *session, const struct options *options)
 {
     orbit_client_options client = ORBIT_CLIENT_OPTIONS_INIT;
@@ -138,6 +156,7 @@ int session_open(struct session *session, const struct options *options)
 
     *session = (struct session){.options = options, .log_fd = -1, .started_ns = monotonic_ns()};
     session->verb = verb_text(options->verb)->name;
+    session->state_dir = state_directory();
     client.memory_bytes = options->memory_bytes;
     if (!memory && (memory = getenv("ORBIT_MEMORY")) && *memory) {
         origin = "ORBIT_MEMORY";
@@ -145,6 +164,8 @@ int session_open(struct session *session, const struct options *options)
             return usage_error(options->verb, "ORBIT_MEMORY takes a size such as 64M, not '%s'", memory);
     }
     int code = log_setup(session, &client.log);
+    if (!code)
+        code = lanes_setup(options, &client);
     if (!code)
         code = key_read(session, options->sse_c_key_file, "--sse-c-key-file", session->key, &session->has_key);
     if (!code)
@@ -191,6 +212,8 @@ void session_close(struct session *session)
     session->cancel = NULL;
     if (session->log_fd >= 0)
         close(session->log_fd);
+    free(session->state_dir);
+    session->state_dir = NULL;
     explicit_bzero(session->key, sizeof session->key);
     explicit_bzero(session->source_key, sizeof session->source_key);
 }
@@ -415,6 +438,7 @@ orbit_write_options session_write(const struct session *session)
     write.request_payer = o->request_payer;
     write.metadata = o->metadata.pair;
     write.metadata_count = o->metadata.count;
+    write.state_dir = session->state_dir;
     write.cancel = session->cancel;
     return write;
 }
@@ -432,7 +456,9 @@ static void tell_interruption(const struct session *session)
         if (session->data_on_stdout)
             text_add_string(&text, ": the output is incomplete");
         else if (!session->transfers_trees)
-            text_add_string(&text, ": nothing was left half-written; run the same command again");
+            text_format(&text, ": nothing was left half-written; run the same command again%s",
+                        verb != VERB_PUT && !session->options->no_resume ? ", and it goes on where a large file stopped"
+                                                                         : "");
         else
             text_format(&text,
                         " after %" PRIu64 " %s: they are complete and nothing was left half-written; "

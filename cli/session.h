@@ -45,6 +45,7 @@ struct session {
     bool transfers_trees; /* many objects: what an interruption leaves is told accordingly */
     uint8_t key[32], source_key[32];
     bool has_key, has_source_key;
+    char *state_dir; /* of journals; NULL: none are kept */
 };
 
 /* Opens the client as the options say. 0, or an exit code; what is wrong has been said. */

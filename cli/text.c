@@ -260,6 +260,99 @@ bool size_parse(const char *text, uint64_t unit, uint64_t *bytes)
     return true;
 }
 
+int64_t time_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool age_parse(const char *text, int64_t now_ns, int64_t *time_ns)
+{
+    static const struct {
+        char letter;
+        int64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+    char digits[24];
+    uint64_t number;
+    size_t length = strspn(text, "0123456789");
+
+    if (!length || length >= sizeof digits || !text[length] || text[length + 1])
+        return false;
+    memcpy(digits, text, length);
+    digits[length] = '\0';
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        int64_t age;
+        if (units[i].letter != text[length])
+            continue;
+        return number_parse(digits, INT64_MAX, &number) &&
+               !__builtin_mul_overflow((int64_t)number, units[i].seconds * 1000000000, &age) &&
+               !__builtin_sub_overflow(now_ns, age, time_ns);
+    }
+    return false;
+}
+
+/* Exactly `count` digits that make a number of `least` to `most`. */
+static bool digits_parse(const char **text, size_t count, int least, int most, int *number)
+{
+    *number = 0;
+    for (size_t i = 0; i < count; i++, ++*text) {
+        if (**text < '0' || **text > '9')
+            return false;
+        *number = *number * 10 + (**text - '0');
+    }
+    return *number >= least && *number <= most;
+}
+
+static bool taken(const char **text, char wanted)
+{
+    if (**text != wanted)
+        return false;
+    ++*text;
+    return true;
+}
+
+/* ".25" as nanoseconds; further digits than nine say nothing. */
+static bool fraction_parse(const char **text, int64_t *ns)
+{
+    int64_t unit = 100000000;
+    if (**text < '0' || **text > '9')
+        return false;
+    for (; **text >= '0' && **text <= '9'; ++*text, unit /= 10)
+        *ns += (**text - '0') * unit;
+    return true;
+}
+
+bool time_parse(const char *text, int64_t now_ns, int64_t *time_ns)
+{
+    struct tm utc = {0};
+    int64_t rest = 0;
+
+    if (age_parse(text, now_ns, time_ns))
+        return true;
+    if (!digits_parse(&text, 4, 1678, 2261, &utc.tm_year) || !taken(&text, '-') || /* what 64 bits of ns hold */
+        !digits_parse(&text, 2, 1, 12, &utc.tm_mon) || !taken(&text, '-') ||
+        !digits_parse(&text, 2, 1, 31, &utc.tm_mday))
+        return false;
+    if (*text) {
+        if ((!taken(&text, 'T') && !taken(&text, ' ')) || !digits_parse(&text, 2, 0, 23, &utc.tm_hour) ||
+            !taken(&text, ':') || !digits_parse(&text, 2, 0, 59, &utc.tm_min))
+            return false;
+        if (taken(&text, ':') &&
+            (!digits_parse(&text, 2, 0, 59, &utc.tm_sec) || (taken(&text, '.') && !fraction_parse(&text, &rest))))
+            return false;
+        (void)taken(&text, 'Z');
+    }
+    int day = utc.tm_mday;
+    utc.tm_year -= 1900;
+    utc.tm_mon -= 1;
+    time_t seconds = timegm(&utc);
+    if (*text || utc.tm_mday < day) /* the 31st of February became another day */
+        return false;
+    *time_ns = (int64_t)seconds * 1000000000 + rest;
+    return true;
+}
+
 const char *size_text(char room[SIZE_TEXT_ROOM], uint64_t bytes, bool spaced)
 {
     static const char *const long_units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -39,6 +39,10 @@ bool utf8_valid(const char *bytes, size_t length);
 
 /* "64K", "8MiB", "1.5G": bytes, powers of 1024. A bare number is multiplied by `unit`. */
 bool size_parse(const char *text, uint64_t unit, uint64_t *bytes);
+/* An age before `now_ns` ("90m", "12h", "7d"; s m h d w) or a moment in UTC: "2026-11-22", "2026-11-22 05:41",
+ * "2026-11-22T05:41:00.25Z". */
+bool time_parse(const char *text, int64_t now_ns, int64_t *time_ns);
+int64_t time_now(void);
 bool number_parse(const char *text, uint64_t most, uint64_t *number);
 
 enum { SIZE_TEXT_ROOM = 24, TIME_TEXT_ROOM = 40 };

@@ -74,6 +74,7 @@ static void cat_one(const struct catenation *cat, struct store *store, const cha
     read.version_id = o->version_id;
     read.chunk_size = o->part_bytes;
     read.parallel_operations = (uint32_t)o->concurrency;
+    read.no_hedge = o->no_hedge;
     read.verify = verify_of(o->verify);
     read.sse_customer_key = session->has_key ? session->key : NULL;
     read.cancel = session->cancel;

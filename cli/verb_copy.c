@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "directories.h"
 #include "expand.h"
 #include "input.h"
 #include "progress.h"
@@ -20,6 +21,7 @@ struct copying {
     struct target target;
     struct crew *crew;
     bool last; /* the last source is being expanded */
+    struct directories directories;
 };
 
 static bool is_object(const struct store *store)
@@ -152,6 +154,11 @@ static void copy_link(struct copying *copying, const struct item *item, struct s
         report_failed(session, session->verb, item->shown, shown, &error);
 }
 
+static bool keeps_directories(const struct copying *copying)
+{
+    return copying->session->options->preserve || copying->session->options->verb == VERB_MV;
+}
+
 /* Directories come before what they hold. Empty ones matter on disks; on object stores only their markers. */
 static void copy_directory(struct copying *copying, const struct item *item, struct store *to, const char *path,
                            const char *shown)
@@ -178,6 +185,8 @@ static void copy_directory(struct copying *copying, const struct item *item, str
     call.recursive = true;
     if (orbit_mkdir(to->backend, path, &call, &error) < 0)
         report_failed(session, session->verb, item->shown, shown, &error);
+    else if (keeps_directories(copying) && to == copying->target.rooted)
+        directories_note(&copying->directories, session, path, item->shown, item->metadata);
 }
 
 static bool visit(void *ctx, const struct item *item)
@@ -253,6 +262,10 @@ static bool enter(void *ctx, const struct item *directory)
             return false;
         }
     }
+    /* A target that was made for this tree alone is the tree's directory. */
+    if (copying->target.rooted && !copying->target.exists && keeps_directories(copying) &&
+        session->options->argument_count == 2 && directory->metadata->kind == ORBIT_KIND_DIRECTORY)
+        directories_note(&copying->directories, session, ".", directory->shown, directory->metadata);
     return true;
 }
 
@@ -262,25 +275,6 @@ static void leave(void *ctx)
     if (copying->last)
         crew_all_known(copying->crew);
     crew_drain(copying->crew);
-}
-
-/* Times and modes of directories, when nothing more will be written into them. */
-static bool visit_directory(void *ctx, const struct item *item)
-{
-    struct copying *copying = ctx;
-    struct session *session = copying->session;
-    orbit_call_options call = session_call(session);
-    orbit_error error;
-    orbit_metadata metadata = {.fields = item->metadata->fields & (ORBIT_HAS_MODE | ORBIT_HAS_MTIME | ORBIT_HAS_ATIME),
-                               .mode = item->metadata->mode,
-                               .mtime_ns = item->metadata->mtime_ns,
-                               .atime_ns = item->metadata->atime_ns};
-    if (item->metadata->kind != ORBIT_KIND_DIRECTORY || !copying->target.rooted || !*item->name || !metadata.fields)
-        return true;
-    orbit_status status = orbit_set_metadata(copying->target.rooted->backend, item->name, &metadata, &call, &error);
-    if (status < 0 && status != ORBIT_E_NOT_FOUND)
-        report_failed(session, session->verb, item->shown, NULL, &error);
-    return !session_stopped(session);
 }
 
 static uint32_t expand_flags(const struct options *o)
@@ -308,13 +302,8 @@ static void copy_source(struct copying *copying, const char *typed)
 
     if (!expand(&expansion, typed) || o->dry_run)
         return;
-    if (o->preserve && copying->target.place.local && session->transfers_trees) {
-        expansion.visit = visit_directory;
-        expansion.enter = NULL;
-        expansion.flags &= ~(uint32_t)EXPAND_FILTER;
-        if (!expand(&expansion, typed))
-            return;
-    }
+    if (copying->target.rooted)
+        directories_keep(&copying->directories, session, copying->target.rooted);
     if (o->verb == VERB_MV && session->transfers_trees && session->tally.failed == failed_before)
         remove_directories(session, typed, false);
 }
@@ -397,5 +386,6 @@ void verb_copy(struct session *session)
     crew_drain(copying.crew);
     progress_stop(progress);
     crew_free(copying.crew);
+    directories_release(&copying.directories);
     target_release(&copying.target);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ls and stat: what is there, one line or one JSON object for each, printed as it is found. */
+ * ls and stat: what is there, one line or one JSON object for each, printed as it is found; with --sort when all
+ * is known, from a sort that holds no more memory for more names. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "glob.h"
 #include "output.h"
 #include "report.h"
+#include "sorter.h"
 #include "verbs.h"
 
 static const char *kind_name(uint32_t kind)
@@ -97,7 +99,7 @@ static void line_of(const struct options *o, const char *name, const orbit_metad
     output_string(directory ? "/\n" : "\n");
 }
 
-static void print_entry(const struct session *session, const char *name, const char *shown, const orbit_metadata *m)
+static void render_entry(const struct session *session, const char *name, const char *shown, const orbit_metadata *m)
 {
     const struct options *o = session->options;
     if (o->json) {
@@ -119,22 +121,104 @@ static void print_entry(const struct session *session, const char *name, const c
     output_end_line();
 }
 
-static bool visit_ls(void *ctx, const struct item *item)
+/* One run of ls. */
+struct listing {
+    struct session *session;
+    struct sorter *sorter; /* NULL: in the order of the store */
+    bool failed;           /* to sort: nothing more can be listed */
+};
+
+static bool name_wanted(const struct patterns *names, const char *name)
 {
-    struct session *session = ctx;
-    print_entry(session, item->name, item->shown, item->metadata);
-    session->tally.done++;
-    return !session_stopped(session);
+    for (size_t i = 0; i < names->count; i++)
+        if (glob_match(names->pattern[i], strchr(names->pattern[i], '/') ? name : path_name(name)))
+            return true;
+    return !names->count;
 }
 
+/* Sizes and times are those of files: a directory has none of its own everywhere, so it passes by its name alone. */
+static bool entry_wanted(const struct options *o, const char *name, const orbit_metadata *m)
+{
+    bool file = m->kind != ORBIT_KIND_DIRECTORY;
+    bool sized = file && m->fields & ORBIT_HAS_SIZE, timed = file && m->fields & ORBIT_HAS_MTIME;
+
+    return name_wanted(&o->names, name) && (!o->larger.given || (sized && m->size > o->larger.bytes)) &&
+           (!o->smaller.given || (sized && m->size < o->smaller.bytes)) &&
+           (!o->newer.given || (timed && m->mtime_ns > o->newer.time_ns)) &&
+           (!o->older.given || (timed && m->mtime_ns < o->older.time_ns));
+}
+
+static bool sorted_by(const struct options *o, char letter)
+{
+    return o->sort && (o->sort[0] | 0x20) == letter;
+}
+
+/* Small ranks come first: the largest, the newest, and last what has no size or time. */
+static uint64_t rank_of(const struct options *o, const orbit_metadata *m)
+{
+    if (sorted_by(o, 's'))
+        return m->kind != ORBIT_KIND_DIRECTORY && m->fields & ORBIT_HAS_SIZE ? ~m->size : UINT64_MAX;
+    if (sorted_by(o, 't'))
+        return m->fields & ORBIT_HAS_MTIME ? ~((uint64_t)m->mtime_ns ^ (uint64_t)1 << 63) : UINT64_MAX;
+    return 0;
+}
+
+/* The name that orders is the one that is printed; a directory is "name/", as among the keys of a store. */
+static void sort_entry(struct listing *listing, const char *name, const char *shown, const orbit_metadata *m)
+{
+    const struct options *o = listing->session->options;
+    struct text line = {0}, key = {0};
+    orbit_error error;
+
+    text_add_string(&key, o->json || o->show_fullpath ? shown : name);
+    if (m->kind == ORBIT_KIND_DIRECTORY)
+        text_add_string(&key, "/");
+    output_divert(&line);
+    render_entry(listing->session, name, shown, m);
+    output_divert(NULL);
+    if (!sorter_add(listing->sorter, rank_of(o, m), text_string(&key), key.length, text_string(&line), line.length,
+                    &error)) {
+        report_failed(listing->session, "ls", NULL, NULL, &error);
+        listing->failed = true;
+    }
+    text_release(&key);
+    text_release(&line);
+}
+
+static void print_entry(struct listing *listing, const char *name, const char *shown, const orbit_metadata *m)
+{
+    if (!entry_wanted(listing->session->options, name, m))
+        return;
+    if (listing->sorter)
+        sort_entry(listing, name, shown, m);
+    else
+        render_entry(listing->session, name, shown, m);
+    listing->session->tally.done += !listing->failed;
+}
+
+static bool ls_stopped(const struct listing *listing)
+{
+    return listing->failed || session_stopped(listing->session);
+}
+
+static bool visit_ls(void *ctx, const struct item *item)
+{
+    struct listing *listing = ctx;
+    print_entry(listing, item->name, item->shown, item->metadata);
+    return !ls_stopped(listing);
+}
+
+/* Whether names and kinds are enough, which spares a local listing a stat for every entry. */
 static bool names_suffice(const struct options *o)
 {
-    return (o->null || o->show_fullpath) && !o->json;
+    return (o->null || o->show_fullpath) && !o->json && !o->larger.given && !o->smaller.given && !o->newer.given &&
+           !o->older.given && (!o->sort || sorted_by(o, 'n'));
 }
 
 /* The direct children of a directory. Returns how many there were, or that something failed. */
-static void ls_children(struct session *session, const struct place *place, uint64_t *count, bool *failed)
+static void ls_children(struct listing *listing, const struct place *place, uint64_t *count, bool *failed)
 {
+    struct session *session = listing->session;
     orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
     orbit_error error;
     orbit_lister *lister = NULL;
@@ -144,9 +228,10 @@ static void ls_children(struct session *session, const struct place *place, uint
 
     options.cancel = session->cancel;
     options.want_metadata = !names_suffice(session->options);
+    options.list_workers = (uint32_t)session->options->list_workers;
+    options.unordered = session->options->unordered;
     orbit_status status = orbit_list(&lister, place->store->backend, directory, &options, &error);
-    while (status >= 0 && !session_stopped(session) &&
-           (status = orbit_lister_next(lister, &entry, &error)) != ORBIT_END) {
+    while (status >= 0 && !ls_stopped(listing) && (status = orbit_lister_next(lister, &entry, &error)) != ORBIT_END) {
         if (status < 0)
             break;
         if (orbit_lister_pages(lister) != pages) { /* a slow store: show what is there before waiting for more */
@@ -158,8 +243,7 @@ static void ls_children(struct session *session, const struct place *place, uint
             report_failed(session, "ls", shown, NULL, &error);
             *failed = true;
         } else {
-            print_entry(session, entry.path, shown, &entry.metadata);
-            session->tally.done++;
+            print_entry(listing, entry.path, shown, &entry.metadata);
             ++*count;
         }
         free(shown);
@@ -171,8 +255,9 @@ static void ls_children(struct session *session, const struct place *place, uint
     orbit_lister_close(lister);
 }
 
-static void ls_place(struct session *session, const struct place *place)
+static void ls_place(struct listing *listing, const struct place *place)
 {
+    struct session *session = listing->session;
     orbit_call_options call = session_call(session);
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     orbit_error error;
@@ -182,25 +267,25 @@ static void ls_place(struct session *session, const struct place *place)
     call.follow_symlinks = true;
     /* A bucket or prefix that is named as such is listed without asking what it is. */
     if (!place->local && place->directory) {
-        ls_children(session, place, &count, &failed);
+        ls_children(listing, place, &count, &failed);
         if (!count && !failed && *place->path && !session_stopped(session) &&
             orbit_stat(place->store->backend, place->path, &call, &metadata, &error) < 0)
             report_failed(session, "ls", place->shown, NULL, &error);
     } else if (orbit_stat(place->store->backend, *place->path ? place->path : ".", &call, &metadata, &error) < 0) {
         report_failed(session, "ls", place->shown, NULL, &error);
     } else if (metadata.kind == ORBIT_KIND_DIRECTORY) {
-        ls_children(session, place, &count, &failed);
+        ls_children(listing, place, &count, &failed);
     } else {
-        print_entry(session, path_name(place->path), place->shown, &metadata);
-        session->tally.done++;
+        print_entry(listing, path_name(place->path), place->shown, &metadata);
     }
     orbit_metadata_release(&metadata);
 }
 
-static bool ls_argument(struct session *session, const char *typed)
+static bool ls_argument(struct listing *listing, const char *typed)
 {
+    struct session *session = listing->session;
     const struct options *o = session->options;
-    struct expansion expansion = {.session = session, .visit = visit_ls, .ctx = session};
+    struct expansion expansion = {.session = session, .visit = visit_ls, .ctx = listing};
 
     expansion.flags = o->recursive ? EXPAND_DESCEND : EXPAND_DIRECTORIES;
     if (names_suffice(o))
@@ -213,20 +298,38 @@ static bool ls_argument(struct session *session, const char *typed)
         if (place.stdio)
             report_refused(session, "ls", typed, NULL, ORBIT_E_CONFIG, "standard input cannot be listed");
         else
-            ls_place(session, &place);
+            ls_place(listing, &place);
         place_release(&place);
     }
-    return !session_stopped(session);
+    return !ls_stopped(listing);
+}
+
+static bool put_line(void *ctx, const char *bytes, size_t length)
+{
+    output_bytes(bytes, length);
+    return !session_stopped(ctx);
+}
+
+static void print_sorted(struct listing *listing)
+{
+    orbit_error error;
+    if (!ls_stopped(listing) && !sorter_finish(listing->sorter, put_line, listing->session, &error))
+        report_failed(listing->session, "ls", NULL, NULL, &error);
+    sorter_free(listing->sorter);
 }
 
 void verb_ls(struct session *session)
 {
     const struct options *o = session->options;
+    struct listing listing = {.session = session, .sorter = o->sort ? sorter_new(SORTER_BYTES) : NULL};
+
     if (!o->argument_count)
-        ls_argument(session, ".");
+        ls_argument(&listing, ".");
     for (size_t i = 0; i < o->argument_count; i++)
-        if (!ls_argument(session, o->arguments[i]))
+        if (!ls_argument(&listing, o->arguments[i]))
             break;
+    if (listing.sorter)
+        print_sorted(&listing);
 }
 
 /* ---- stat ---------------------------------------------------------------------------------------- */

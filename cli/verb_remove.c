@@ -168,10 +168,51 @@ static bool visit_rm(void *ctx, const struct item *item)
     return !session_stopped(session);
 }
 
+/* With a slash behind it the system takes a link for the directory that it names. */
+static bool is_link(struct session *session, const struct item *directory, size_t length)
+{
+    orbit_call_options call = session_call(session);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    if (!directory->path[length])
+        return false;
+    char *path = string_copy_length(directory->path, length);
+    bool link =
+        orbit_stat(directory->store->backend, path, &call, &metadata, NULL) >= 0 && metadata.kind == ORBIT_KIND_SYMLINK;
+    orbit_metadata_release(&metadata);
+    free(path);
+    return link;
+}
+
+/* Why a local tree cannot go as a whole; it is not emptied first then. NULL: it can. */
+static const char *tree_stays(struct session *session, const struct item *directory)
+{
+    const char *path = directory->path;
+    size_t length = strlen(path);
+
+    if (!directory->store->local || !length)
+        return NULL;
+    while (length && path[length - 1] == '/')
+        length--;
+    if (!length)
+        return "'/' is the root of all files and is not removed";
+    const char *slash = memrchr(path, '/', length);
+    const char *name = slash ? slash + 1 : path;
+    size_t name_length = length - (size_t)(name - path);
+    if (name_length <= 2 && memcmp(name, "..", name_length) == 0)
+        return "a directory cannot be removed from within: name it by its own name";
+    if (is_link(session, directory, length))
+        return "it is a symbolic link: without the slash behind it the link is removed, and not what it names";
+    return NULL;
+}
+
 static bool enter_rm(void *ctx, const struct item *directory)
 {
     struct removing *removing = ctx;
-    (void)directory;
+    const char *reason = tree_stays(removing->session, directory);
+    if (reason) {
+        report_refused(removing->session, "rm", directory->shown, NULL, ORBIT_E_PATH, "%s", reason);
+        return false;
+    }
     removing->found_directory = true;
     return true;
 }
@@ -250,6 +291,26 @@ static orbit_status make_directory(struct session *session, const struct place *
     return status;
 }
 
+/* Object stores have no directories, only keys below a name, and remove a marker or nothing without a word: whether
+ * something is below has to be asked. */
+static orbit_status must_be_empty(struct session *session, const struct place *place, const char *path,
+                                  orbit_error *error)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    options.max_entries = 1;
+    options.cancel = session->cancel;
+    orbit_status status = orbit_list(&lister, place->store->backend, path, &options, error);
+    if (status >= 0)
+        status = orbit_lister_next(lister, &entry, error);
+    orbit_lister_close(lister);
+    if (status == ORBIT_OK || status == ORBIT_ENTRY_FAILED)
+        return orbit_error_set(error, ORBIT_E_NOT_EMPTY, 0, "cannot remove '%s': the directory is not empty",
+                               place->shown);
+    return status < 0 ? status : ORBIT_OK;
+}
+
 static orbit_status remove_directory(struct session *session, const struct place *place, orbit_error *error)
 {
     orbit_call_options call = session_call(session);
@@ -258,7 +319,9 @@ static orbit_status remove_directory(struct session *session, const struct place
     orbit_status status = orbit_stat(place->store->backend, path, &call, &metadata, error);
     if (status >= 0 && metadata.kind != ORBIT_KIND_DIRECTORY)
         status = orbit_error_set(error, ORBIT_E_PATH, 0, "'%s' is not a directory", place->shown);
-    else if (status >= 0)
+    else if (status >= 0 && !place->local)
+        status = must_be_empty(session, place, path, error);
+    if (status >= 0)
         status = orbit_remove(place->store->backend, path, &call, error);
     orbit_metadata_release(&metadata);
     free(path);

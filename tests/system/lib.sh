@@ -136,6 +136,17 @@ skip() {
     echo "$this: skipped: $*"
 }
 
+# mount_small DIR SIZE: a small file system there, until the end or `umount DIR && mounted=`. Says so where there
+# can be none.
+mount_small() {
+    if [ "$(id -u)" = 0 ] && mount -t tmpfs -o "size=$2" tmpfs "$1" 2>/dev/null; then
+        mounted=$work/$1
+    else
+        skip "a file system of $2: cannot mount one"
+        return 1
+    fi
+}
+
 # An S3 endpoint of our own: start_s3d [OPTION…] sets $port and the environment.
 start_s3d() {
     rm -f "$work/.port"
@@ -154,6 +165,11 @@ start_s3d() {
     port=$(cat "$work/.port")
     export AWS_ACCESS_KEY_ID=key AWS_SECRET_ACCESS_KEY=secret AWS_REGION=us-east-1
     export AWS_ENDPOINT_URL="http://127.0.0.1:$port"
+}
+# control WHAT: of the endpoint, such as "set?bandwidth=0".
+control() {
+    checks=$((checks + 1))
+    curl -sf -X POST "http://127.0.0.1:$port/_control/$1" >/dev/null || failed "the endpoint's control: $1"
 }
 stop_s3d() {
     kill "$s3d_pid" 2>/dev/null

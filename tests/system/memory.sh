@@ -38,6 +38,8 @@ within 12 "ls of $entries entries in one directory" bash -c "exec '$ORBIT' ls -0
 check "all of them are listed" is "$(tr -cd '\0' <names | wc -c)" "$entries"
 within 12 "ls -r of $entries entries" bash -c "exec '$ORBIT' ls -r many >names"
 check "all of them are listed recursively" is "$(wc -l <names)" "$entries"
+within 16 "ls --sort name of $entries entries" bash -c "exec '$ORBIT' ls -0 --sort name many >names"
+check "all of them are listed in order" sh -c "LC_ALL=C sort -c -z names && tr -cd '\\0' <names | wc -c | grep -qx $entries"
 
 if [ -n "${S3D:-}" ] && [ -x "$S3D" ]; then
     start_s3d --set store=0

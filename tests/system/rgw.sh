@@ -55,6 +55,25 @@ exits 0 "cp -n"
 orbit cat "s3://$bucket/meta"
 prints_exactly "cp -n keeps what is there" one
 
+# Killed at a few moments, and gone on with.
+export ORBIT_STATE_DIR="$work/state"
+bytes 100000000 >large
+for ms in 150 250 350; do
+    "$ORBIT" cp --part-size 5M -c 2 large "s3://$bucket/killed" >.out 2>.err &
+    pid=$!
+    sleep 0.$ms
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+orbit cp --part-size 5M -c 2 large "s3://$bucket/killed"
+exits 0 "the same command ends what was killed"
+orbit cat "s3://$bucket/killed"
+same "it is the file" large .out
+orbit uploads ls "s3://$bucket"
+exits 0 "uploads ls"
+prints_exactly "no upload is left open" ""
+check "no journal is left" is "$(find state -type f | wc -l)" 0
+
 orbit cp "s3://$bucket/none" x
 exits 3 "a wrong key"
 orbit ls "s3://$bucket-none"

@@ -75,6 +75,11 @@ orbit ls s3://bucket/none/
 exits 3 "ls of a prefix that is empty"
 orbit ls s3://bucket/none
 exits 3 "ls of what is missing"
+orbit rmdir s3://bucket/tree
+exits 1 "rmdir of a prefix with keys below it"
+orbit mkdir s3://bucket/marked
+orbit rmdir s3://bucket/marked
+exits 0 "rmdir of a marker"
 orbit mv s3://bucket/tree s3://bucket/tree2
 exits 0 "mv of a prefix"
 orbit ls -r s3://bucket/tree2
@@ -204,6 +209,11 @@ exits 2 "a prefix into itself"
 orbit ls s3://bucket | head -n 1 >/dev/null
 orbit --retry-count 0 --stat ls s3://bucket
 says "--stat" 'ls: [0-9]+ done, 0 skipped, 0 failed'
+says "--stat counts requests by kind" '^ +[0-9]+  list$'
+orbit --retry-count 0 --json --stat ls s3://bucket
+check "--json --stat" grep -q '"attempts":{"list_begin":1,"list":1}' .out
+orbit --log debug stat s3://bucket
+says "--log debug names the store's request id" 'request id [0-9A-Za-z-]+'
 orbit --log debug --log-file log ls s3://bucket
 check "a log has no secret" sh -c "! grep -q -e secret log"
 

@@ -112,6 +112,41 @@ static void sizes_are_read_as_people_write_them(void **state)
     assert_false(size_parse("99999999999999999999", 1, &bytes));
 }
 
+static void times_are_ages_or_moments(void **state)
+{
+    const int64_t second = 1000000000, now = 1795326060 * second;
+    static const char *const wrong[] = {"",
+                                        "7",
+                                        "d",
+                                        "7 d",
+                                        "-7d",
+                                        "7D",
+                                        "1d2h",
+                                        "2026",
+                                        "2026-02-29",
+                                        "2026-00-10",
+                                        "2026-01-01T",
+                                        "2026-01-01T12",
+                                        "2026-01-01 24:00",
+                                        "2026-01-01 23:00:60",
+                                        "2026-01-01 23:00:00.",
+                                        "2026-01-01Z ",
+                                        "9999-01-01",
+                                        "9223372036854775807w"};
+    int64_t time = 0;
+    (void)state;
+    assert_true(time_parse("90m", now, &time) && time == now - 5400 * second);
+    assert_true(time_parse("0s", now, &time) && time == now);
+    assert_true(time_parse("2w", now, &time) && time == now - 1209600 * second);
+    assert_true(time_parse("1970-01-01", now, &time) && time == 0);
+    assert_true(time_parse("2026-11-22 05:41", now, &time) && time == now);
+    assert_true(time_parse("2026-11-22T05:41:00.000000001Z", now, &time) && time == now + 1);
+    assert_true(time_parse("2024-02-29", now, &time));
+    assert_true(time_parse("1900-01-01", now, &time) && time < 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(time_parse(wrong[i], now, &time));
+}
+
 static void sizes_and_times_are_shown(void **state)
 {
     char size[SIZE_TEXT_ROOM], time[TIME_TEXT_ROOM];
@@ -182,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_pattern_covers_what_is_below),
         cmocka_unit_test(hostile_patterns_end_soon),
         cmocka_unit_test(sizes_are_read_as_people_write_them),
+        cmocka_unit_test(times_are_ages_or_moments),
         cmocka_unit_test(sizes_and_times_are_shown),
         cmocka_unit_test(terminals_are_shown_no_controls),
         cmocka_unit_test(only_utf8_is_utf8),

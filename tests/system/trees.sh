@@ -144,12 +144,20 @@ orbit rm -r odd-moved
 absent "rm of odd names" odd-moved
 mkdir -p deep && (
     cd deep && for i in $(seq 60); do
-        mkdir "directory-$i" && cd "directory-$i" || exit
+        mkdir "directory-$i" && echo "$i" >"file-$i" && cd "directory-$i" || exit
     done
     echo bottom >file
 )
 orbit cp deep deep-copy
 check "a deep tree" diff -r deep deep-copy
+run bash -c "ulimit -n 32 && exec '$ORBIT' ls -r deep"
+exits 0 "a deep tree with few descriptors"
+check "a deep tree with few descriptors is listed" is "$(wc -l <.out)" 61
+run bash -c "ulimit -n 32 && exec '$ORBIT' cp deep deep-few"
+exits 0 "a deep tree is copied with few descriptors"
+check "a deep tree is copied with few descriptors" diff -r deep deep-few
+run bash -c "ulimit -n 32 && exec '$ORBIT' rm -r deep-few"
+absent "a deep tree is removed with few descriptors" deep-few
 orbit rm -r deep-copy
 absent "rm of a deep tree" deep-copy
 

@@ -32,6 +32,12 @@ usage "a budget below the floor" "--memory 1K: .*"
 check "a budget below the floor is one sentence" is "$(wc -l <"$work/.err")" 2
 ORBIT_MEMORY=1K orbit ls
 usage "a budget below the floor in the environment" "ORBIT_MEMORY 1K: "
+ORBIT_LANES=two orbit ls .
+usage "a number of lanes that is none" "ORBIT_LANES takes a number of threads, 0 to 64, not 'two'"
+for lanes in 0 1 2; do
+    ORBIT_LANES=$lanes orbit ls .
+    exits 0 "$lanes lanes"
+done
 orbit ls --memory many
 usage "a size that is none" "--memory takes a size such as 64M, not 'many'"
 orbit ls --log loud

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * uploads: what was begun in parts and not ended, at a store and in this machine's journals. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "output.h"
+#include "report.h"
+#include "verbs.h"
+
+/* ---- ls -------------------------------------------------------------------------------------------------- */
+
+static void json_started(struct json *json, int64_t time_ns)
+{
+    char room[TIME_TEXT_ROOM];
+    if (time_ns)
+        json_string(json, "started", time_text(room, time_ns, true));
+}
+
+static void print_open(const struct session *session, const char *shown, const orbit_open_upload *upload)
+{
+    char when[TIME_TEXT_ROOM] = "";
+    if (session->options->json) {
+        struct json json = {0};
+        json_begin(&json);
+        json_name(&json, "key", shown);
+        json_string(&json, "upload_id", upload->upload_id);
+        json_started(&json, upload->started_ns);
+        json_bool(&json, "journal", upload->journal);
+        json_end(&json, false);
+        return;
+    }
+    struct text line = {0};
+    if (upload->started_ns)
+        time_text(when, upload->started_ns, false);
+    text_format(&line, "%19s  %-7s  ", when, upload->journal ? "journal" : "-");
+    text_add_escaped(&line, upload->upload_id, strlen(upload->upload_id));
+    text_add_string(&line, "  ");
+    output_bytes(line.bytes, line.length);
+    text_release(&line);
+    output_name(shown);
+    output_string("\n");
+    output_end_line();
+}
+
+/* "s3://bucket?endpoint=…" and a key: how a person names the object. */
+static char *target_shown(const orbit_upload_journal *journal)
+{
+    char *root = string_copy_length(journal->store, strcspn(journal->store, "?"));
+    struct text text = {0};
+    text_format(&text, "%s/%s", root, journal->path);
+    free(root);
+    return text.bytes;
+}
+
+static void print_journal(const struct session *session, const orbit_upload_journal *journal)
+{
+    char when[TIME_TEXT_ROOM];
+    char *target = target_shown(journal);
+    if (session->options->json) {
+        struct json json = {0};
+        json_begin(&json);
+        json_name(&json, "key", target);
+        json_name(&json, "source", journal->source);
+        json_string(&json, "store", journal->store);
+        json_string(&json, "upload_id", journal->upload_id);
+        json_started(&json, journal->started_ns);
+        json_number(&json, "size", journal->size);
+        json_number(&json, "sent", journal->sent);
+        json_end(&json, false);
+    } else {
+        struct text line = {0};
+        text_format(&line, "%19s  %12" PRIu64 " of %12" PRIu64 "  ", time_text(when, journal->started_ns, false),
+                    journal->sent, journal->size);
+        output_bytes(line.bytes, line.length);
+        text_release(&line);
+        output_name(journal->source);
+        output_string(" ");
+        output_name(target);
+        output_string("\n");
+        output_end_line();
+    }
+    free(target);
+}
+
+/* ---- going through them ------------------------------------------------------------------------------------- */
+
+typedef void open_function(struct session *session, const struct place *place, const orbit_open_upload *upload,
+                           const char *shown);
+
+/* The prefix as it was typed: with the '/' at its end. */
+static char *prefix_of(const struct place *place)
+{
+    size_t length = strlen(place->path);
+    bool slash = place->directory && length && place->path[length - 1] != '/';
+    return slash ? path_join(place->path, "") : string_copy(place->path);
+}
+
+static void each_open(struct session *session, const char *typed, open_function *function)
+{
+    orbit_uploads_options options = ORBIT_UPLOADS_OPTIONS_INIT;
+    orbit_uploads *uploads = NULL;
+    orbit_open_upload upload;
+    orbit_error error;
+    struct place place;
+    if (!place_open(session, &place, typed, SIDE_BOTH))
+        return;
+    if (place.stdio) {
+        session->tally.code = usage_error(session->options->verb, "'-' is not a store");
+        place_release(&place);
+        return;
+    }
+    char *prefix = prefix_of(&place);
+    char *root = string_copy_length(place.shown, strlen(place.shown) - strlen(place.path));
+    options.state_dir = session->state_dir;
+    options.cancel = session->cancel;
+    orbit_status status = orbit_uploads_open(&uploads, place.store->backend, prefix, &options, &error);
+    while (status >= 0 && !session_stopped(session) &&
+           (status = orbit_uploads_next(uploads, &upload, &error)) == ORBIT_OK) {
+        char *shown = path_join(root, upload.path);
+        function(session, &place, &upload, shown);
+        free(shown);
+    }
+    if (status < 0)
+        report_failed(session, session->verb, place.shown, NULL, &error);
+    orbit_uploads_close(uploads);
+    free(root);
+    free(prefix);
+    place_release(&place);
+}
+
+typedef void journal_function(struct session *session, const orbit_upload_journal *journal);
+
+static void each_journal(struct session *session, journal_function *function)
+{
+    orbit_upload_journals *journals = NULL;
+    orbit_upload_journal journal;
+    orbit_error error;
+    if (!session->state_dir)
+        return;
+    orbit_status status = orbit_upload_journals_open(&journals, session->state_dir, &error);
+    while (status >= 0 && !session_stopped(session) &&
+           (status = orbit_upload_journals_next(journals, &journal, &error)) != ORBIT_END) {
+        if (status == ORBIT_OK)
+            function(session, &journal);
+        else
+            report_failed(session, session->verb, journal.name ? journal.name : session->state_dir, NULL, &error);
+        if (status < 0)
+            break;
+    }
+    if (!journals)
+        report_failed(session, session->verb, session->state_dir, NULL, &error);
+    orbit_upload_journals_close(journals);
+}
+
+static bool too_young(const struct session *session, int64_t started_ns)
+{
+    const struct options *o = session->options;
+    return o->older.given && (!started_ns || started_ns >= o->older.time_ns);
+}
+
+static void list_open(struct session *session, const struct place *place, const orbit_open_upload *upload,
+                      const char *shown)
+{
+    (void)place;
+    if (too_young(session, upload->started_ns))
+        return;
+    print_open(session, shown, upload);
+    session->tally.done++;
+}
+
+static void list_journal(struct session *session, const orbit_upload_journal *journal)
+{
+    if (too_young(session, journal->started_ns))
+        return;
+    print_journal(session, journal);
+    session->tally.done++;
+}
+
+/* ---- abort --------------------------------------------------------------------------------------------------- */
+
+/* Takes the journal of an upload away first: one that is under way keeps it, and is not to be aborted. */
+static bool forget(struct session *session, const char *upload_id, orbit_error *error)
+{
+    orbit_upload_journals *journals = NULL;
+    orbit_upload_journal journal;
+    orbit_status status = orbit_upload_journals_open(&journals, session->state_dir, error);
+    orbit_status found;
+    while (status >= 0 && (found = orbit_upload_journals_next(journals, &journal, NULL)) != ORBIT_END && found >= 0)
+        if (found == ORBIT_OK && journal.upload_id && strcmp(journal.upload_id, upload_id) == 0)
+            status = orbit_upload_journal_remove(session->state_dir, journal.name, upload_id, error);
+    orbit_upload_journals_close(journals);
+    return status >= 0;
+}
+
+static void abort_open(struct session *session, const struct place *place, const orbit_open_upload *upload,
+                       const char *shown)
+{
+    orbit_call_options call = session_call(session);
+    orbit_error error;
+    struct result result = {.operation = session->verb, .source = shown};
+    if (too_young(session, upload->started_ns))
+        return;
+    if (session->options->dry_run ||
+        ((!upload->journal || forget(session, upload->upload_id, &error)) &&
+         orbit_upload_abort(place->store->backend, upload->path, upload->upload_id, &call, &error) >= 0))
+        report_done(session, &result);
+    else
+        report_failed(session, session->verb, shown, NULL, &error);
+}
+
+/* ---- resume -------------------------------------------------------------------------------------------------- */
+
+/* "s3://bucket" is a whole name, "s3://bucket/a" begins keys. */
+static bool is_below(const char *typed, const char *target)
+{
+    if (!typed)
+        return true;
+    size_t length = strlen(typed);
+    const char *authority = strstr(typed, "://");
+    bool in_key = authority && strchr(authority + 3, '/');
+    return strncmp(target, typed, length) == 0 && (in_key || target[length] == '/');
+}
+
+static void resume_journal(struct session *session, const orbit_upload_journal *journal)
+{
+    const struct options *o = session->options;
+    orbit_write_options write = session_write(session);
+    orbit_write_result written = ORBIT_WRITE_RESULT_INIT;
+    orbit_error error;
+    struct place place;
+    char *target = target_shown(journal);
+    struct result result = {.operation = session->verb, .source = journal->source, .destination = target};
+    if (!journal->upload_id || too_young(session, journal->started_ns) ||
+        !is_below(o->argument_count > 1 ? o->arguments[1] : NULL, target)) {
+        free(target);
+        return;
+    }
+    write.resume_upload = journal->upload_id;
+    write.chunk_size = journal->part_bytes;
+    if (place_open(session, &place, journal->store, SIDE_BOTH)) {
+        orbit_status status = o->dry_run
+                                  ? ORBIT_OK
+                                  : orbit_write(place.store->backend, journal->path, orbit_source_path(journal->source),
+                                                ORBIT_SIZE_UNKNOWN, &write, &written, &error);
+        result.has_size = true;
+        result.size = journal->size;
+        result.metadata = &written.metadata;
+        if (status >= 0)
+            report_done(session, &result);
+        else
+            report_failed(session, session->verb, journal->source, target, &error);
+        orbit_write_result_release(&written);
+        place_release(&place);
+    }
+    free(target);
+}
+
+void verb_uploads(struct session *session)
+{
+    const struct options *o = session->options;
+    const char *what = o->arguments[0], *where = o->argument_count > 1 ? o->arguments[1] : NULL;
+    if (where && strncmp(where, "s3://", 5) != 0 && strncmp(where, "mem://", 6) != 0) {
+        session->tally.code = usage_error(o->verb, "'%s' is not a bucket: s3://BUCKET or s3://BUCKET/PREFIX", where);
+    } else if (strcmp(what, "ls") == 0 && where) {
+        session->verb = "uploads ls";
+        each_open(session, where, list_open);
+    } else if (strcmp(what, "ls") == 0) {
+        session->verb = "uploads ls";
+        each_journal(session, list_journal);
+    } else if (strcmp(what, "resume") == 0) {
+        session->verb = "uploads resume";
+        each_journal(session, resume_journal);
+    } else if (strcmp(what, "abort") == 0 && where) {
+        session->verb = "uploads abort";
+        each_open(session, where, abort_open);
+    } else if (strcmp(what, "abort") == 0) {
+        session->tally.code = usage_error(o->verb, "abort needs a bucket: s3://BUCKET or s3://BUCKET/PREFIX");
+    } else {
+        session->tally.code = usage_error(o->verb, "uploads takes ls, resume or abort, not '%s'", what);
+    }
+}
