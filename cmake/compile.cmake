@@ -20,8 +20,9 @@ if(ORBIT_WERROR)
   target_compile_options(orbit_flags INTERFACE -Werror)
 endif()
 if(ORBIT_SANITIZE)
-  # gcc's flow warnings go astray in instrumented code; the other builds have them.
-  target_compile_options(orbit_flags INTERFACE -fsanitize=${ORBIT_SANITIZE} -fno-omit-frame-pointer
-    -Wno-array-bounds -Wno-stringop-overflow -Wno-maybe-uninitialized)
+  target_compile_options(orbit_flags INTERFACE -fsanitize=${ORBIT_SANITIZE} -fno-omit-frame-pointer)
+  if(CMAKE_C_COMPILER_ID STREQUAL GNU) # its flow warnings go astray in instrumented code; the other builds have them
+    target_compile_options(orbit_flags INTERFACE -Wno-array-bounds -Wno-stringop-overflow -Wno-maybe-uninitialized)
+  endif()
   target_link_options(orbit_flags INTERFACE -fsanitize=${ORBIT_SANITIZE})
 endif()
