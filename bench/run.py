@@ -25,6 +25,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GIB = 1 << 30
@@ -165,8 +166,9 @@ def s3_rows(tools, endpoint, work, size, keys, bucket, label, gib_object):
             "orbit": orbit + ["cp", file, f"s3://{bucket}/up-orbit"],
             "s5cmd": s5cmd + ["cp", file, f"s3://{bucket}/up-s5cmd"],
             "rclone": rclone + ["copyto", "--ignore-times", file, f":s3:{bucket}/up-rclone"]}),
-        dict(name=f"{label}: put {size >> 20} MiB from a pipe of unknown length", id="pipe", reference="s5cmd", scale=gib,
+        dict(name=f"{label}: put {size >> 20} MiB from a pipe of unknown length", id="pipe", reference="curl", scale=gib,
              stdin=feeder(file), commands={
+            "curl": curl + ["-T", file, f"{url}/pipe-curl"],  # the file: no store takes from it what has no length
             "s5cmd": s5cmd + ["pipe", f"s3://{bucket}/pipe-s5cmd"],
             "orbit": orbit + ["put", "-", f"s3://{bucket}/pipe-orbit"],
             "rclone": rclone + ["rcat", f":s3:{bucket}/pipe-rclone"]}),
@@ -184,6 +186,84 @@ def s3_rows(tools, endpoint, work, size, keys, bucket, label, gib_object):
             "orbit": orbit + ["ls", "-r", f"s3://{name}"],
             "s5cmd": s5cmd + ["ls", f"s3://{name}/*"],
             "rclone": rclone + ["lsf", "-R", f":s3:{name}"]}))
+    return rows
+
+
+def control(endpoint, what):
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/_control/{what}", method="POST", data=b"")).read()
+
+
+def far_rows(tools, endpoint, work):
+    """A store 20 ms away that gives a connection 40 MB/s; and one that treats a request in twenty 20 times worse. The
+    same requests are unlucky for everybody, eight connections and ranges of 8 MiB for all."""
+    target, size = os.path.join(work, "target"), 1 << 30
+    url = f"{endpoint}/bench/gen-1024M"
+    curl = [tools["curl"], "-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u", f"{KEY}:{SECRET}",
+            "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"] if tools["curl"] else [None]
+    orbit = [tools["orbit"], "--endpoint-url", endpoint, "cp", "-c", "8", "--part-size", "8"]
+    commands = {
+        "batch of 8": [sys.executable if curl[0] else None, os.path.join(ROOT, "bench", "batch.py"), url, str(size), "--"] + curl,
+        "orbit": orbit + ["s3://bench/gen-1024M", target],
+        "orbit --no-hedge": orbit + ["--no-hedge", "s3://bench/gen-1024M", target],
+        "orbit cat": [tools["orbit"], "--endpoint-url", endpoint, "cat", "-c", "8", "--part-size", "8", "s3://bench/gen-1024M"],
+        "s5cmd": [tools["s5cmd"], "--endpoint-url", endpoint, "cp", "--concurrency", "8", "--part-size", "8",
+                  "s3://bench/gen-1024M", target],
+        "rclone": [tools["rclone"], "--s3-provider", "Other", "--s3-env-auth", "--s3-endpoint", endpoint,
+                   "--s3-force-path-style", "--s3-region", "us-east-1", "--s3-no-check-bucket", "copyto", "--ignore-checksum",
+                   "--multi-thread-streams", "8", "--multi-thread-cutoff", "8M", "--multi-thread-chunk-size", "8M",
+                   ":s3:bench/gen-1024M", target]}
+
+    def before(tail):
+        def prepare():
+            if os.path.exists(target):
+                os.unlink(target)
+            control(endpoint, "clear")
+            control(endpoint, "set?latency_ms=20&bandwidth=40000000")
+            if tail:
+                control(endpoint, "fault?op=GetObject&probability=0.05&seed=5&bandwidth=2000000&latency_ms=380")
+        return prepare
+
+    def after():
+        control(endpoint, "clear")
+        control(endpoint, "set?latency_ms=0&bandwidth=0")
+
+    return [
+        dict(name="20 ms away, 40 MB/s a connection: get 1 GiB", id="far", reference="batch of 8", scale=(1, "GiB"),
+             before=before(False), after=after, commands=commands),
+        dict(name="the same, 5 % of requests 20 times slower: get 1 GiB", id="tail", reference="batch of 8", scale=(1, "GiB"),
+             before=before(True), after=after, commands=commands),
+    ]
+
+
+def list_rows(tools, endpoint, keys):
+    """Listings of buckets whose pages take 50 ms, of several shapes of keys, and of one that is near."""
+    orbit = [tools["orbit"], "--endpoint-url", endpoint, "ls", "-r"]
+    s5cmd = [tools["s5cmd"], "--endpoint-url", endpoint, "ls"]
+    rclone = [tools["rclone"], "--s3-provider", "Other", "--s3-env-auth", "--s3-endpoint", endpoint, "--s3-force-path-style",
+              "--s3-region", "us-east-1", "--s3-no-check-bucket", "lsf", "-R"]
+    latency = {ms: (lambda ms=ms: control(endpoint, f"set?list_latency_ms={ms}")) for ms in (0, 50)}
+    bucket, scale = f"keys-{keys}", (keys / 1e5, "100,000 keys")
+    rows = [
+        dict(name=f"pages take 50 ms: list {keys:,} keys", id="list-far", reference="orbit", scale=scale, before=latency[50],
+             after=latency[0], commands={
+            "orbit": orbit + [f"s3://{bucket}"],
+            "orbit --unordered": orbit + ["--unordered", f"s3://{bucket}"],
+            "orbit --list-workers 1": orbit + ["--list-workers", "1", f"s3://{bucket}"],
+            "s5cmd": s5cmd + [f"s3://{bucket}/*"],
+            "rclone": rclone + [f":s3:{bucket}"]}),
+        dict(name=f"pages take 0 ms: list {keys:,} keys", id="list-near", reference="orbit --list-workers 1", scale=scale,
+             before=latency[0], after=latency[0], commands={
+            "orbit --list-workers 1": orbit + ["--list-workers", "1", f"s3://{bucket}"],
+            "orbit": orbit + [f"s3://{bucket}"],
+            "orbit --list-workers 8": orbit + ["--list-workers", "8", f"s3://{bucket}"]}),
+        dict(name=f"pages take 50 ms: list {keys:,} keys of other shapes", id="list-shapes", reference="uuid", scale=scale,
+             before=latency[50], after=latency[0], commands={
+            shape: orbit + [f"s3://{bucket}-{shape}"]
+            for shape in ("uuid", "numbers", "tree", "prefix", "dates", "mixed", "words", "parts", "utf8")}),
+    ]
+    rows.append(dict(name=f"pages take 50 ms: list {10 * keys:,} keys", id="list-many", long=True, reference="orbit",
+                     scale=(keys / 1e4, "100,000 keys"), before=latency[50], after=latency[0],
+                     commands={"orbit": orbit + [f"s3://keys-{10 * keys}"]}))
     return rows
 
 
@@ -282,6 +362,8 @@ def main():
         rows = s3_rows(tools, endpoint, work, options.size, options.keys, "bench", "endpoint that stores nothing",
                        f"gen-{options.size >> 20}M")
         rows += local_rows(tools, work, options.size) if not options.only or {"local", "sparse", "ls", "deep"} & set(options.only.split(",")) else []
+        rows += far_rows(tools, endpoint, work)
+        rows += list_rows(tools, endpoint, options.keys)
         if options.gateway:
             script = os.path.join(ROOT, "tests", "support", "rgw.sh")
             subprocess.run([script, "start", os.path.join(work, "rgw"), "17480"], check=True, stdout=subprocess.DEVNULL)
@@ -297,6 +379,8 @@ def main():
             if options.peers:
                 row["commands"] = {k: v for k, v in row["commands"].items() if k in options.peers.split(",")}
             text = table(row, run_row(row, options.rounds, env, launcher))
+            if row.get("after"):
+                row["after"]()
             print(text, flush=True)
             output.append(text)
     finally:
