@@ -4,8 +4,12 @@
 #include "run/loop.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -25,7 +29,11 @@ struct orb_timer {
 
 struct orb_loop {
     uv_loop_t uv;
-    uv_async_t async;
+    /* Wakes the loop. Not an uv_async_t: its receiver spins while a sender that has written is not yet done, and on few
+     * cores the sender is what the receiver keeps from being done. */
+    uv_poll_t wakeup;
+    int wakeup_fd;
+    atomic_uint waking;       /* threads that are about to write to wakeup_fd: the loop is not freed under them */
     struct orb_timer *timers; /* loop thread only */
     pthread_t thread;
     bool external;
@@ -71,25 +79,33 @@ bool orb_loop_is_current(const struct orb_loop *loop)
 
 /* ---- messages ------------------------------------------------------------------------------------- */
 
+static void wake(struct orb_loop *loop)
+{
+    (void)eventfd_write(loop->wakeup_fd, 1); /* fails only when the counter is full, and then it is readable */
+}
+
+/* The wakeup comes after the mutex, for which the woken thread would otherwise wait at once. By then the message may be
+ * delivered and the loop on its way to be freed: `waking` holds that up. */
 void orb_loop_post(struct orb_loop *loop, struct orb_message *message)
 {
     message->next = NULL;
     pthread_mutex_lock(&loop->mutex);
     *loop->locked.last = message;
     loop->locked.last = &message->next;
-    if (!loop->locked.awake) {
-        loop->locked.awake = true;
-        /* Under the mutex: once it is unlocked, the message may be delivered and the loop freed. */
-        uv_async_send(&loop->async);
-    }
+    bool asleep = !loop->locked.awake;
+    loop->locked.awake = true;
+    if (asleep)
+        atomic_fetch_add(&loop->waking, 1);
     pthread_mutex_unlock(&loop->mutex);
+    if (!asleep)
+        return;
+    wake(loop);
+    atomic_fetch_sub(&loop->waking, 1);
 }
 
 void orb_loop_wake(struct orb_loop *loop)
 {
-    pthread_mutex_lock(&loop->mutex);
-    uv_async_send(&loop->async);
-    pthread_mutex_unlock(&loop->mutex);
+    wake(loop);
 }
 
 /* All that is queued, in order; NULL puts the queue to sleep. */
@@ -116,12 +132,16 @@ static void deliver_messages(struct orb_loop *loop)
             message = next;
         }
     }
-    uv_async_send(&loop->async); /* still awake: come back after the sockets were looked at */
+    wake(loop); /* still awake: come back after the sockets were looked at */
 }
 
-static void on_async(uv_async_t *async)
+static void on_wakeup(uv_poll_t *wakeup, int status, int events)
 {
-    struct orb_loop *loop = async->data;
+    (void)status;
+    (void)events;
+    struct orb_loop *loop = wakeup->data;
+    eventfd_t count;
+    (void)eventfd_read(loop->wakeup_fd, &count);
     deliver_messages(loop);
     pthread_mutex_lock(&loop->mutex);
     bool stop = loop->locked.stopping && !loop->locked.first;
@@ -131,6 +151,22 @@ static void on_async(uv_async_t *async)
 }
 
 /* ---- life ----------------------------------------------------------------------------------------- */
+
+/* An errno. */
+static int watch_wakeups(struct orb_loop *loop)
+{
+    loop->wakeup_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->wakeup_fd < 0)
+        return errno;
+    int failed = uv_poll_init(&loop->uv, &loop->wakeup, loop->wakeup_fd);
+    if (failed) {
+        close(loop->wakeup_fd);
+        return -failed;
+    }
+    loop->wakeup.data = loop;
+    uv_poll_start(&loop->wakeup, UV_READABLE, on_wakeup);
+    return 0;
+}
 
 orbit_status orb_loop_new(struct orb_loop **made, const char *name, bool external, orbit_error *error)
 {
@@ -147,13 +183,12 @@ orbit_status orb_loop_new(struct orb_loop **made, const char *name, bool externa
         orb_free(loop);
         return orb_fail_errno(error, -failed, "cannot make an event loop");
     }
-    failed = uv_async_init(&loop->uv, &loop->async, on_async);
+    failed = watch_wakeups(loop);
     if (failed) {
         uv_loop_close(&loop->uv);
         orb_free(loop);
-        return orb_fail_errno(error, -failed, "cannot make an event loop");
+        return orb_fail_errno(error, failed, "cannot make an event loop");
     }
-    loop->async.data = loop;
     pthread_mutex_init(&loop->mutex, NULL);
     pthread_cond_init(&loop->turned, NULL);
     if (external) /* libuv tells epoll of the wakeup descriptor only inside uv_run() */
@@ -211,10 +246,12 @@ void orb_loop_free(struct orb_loop *loop)
     if (loop->started) {
         pthread_mutex_lock(&loop->mutex);
         loop->locked.stopping = true;
-        uv_async_send(&loop->async);
         pthread_mutex_unlock(&loop->mutex);
+        wake(loop);
         pthread_join(loop->thread, NULL);
     }
+    while (atomic_load(&loop->waking) > 0)
+        sched_yield();
     /* From here on this thread is the loop's. */
     struct inside inside;
     enter(&inside, loop);
@@ -229,10 +266,11 @@ void orb_loop_free(struct orb_loop *loop)
     }
     while (loop->timers)
         timer_close(loop->timers);
-    uv_walk(&loop->uv, close_left_over, NULL); /* the async among them */
+    uv_walk(&loop->uv, close_left_over, NULL); /* the wakeup among them */
     while (uv_loop_close(&loop->uv) == UV_EBUSY)
         uv_run(&loop->uv, UV_RUN_NOWAIT);
     leave(&inside);
+    close(loop->wakeup_fd);
     pthread_cond_destroy(&loop->turned);
     pthread_mutex_destroy(&loop->mutex);
     orb_free(loop);
