@@ -20,9 +20,14 @@ enum {
     LEARN_ALL = 16,          /* pages whose keys are all learned; later every LEARN_STEPth */
     LEARN_STEP = 8,
     BYTES_MAX = 16 << 20, /* of pages in all */
-    WAIT_FACTOR = 3       /* a page that takes so many times its reading is worth asking for ahead */
+    SLOW_PAGES = 4,
+    SLOW_PAGES_SURE = 2,
+    WAIT_FACTOR = 3 /* a page that takes so many times its reading is worth asking for ahead */
 };
+/* A page's wait that is worth more requests; from WAIT_SURE on two of them prove it. Fewer prove nothing: this process may
+ * have slept. */
 #define WAIT_LEAST (4 * ORB_MS)
+#define WAIT_SURE  (16 * ORB_MS)
 #define READ_NS    1500u /* an entry, where the backend does not say */
 
 struct ready_page {
@@ -64,6 +69,8 @@ struct parallel {
     uint64_t given;      /* entries */
     uint32_t seen_pages; /* whose keys were looked at */
     double page_bytes, page_ns;
+    unsigned slow_pages;      /* the last ones, in a row */
+    bool far;                 /* waiting for pages outweighs reading them */
     struct orb_buf given_key; /* the last one given out, where given_known */
     bool given_known;
     bool wanted, stopped, shut, over;
@@ -170,13 +177,18 @@ static void learn_time(struct parallel *parallel, const struct part *part, uint6
     double waits = took - (WAIT_FACTOR - 1) * reading;
     double weight = parallel->page_ns == 0 || waits < parallel->page_ns ? 2 : 8; /* a slow one may be a mishap */
     parallel->page_ns = parallel->page_ns != 0 ? parallel->page_ns + (waits - parallel->page_ns) / weight : waits;
+    parallel->slow_pages = waits < (double)WAIT_LEAST ? 0 : parallel->slow_pages + 1;
+    if (parallel->page_ns < (double)WAIT_LEAST)
+        parallel->far = false;
+    else if (parallel->slow_pages >= (parallel->page_ns < (double)WAIT_SURE ? SLOW_PAGES : SLOW_PAGES_SURE))
+        parallel->far = true;
 }
 
 static bool worth_it(const struct parallel *parallel)
 {
     if (parallel->serial || parallel->refused)
         return false;
-    return workers_asked(parallel) > 1 || parallel->page_ns >= (double)WAIT_LEAST;
+    return workers_asked(parallel) > 1 || parallel->far;
 }
 
 static void bound_pages(struct parallel *parallel, const struct orbit_page *page)
