@@ -139,6 +139,22 @@ static void copy_with_an_error_inside_a_200_is_an_error(void **state)
     assert_false(there);
 }
 
+static void complete_gives_the_checksums_of_the_parts(void **state)
+{
+    (void)state;
+    endpoint_control(&at.endpoint, "set?part_sums=1"); /* as some stores want it */
+    arrives("with-sums");
+}
+
+/* Once more without the checksums, which might be what it is about; never again. */
+static void refused_complete_is_not_asked_for_again_and_again(void **state)
+{
+    (void)state;
+    FAULT("op=CompleteMultipartUpload&status=400&code=InvalidRequest");
+    fails("refused", ORBIT_OK);
+    assert_in_range(COUNT("requests.CompleteMultipartUpload"), 1, 2);
+}
+
 static void conflict_is_tried_again_and_precondition_is_not(void **state)
 {
     (void)state;
@@ -316,6 +332,8 @@ int main(void)
         FAULT_TEST(conditional_put_whose_reply_is_lost_says_that_it_may_be_its_own),
         FAULT_TEST(error_inside_a_200_is_an_error),
         FAULT_TEST(copy_with_an_error_inside_a_200_is_an_error),
+        FAULT_TEST(complete_gives_the_checksums_of_the_parts),
+        FAULT_TEST(refused_complete_is_not_asked_for_again_and_again),
         FAULT_TEST(conflict_is_tried_again_and_precondition_is_not),
         FAULT_TEST(store_that_ignores_the_condition_of_complete_is_looked_at_first),
         FAULT_TEST(checksum_that_the_store_does_not_confirm_is_a_mismatch),

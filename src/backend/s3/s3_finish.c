@@ -22,6 +22,7 @@ struct part_list {
     orbit_body body; /* first */
     struct orb_s3_upload *upload;
     uint32_t count, next; /* 0: the head, 1 … count: parts, count + 1: the tail */
+    bool checksums;       /* each part's too: some stores want them wherever the parts came with them */
     char piece[PIECE];
     size_t length, used;
 };
@@ -43,6 +44,20 @@ struct finish_op {
 
 /* ---- the list of parts ----------------------------------------------------------------------------- */
 
+/* The element of a part's checksum; "" where it has none. */
+static void checksum_element(const struct part_list *list, const struct orb_s3_part *part, char *out, size_t room)
+{
+    struct orb_s3_crc crc = {list->upload->algorithm, part->crc};
+    char text[ORB_S3_CHECKSUM_TEXT];
+    *out = '\0';
+    if (!list->checksums || !part->has_crc)
+        return;
+    orbit_checksum checksum = orb_s3_crc_checksum(&crc);
+    const char *word = orb_s3_checksum_word(crc.algorithm);
+    orb_s3_checksum_text(&checksum, text);
+    (void)snprintf(out, room, "<Checksum%s>%s</Checksum%s>", word, text, word);
+}
+
 static size_t write_piece(struct part_list *list, uint32_t index, char *out, size_t room)
 {
     if (index == 0)
@@ -51,11 +66,13 @@ static size_t write_piece(struct part_list *list, uint32_t index, char *out, siz
     if (index > list->count)
         return (size_t)snprintf(out, room, "</CompleteMultipartUpload>");
     const struct orb_s3_part *part = orb_s3_upload_at(list->upload, index, false);
+    char checksum[128];
     struct orb_buf etag;
+    checksum_element(list, part, checksum, sizeof checksum);
     orb_buf_init(&etag, 2048);
     orb_xml_escape(&etag, orb_s3_part_etag(part));
-    int length = snprintf(out, room, "<Part><PartNumber>%u</PartNumber><ETag>&quot;%s&quot;</ETag></Part>", index,
-                          orb_buf_string(&etag));
+    int length = snprintf(out, room, "<Part><PartNumber>%u</PartNumber><ETag>&quot;%s&quot;</ETag>%s</Part>", index,
+                          orb_buf_string(&etag), checksum);
     bool failed = etag.failed || length < 0 || (size_t)length >= room;
     orb_buf_release(&etag);
     return failed ? 0 : (size_t)length;
@@ -96,6 +113,7 @@ static bool list_init(struct finish_op *finish)
     list->body = (orbit_body){.peek = list_peek, .consume = list_consume, .rewind = list_rewind};
     list->upload = finish->upload;
     list->count = finish->request.part_count;
+    list->checksums = finish->upload->algorithm && finish->base.s3->checksums == ORB_S3_CHECKSUMS_ON;
     for (uint32_t i = 0; i <= list->count + 1; i++) {
         size_t length = write_piece(list, i, list->piece, sizeof list->piece);
         if (!length)
@@ -347,12 +365,12 @@ static void send_complete(struct finish_op *finish)
     orb_s3_header(op, "content-type", "application/xml");
     orb_s3_condition_headers(op, upload->overwrite, upload->if_match);
     orb_s3_upload_headers(op, upload, true);
-    if (finish->checksum.algorithm && op->s3->checksums != ORB_S3_CHECKSUMS_OFF) {
+    if (finish->checksum.algorithm && finish->list.checksums) {
         orb_s3_checksum_text(&finish->checksum, text);
         orb_s3_header(op, orb_s3_checksum_header(finish->checksum.algorithm), text);
         orb_s3_header(op, "x-amz-checksum-type", "FULL_OBJECT");
-        op->sent_checksum = true;
     }
+    op->sent_checksum = finish->list.checksums;
     if (op->s3->sign_payload) {
         struct orb_sha256 *hash = orb_sha256_new();
         const void *bytes;

@@ -59,6 +59,7 @@ void sleep_ms(uint64_t ms);
     X(part_max, (int64_t)5 << 30)                                                                            \
     X(parts_max, 10000)                                                                                      \
     X(equal_parts, 0) /* all but the last of one size */                                                     \
+    X(part_sums, 0)   /* a Complete must give each part's checksum where the upload has an algorithm */      \
     X(put_max, (int64_t)5 << 30)                                                                             \
     X(copy_max, (int64_t)5 << 30)                                                                            \
     X(page_max, 1000)                                                                                        \
@@ -431,6 +432,7 @@ struct object *copy_source(struct request *request, bool *generated);
 struct xml_part {
     uint32_t number;
     char etag[64];
+    char algorithm[16], sum[64]; /* the part's checksum, "" where none is given */
 };
 bool xml_complete(const char *xml, size_t length, struct xml_part **parts, size_t *count);
 struct xml_key {

@@ -233,6 +233,19 @@ void put_part_copy(struct request *request)
 
 /* ---- complete ------------------------------------------------------------------------------------------- */
 
+/* What is said of a part's checksum fits what came. */
+static bool sum_fits(const struct upload *upload, const struct xml_part *said, const struct part *part)
+{
+    char text[64];
+    if (said->sum[0] == '\0')
+        return upload->algorithm == 0 || !atomic_load(&settings.part_sums);
+    if (upload->algorithm == 0 || (part->sums.want & upload->algorithm) == 0 ||
+        strcmp(said->algorithm, sum_name(upload->algorithm, true)) != 0)
+        return false;
+    sums_base64(&part->sums, upload->algorithm, text);
+    return strcmp(said->sum, text) == 0;
+}
+
 /* Checks the list against the parts that came; NULL when it is right. Under the lock. */
 static const char *parts_fit(struct upload *upload, const struct xml_part *list, size_t count)
 {
@@ -246,6 +259,8 @@ static const char *parts_fit(struct upload *upload, const struct xml_part *list,
         const struct part *part = upload_part(upload, list[i].number, false);
         if (part == NULL || !same_etag(list[i].etag, part->etag))
             return "InvalidPart";
+        if (!sum_fits(upload, &list[i], part))
+            return list[i].sum[0] == '\0' ? "InvalidRequest" : "InvalidPart";
         if (i == 0)
             first_size = part->size;
         if (i + 1 < count && part->size < (uint64_t)atomic_load(&settings.part_min))

@@ -2,6 +2,7 @@
  * The two kinds of XML that clients send: the parts of a Complete and the keys of a batch delete. */
 #include "s3d.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,10 @@ static void on_end(void *ctx, const char *name)
         } else if (!reading->deletes && strcmp(name, "ETag") == 0) {
             size_t length = strlen(value) < 63 ? strlen(value) : 63;
             memcpy(reading->parts[reading->count - 1].etag, value, length);
+        } else if (!reading->deletes && strncmp(name, "Checksum", 8) == 0) {
+            struct xml_part *part = &reading->parts[reading->count - 1];
+            snprintf(part->algorithm, sizeof(part->algorithm), "%s", name + 8);
+            snprintf(part->sum, sizeof(part->sum), "%s", value);
         }
     }
     reading->depth--;
