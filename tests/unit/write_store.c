@@ -287,6 +287,10 @@ static bool drain(struct wstore *store, orbit_op *op)
         pthread_mutex_lock(&store->mutex);
         store->whole_bodies += job->body->whole != NULL;
         pthread_mutex_unlock(&store->mutex);
+        if (store->gate) {
+            sem_wait(store->gate);
+            sem_post(store->gate); /* for the next body */
+        }
     }
     for (;;) {
         const void *bytes;

@@ -5,6 +5,7 @@
 #define TESTS_UNIT_WRITE_STORE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include <orbit/backend_ops.h>
 #include <orbit/orbit.h>
@@ -55,6 +56,7 @@ struct wstore {
     bool has_checksum;      /* whole objects keep a CRC64NVME */
     bool no_range_checksum; /* and do not tell it with a range */
     size_t piece;           /* bytes moved at a time; 0: 16 KiB */
+    sem_t *gate;            /* a body is looked at only once this was posted; NULL: at once */
     struct wstore_fault faults[16];
     unsigned fault_count;
 
