@@ -142,6 +142,8 @@ bool orb_s3_wire_path(const struct orb_s3 *s3, const char *path, struct orb_buf 
 
 /* s3_reply.c: the header event of all requests, and what replies are made of. */
 void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value);
+/* Reads a small XML reply from op->http.memory. ORBIT_END: an event stopped it. */
+orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error);
 /* Keeps text without the quotes around it, NULL when memory is out or it is empty. */
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length);
 

@@ -38,7 +38,6 @@ static void copied(struct orb_s3_op *op)
 {
     static const struct orb_xml_events events = {NULL, on_end};
     struct copy_op *copy = (struct copy_op *)op;
-    struct orb_xml *xml = NULL;
     orbit_error error;
     orbit_status status = orb_s3_check(op, true, &error);
     if (status < 0) {
@@ -47,14 +46,7 @@ static void copied(struct orb_s3_op *op)
         orb_s3_op_end(op, status, &error);
         return;
     }
-    status = orb_xml_new(&xml, &error);
-    if (status >= 0)
-        status = orb_xml_start(xml, &events, copy, op->http.memory.max, &error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, &error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, &error);
-    orb_xml_free(xml);
+    status = orb_s3_parse(op, &events, copy, &error);
     if (status != ORBIT_E_MEMORY && (status < 0 || !copy->is_result)) {
         status = orb_fail(&error, ORBIT_E_NETWORK, 0, "the store's reply to a copy is cut short");
         error.flags |= ORBIT_ERROR_RETRIABLE | ORBIT_ERROR_MAYBE_DONE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The headers of replies: metadata of an object, and what else a reply says. The lane's thread, on memory of
- * the operation only. */
+ * What replies are made of. Headers: metadata of an object, and what else a reply says; the lane's thread, on memory
+ * of the operation only. Small XML documents: on the main loop, when all of it is there. */
 #include <strings.h>
 
 #include "backend/s3/s3.h"
@@ -152,4 +152,18 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
     } else if (op->metadata && request->http_status < 300) {
         reply->no_memory |= !keep_metadata(op->metadata, name, value);
     }
+}
+
+orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error)
+{
+    struct orb_xml *xml = NULL;
+    orbit_status status = orb_xml_new(&xml, error);
+    if (status >= 0)
+        status = orb_xml_start(xml, events, ctx, op->http.memory.max, error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, error);
+    if (status >= 0)
+        status = orb_xml_finish(xml, error);
+    orb_xml_free(xml);
+    return status;
 }

@@ -39,18 +39,10 @@ static void listed(struct orb_s3_op *op)
 {
     static const struct orb_xml_events events = {NULL, on_end};
     struct stat_op *stat = (struct stat_op *)op;
-    struct orb_xml *xml = NULL;
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = orb_xml_new(&xml, &error);
-    if (status >= 0)
-        status = orb_xml_start(xml, &events, stat, op->http.memory.max, &error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, &error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, &error);
-    orb_xml_free(xml);
+    orbit_status status = orb_s3_parse(op, &events, stat, &error);
     if (status < 0)
         orb_s3_op_end(op, status, &error);
     else if (stat->found)

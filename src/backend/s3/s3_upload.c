@@ -115,18 +115,10 @@ static void begun(struct orb_s3_op *op)
 {
     static const struct orb_xml_events events = {NULL, on_end};
     struct begin_op *begin = (struct begin_op *)op;
-    struct orb_xml *xml = NULL;
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = orb_xml_new(&xml, &error);
-    if (status >= 0)
-        status = orb_xml_start(xml, &events, begin->upload, op->http.memory.max, &error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, &error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, &error);
-    orb_xml_free(xml);
+    orbit_status status = orb_s3_parse(op, &events, begin->upload, &error);
     if (status == ORBIT_END)
         status = orb_fail_memory(&error);
     if (status >= 0 && !begin->upload->upload_id)

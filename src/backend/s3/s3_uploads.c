@@ -7,20 +7,6 @@
 
 enum { REPLY_MAX = 8 << 20, TEXT_MAX = 4096 };
 
-static orbit_status parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error)
-{
-    struct orb_xml *xml = NULL;
-    orbit_status status = orb_xml_new(&xml, error);
-    if (status >= 0)
-        status = orb_xml_start(xml, events, ctx, op->http.memory.max, error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, error);
-    orb_xml_free(xml);
-    return status;
-}
-
 /* ---- the parts of an upload ------------------------------------------------------------------------ */
 
 struct parts_op {
@@ -100,7 +86,7 @@ static void parts_listed(struct orb_s3_op *op)
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = parse(op, &events, parts, &error);
+    orbit_status status = orb_s3_parse(op, &events, parts, &error);
     if (status == ORBIT_END)
         status = parts->status == ORBIT_E_MEMORY
                      ? orb_fail_memory(&error)
@@ -250,7 +236,7 @@ static void uploads_listed(struct orb_s3_op *op)
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = parse(op, &encoding, uploads, &error);
+    orbit_status status = orb_s3_parse(op, &encoding, uploads, &error);
     if (status < 0 && !uploads->encoded) { /* a key that XML cannot carry? */
         uploads->encoded = true;
         ask_uploads(uploads);
@@ -259,7 +245,7 @@ static void uploads_listed(struct orb_s3_op *op)
     if (status >= 0 && !uploads->is_list)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's reply is not a list of uploads");
     if (status >= 0)
-        status = parse(op, &events, uploads, &error);
+        status = orb_s3_parse(op, &events, uploads, &error);
     if (status >= 0 && uploads->out->more && !uploads->count)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of uploads does not come to an end");
     orb_s3_op_end(op, status, &error);
