@@ -37,7 +37,8 @@ static void aborted(struct orb_call *call, orbit_status status, const orbit_erro
     struct orb_sweep *sweep = call->ctx;
     if (status >= 0)
         orb_log(&sweep->backend->host->log, ORBIT_LOG_WARN,
-                "an upload of '%s' that was begun and lost by a process that died is aborted", sweep->path);
+                "an upload of '%s' that was begun and of which the store's reply was never heard is aborted",
+                sweep->path);
     else
         orb_log(&sweep->backend->host->log, ORBIT_LOG_WARN, "an earlier upload may be left at the store: %s",
                 error->message);
@@ -120,6 +121,7 @@ static void listed(struct orb_call *call, orbit_status status, const orbit_error
 
 void orb_sweep_start(struct orb_sweep *sweep)
 {
+    sweep->has_parts = false;
     next(sweep, start_uploads, listed);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An upload that was asked for and whose id was never heard, because the process died in between: looked for among
- * those that are open, by the very same name, begun in the seconds in question and without a single part, and given up.
+ * An upload that was asked for and whose id was never heard, because the reply was lost or the process died in between:
+ * looked for among those that are open, by the very same name, begun in the seconds in question and without a single
+ * part, and given up.
  * Loop thread. */
 #ifndef ORB_ENGINE_SWEEP_H
 #define ORB_ENGINE_SWEEP_H

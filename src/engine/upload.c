@@ -5,7 +5,12 @@
 
 #include <assert.h>
 
-#define ABORT_MS 15000 /* a store that does not answer must not hold up who gave up */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/sweep.h"
+
+#define ABORT_MS   15000 /* a store that does not answer must not hold up who gave up */
+#define SWEEPS_MAX 3u
 
 static void settle(struct orb_upload *upload);
 
@@ -66,15 +71,65 @@ static void end_watch(struct orb_upload *upload)
     upload->abort_timer = NULL;
 }
 
+static void tell(struct orb_upload *upload)
+{
+    end_watch(upload);
+    orb_free(upload->sweep);
+    upload->sweep = NULL;
+    upload->state = ORB_UPLOAD_OVER;
+    upload->message_out = true;
+    orb_loop_post(upload->backend->host->loop, &upload->message);
+}
+
+static void swept(struct orb_sweep *sweep)
+{
+    struct orb_upload *upload = sweep->ctx;
+    if (--upload->unheard && upload->abort_timer)
+        orb_sweep_start(sweep);
+    else
+        tell(upload);
+}
+
+static void sweep_late(void *ctx)
+{
+    struct orb_upload *upload = ctx;
+    upload->abort_timer = NULL;
+    orb_sweep_stop(upload->sweep);
+}
+
+/* What a begin whose reply was lost made is in no list of ours, and costs until somebody finds it. At the end, when our
+ * own upload is not among the open ones any more. */
+static bool sweep(struct orb_upload *upload)
+{
+    struct orb_backend *backend = upload->backend;
+    const orbit_backend_ops *ops = backend->ops;
+    if (!upload->unheard || upload->kept || !ops->uploads || !ops->parts || !ops->abort)
+        return false;
+    upload->sweep = orb_calloc(1, sizeof(*upload->sweep));
+    upload->abort_timer = upload->sweep ? orb_timer_start(backend->host->loop, ABORT_MS, sweep_late, upload) : NULL;
+    if (!upload->abort_timer)
+        return false;
+    if (upload->unheard > SWEEPS_MAX)
+        upload->unheard = SWEEPS_MAX;
+    upload->state = ORB_UPLOAD_SWEEPING;
+    *upload->sweep = (struct orb_sweep){.backend = backend,
+                                        .path = upload->path,
+                                        .options = upload->options,
+                                        .begun_ns = upload->begun_ns,
+                                        .done = swept,
+                                        .ctx = upload};
+    orb_sweep_start(upload->sweep);
+    return true;
+}
+
 static void over(struct orb_upload *upload)
 {
     if (upload->handle && upload->backend->ops->release)
         upload->backend->ops->release(upload->backend->self, upload->handle);
     upload->handle = NULL;
     end_watch(upload);
-    upload->state = ORB_UPLOAD_OVER;
-    upload->message_out = true;
-    orb_loop_post(upload->backend->host->loop, &upload->message);
+    if (!sweep(upload))
+        tell(upload);
 }
 
 static void start_abort(struct orb_call *call)
@@ -203,14 +258,23 @@ static void begin_done(struct orb_call *call, orbit_status status, const orbit_e
     }
 }
 
+/* Whether the store heard it or not: no reply came. */
+static void note_unheard(struct orb_upload *upload, const orbit_error *error)
+{
+    if ((error->flags & ORBIT_ERROR_MAYBE_DONE) && error->status != ORBIT_E_CONNECT)
+        upload->unheard++;
+}
+
 static bool begin_again(struct orb_call *call, const orbit_error *error)
 {
+    note_unheard(upload_of(call), error);
     return !upload_of(call)->stopping && ((error->flags & ORBIT_ERROR_RETRIABLE) || error->status == ORBIT_E_CONNECT);
 }
 
 static void begin(struct orb_upload *upload)
 {
     upload->state = ORB_UPLOAD_BEGINNING;
+    upload->begun_ns = orb_realtime_ns();
     upload->call.again = begin_again;
     orb_call_start(&upload->call, upload->backend, start_begin, begin_done, upload);
 }

@@ -39,6 +39,7 @@ enum orb_upload_state {
     ORB_UPLOAD_SINGLE, /* the put is under way */
     ORB_UPLOAD_FINISHING,
     ORB_UPLOAD_ABORTING,
+    ORB_UPLOAD_SWEEPING, /* looks for what a begin may have made whose reply was lost */
     ORB_UPLOAD_OVER
 };
 
@@ -69,7 +70,10 @@ struct orb_upload {
 
     enum orb_upload_state state;
     bool stopping;
-    bool maybe_there;    /* a put's reply was lost */
+    bool maybe_there; /* a put's reply was lost */
+    uint32_t unheard; /* replies to begin that were lost */
+    int64_t begun_ns; /* when the first begin was asked for, by the wall's clock */
+    struct orb_sweep *sweep;
     orbit_status status; /* why it stops */
     orbit_error error;
     void *handle;
@@ -81,7 +85,7 @@ struct orb_upload {
     orbit_put_request put_request;
     orbit_finish_request finish_request;
     struct orb_upload_part *in_flight;
-    struct orb_timer *abort_timer;
+    struct orb_timer *abort_timer; /* also of the sweep */
     struct orb_message message;
     bool message_out;
 };

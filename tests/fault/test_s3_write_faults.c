@@ -46,6 +46,21 @@ static void failed_requests_of_every_kind_are_tried_again(void **state)
     OK(read_back("small", "12345", 5, &told));
 }
 
+static void an_upload_whose_beginning_was_not_heard_of_is_not_left_behind(void **state)
+{
+    (void)state;
+    FAULT("op=CreateMultipartUpload&nth=1&count=2&lost=1");
+    arrives("unheard");
+    assert_int_equal(COUNT("requests.CreateMultipartUpload"), 3);
+    assert_int_equal(COUNT("requests.AbortMultipartUpload"), 2);
+    assert_int_equal(COUNT("open_uploads"), 0);
+    /* Also where the write fails. */
+    endpoint_control(&at.endpoint, "clear");
+    FAULT("op=CreateMultipartUpload&nth=1&lost=1");
+    FAULT("op=UploadPart&part=2&status=403");
+    fails("denied", ORBIT_OK);
+}
+
 static void part_that_never_succeeds_ends_the_write_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -323,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAULT_TEST(failed_requests_of_every_kind_are_tried_again),
+        FAULT_TEST(an_upload_whose_beginning_was_not_heard_of_is_not_left_behind),
         FAULT_TEST(part_that_never_succeeds_ends_the_write_and_leaves_nothing),
         FAULT_TEST(part_whose_upload_is_cut_is_sent_again),
         FAULT_TEST(part_whose_reply_is_lost_is_sent_again),

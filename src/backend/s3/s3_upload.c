@@ -187,6 +187,7 @@ void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *re
     }
     orb_s3_begin(base, "POST", request->path);
     orb_s3_param(base, "uploads", "");
+    base->http.once = true; /* each one that arrives makes an upload: the engine has to know of a second */
     orb_s3_write_headers(base, request->path, request->options, request->preserve);
     if (algorithm) {
         orb_s3_header(base, "x-amz-checksum-algorithm", orb_s3_checksum_word(algorithm));
