@@ -27,6 +27,8 @@
 #define REQUEST_YIELD  65536.0 /* a request without bytes counts as much */
 #define LATE_TIMES     3.0     /* as long as it used to be, and … */
 #define LATE_NS        (50 * ORB_MS)
+#define LATE_OF        128.0 /* replies among which … */
+#define LATE_ONE_IN    7.0   /* … so many time-outs are more than chance */
 #define LATENCIES      64u
 #define LATENCIES_LESS 8u /* say nothing */
 
@@ -50,6 +52,7 @@ struct orb_flow {
     double first_limit;
     struct orb_health health;
     uint64_t cut_ns;
+    double answers, lates; /* of the latest replies, the older ones counting half */
 
     struct queue waiting[ORB_FLOW_KINDS]; /* of BULK: unused, they wait in their turns */
     struct orb_turn *turns, **turns_last; /* with waiting calls, the next first */
@@ -379,8 +382,24 @@ static void measure(struct orb_flow *flow, const struct orb_call *call, uint64_t
         end_epoch(flow, now_ns);
 }
 
-static void feel(struct orb_flow *flow, const struct orb_call *call, bool good, uint64_t now_ns)
+/* Time-outs are told all at once, long after the answers of their time: they are counted against replies, not moments, or
+ * the few requests in a hundred that hang would look like a store that answers nothing. */
+static bool late_by_chance(struct orb_flow *flow, enum orb_flow_result result)
 {
+    flow->answers += result == ORB_FLOW_ANSWERED;
+    flow->lates += result == ORB_FLOW_LATE;
+    if (flow->answers + flow->lates > LATE_OF) {
+        flow->answers /= 2;
+        flow->lates /= 2;
+    }
+    return result == ORB_FLOW_LATE && flow->lates * LATE_ONE_IN <= flow->answers + flow->lates;
+}
+
+static void feel(struct orb_flow *flow, const struct orb_call *call, enum orb_flow_result result, uint64_t now_ns)
+{
+    bool good = result == ORB_FLOW_ANSWERED;
+    if (late_by_chance(flow, result))
+        return;
     if (call->attempt_ns < flow->cut_ns) /* says nothing about the number that is in flight now */
         return;
     orb_health_note(&flow->health, good, now_ns);
@@ -398,7 +417,7 @@ void orb_flow_left(struct orb_flow *flow, struct orb_call *call, enum orb_flow_r
     flow->in_flight[call->kind]--;
     leave_turn(flow, call);
     if (result != ORB_FLOW_SILENT)
-        feel(flow, call, result == ORB_FLOW_ANSWERED, now_ns);
+        feel(flow, call, result, now_ns);
     if (result == ORB_FLOW_ANSWERED)
         orb_pace_answered(&flow->pace, call->attempt_ns, now_ns);
     else if (result == ORB_FLOW_THROTTLED)

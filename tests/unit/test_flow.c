@@ -128,6 +128,30 @@ static void small_requests_do_not_wait_for_transfers(void **state)
             orb_flow_withdraw(world->flow, &world->calls[i]);
 }
 
+/* Requests that hang are told of when their time is up, long after those that were answered. */
+static void a_few_that_hang_do_not_lower_the_number(void **state)
+{
+    struct world *world = *state;
+    uint32_t limit = orb_flow_limit(world->flow);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(enter(world, i, ORB_FLOW_SMALL, NULL));
+    for (unsigned i = 10; i < 40; i++) {
+        world->now += 10 * ORB_MS;
+        assert_true(enter(world, i, ORB_FLOW_BULK, NULL));
+        leave(world, i, ORB_FLOW_ANSWERED);
+    }
+    world->now += 15 * ORB_S;
+    for (unsigned i = 0; i < 3; i++)
+        leave(world, i, ORB_FLOW_LATE);
+    assert_true(orb_flow_limit(world->flow) >= limit);
+    /* A store that answers nothing any more gets fewer. */
+    for (unsigned i = 0; i < 8; i++) {
+        assert_true(enter(world, 0, ORB_FLOW_SMALL, NULL));
+        leave(world, 0, ORB_FLOW_LATE);
+    }
+    assert_true(orb_flow_limit(world->flow) < limit);
+}
+
 static void a_fixed_number_never_waits(void **state)
 {
     struct world *world = *state;
@@ -300,6 +324,7 @@ int main(void)
         FLOW_TEST(streams_take_turns),
         FLOW_TEST(each_stream_is_told_its_part),
         FLOW_TEST(small_requests_do_not_wait_for_transfers),
+        FLOW_TEST(a_few_that_hang_do_not_lower_the_number),
         FLOW_TEST(a_fixed_number_never_waits),
         FLOW_TEST(calls_start_at_the_pace_and_in_order),
         FLOW_TEST(backends_of_one_endpoint_share_a_flow),
