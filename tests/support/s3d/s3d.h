@@ -312,6 +312,7 @@ struct store {
     struct bucket *buckets;
     struct upload *uploads;
     uint64_t object_count;
+    uint64_t rewritten; /* objects that took the place of one with other contents */
     atomic_uint_fast64_t kept_bytes;
     uint64_t id_counter;
 };

@@ -130,8 +130,8 @@ void stats_json(struct text *out)
     uploads = 0;
     for (struct upload *upload = store.uploads; upload != NULL; upload = upload->next)
         uploads++;
-    text_format(out, "%llu,\"objects\":%llu,\"kept_bytes\":%llu}\n", N(uploads), N(store.object_count),
-                N(atomic_load(&store.kept_bytes)));
+    text_format(out, "%llu,\"objects\":%llu,\"rewritten\":%llu,\"kept_bytes\":%llu}\n", N(uploads),
+                N(store.object_count), N(store.rewritten), N(atomic_load(&store.kept_bytes)));
     pthread_rwlock_unlock(&store.lock);
 }
 

@@ -151,10 +151,18 @@ struct object *bucket_find(const struct bucket *bucket, const char *key, size_t 
     return bucket_is_at(bucket, at, key, length) ? bucket->objects[at] : NULL;
 }
 
+/* Checksums of one kind are compared, else sizes alone: a single put and one in parts have other ETags. */
+static bool other_contents(const struct object *before, const struct object *now)
+{
+    bool one_kind = before->sum != 0 && before->sum == now->sum && before->composite == now->composite;
+    return before->size != now->size || (one_kind && strcmp(before->sum_text, now->sum_text) != 0);
+}
+
 void bucket_put(struct bucket *bucket, struct object *object)
 {
     size_t at = bucket_lower_bound(bucket, object->key, object->key_length);
     if (bucket_is_at(bucket, at, object->key, object->key_length)) {
+        store.rewritten += other_contents(bucket->objects[at], object);
         object_drop(bucket->objects[at]);
         bucket->objects[at] = object;
         return;
@@ -256,6 +264,7 @@ void store_clear(void)
     pthread_rwlock_wrlock(&store.lock);
     while (store.uploads != NULL)
         upload_unlink(store.uploads);
+    store.rewritten = 0;
     for (struct bucket *bucket = store.buckets; bucket != NULL; bucket = bucket->next) {
         for (size_t i = 0; i < bucket->count; i++)
             object_drop(bucket->objects[i]);
