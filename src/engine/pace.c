@@ -18,6 +18,7 @@
 #define EPOCH_NS        (300 * ORB_MS)
 #define EPOCH_REPLIES   12u
 #define EPOCH_BAD       24u /* enough of them to know */
+#define EPOCH_BAD_TRIED 10u /* of a higher rate: each one is a request too many */
 #define EPOCH_SCARCE_NS (1500 * ORB_MS)
 #define BETTER          0.6 /* the share of complaints, times this, is an effect */
 #define WORSE           1.5
@@ -152,7 +153,8 @@ static void count(struct orb_pace *pace, bool good, uint64_t attempt_ns, uint64_
     else
         pace->counted_bad++;
     uint32_t all = pace->counted_good + pace->counted_bad;
-    if (pace->counted_bad < EPOCH_BAD && (ns < EPOCH_NS || (all < EPOCH_REPLIES && ns < EPOCH_SCARCE_NS)))
+    uint32_t bad_enough = pace->climb.trying && !pace->lowered ? EPOCH_BAD_TRIED : EPOCH_BAD;
+    if (pace->counted_bad < bad_enough && (ns < EPOCH_NS || (all < EPOCH_REPLIES && ns < EPOCH_SCARCE_NS)))
         return;
     double yield = (double)pace->counted_good * (double)ORB_S / (double)(ns ? ns : 1);
     double bad_share = (double)pace->counted_bad / (double)all;

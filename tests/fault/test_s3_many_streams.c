@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Many streams of one client on one endpoint: a small budget, a store with a limit, several faults at once. What is
- * counted are requests, bytes and memory, not time. */
+ * Many streams of one client on one endpoint: a small budget, several faults at once. What is counted are requests, bytes
+ * and memory, not time. */
 #include "s3fault.h"
 
 #include <pthread.h>
@@ -125,21 +125,6 @@ static void sixty_four_streams_share_a_small_budget(void **state)
 #endif
 }
 
-static void a_store_with_a_limit_is_not_stormed(void **state)
-{
-    (void)state;
-    at.options.chunk_size = 256 << 10;
-    at.options.parallel_operations = 0;
-    at.options.retry_attempts = 0;
-    s3fault_reopen();
-    endpoint_control(&at.endpoint, "set?rate=50");
-    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
-    options.no_hedge = true;
-    OK(read_generated("gen-64M", 64 << 20, &options, NULL, &told)); /* 256 requests */
-    assert_in_range(COUNT("requests.GetObject"), 256, 256 * 13 / 10);
-    assert_int_equal(COUNT("sent") >= 64 << 20, 1);
-}
-
 /* Several streams a thread's life: many objects, small and in parts, there and back. */
 static void *there_and_back(void *ctx)
 {
@@ -187,7 +172,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAULT_TEST(sixty_four_streams_share_a_small_budget),
-        FAULT_TEST(a_store_with_a_limit_is_not_stormed),
         FAULT_TEST(several_faults_at_once_lose_nothing),
     };
     return cmocka_run_group_tests(tests, s3fault_group_setup, s3fault_group_teardown);
