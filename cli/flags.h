@@ -24,6 +24,7 @@ enum verb {
     VERB_MB,
     VERB_RB,
     VERB_UPLOADS,
+    VERB_PRESIGN,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT
@@ -89,7 +90,7 @@ struct options {
     /* objects */
     const char *storage_class, *acl, *sse, *sse_kms_key_id, *sse_c_key_file, *source_sse_c_key_file, *tagging;
     const char *content_type, *content_encoding, *content_disposition, *content_language, *cache_control, *expires;
-    const char *metadata_directive, *checksum_algorithm;
+    const char *metadata_directive, *checksum_algorithm, *method, *expires_in;
     bool request_payer, list_v1;
     struct pairs metadata;
 };

@@ -13,6 +13,7 @@
 #define RM       VERB_BIT(VERB_RM)
 #define MKDIR    VERB_BIT(VERB_MKDIR)
 #define UPLOADS  VERB_BIT(VERB_UPLOADS)
+#define PRESIGN  VERB_BIT(VERB_PRESIGN)
 #define TRANSFER (PUT | CP | MV)
 #define SOURCES  (LS | STAT | CAT | PUT | CP | MV | RM)
 #define ALL      UINT32_MAX
@@ -42,7 +43,7 @@ static const struct flag flags[] = {
      "do not ask again for parts that lag far behind the others"},
     {"range", 0, FLAG_TEXT, CAT, AT(range), "A-B", "bytes A to B, counted from 0; A- to the end, -N the last N"},
     {"verify", 0, FLAG_TEXT, CAT | CP | MV, AT(verify), "HOW", "default, full or off: comparing stored checksums"},
-    {"version-id", 0, FLAG_TEXT, STAT | CAT | CP | RM, AT(version_id), "ID", "this version of the object"},
+    {"version-id", 0, FLAG_TEXT, STAT | CAT | CP | RM | PRESIGN, AT(version_id), "ID", "this version of the object"},
     {"null", '0', FLAG_BOOL, LS, AT(null), 0, "names only, each ended by a NUL: for xargs -0"},
     {"show-fullpath", 0, FLAG_BOOL, LS, AT(show_fullpath), 0, "whole locations only, one a line"},
     {"list-workers", 0, FLAG_NUMBER, LS | CP | MV | RM, AT(list_workers), "N",
@@ -58,6 +59,11 @@ static const struct flag flags[] = {
     {"older", 0, FLAG_MOMENT, LS, AT(older), "TIME", "only files changed before that"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
 
+    {"method", 0, FLAG_TEXT, PRESIGN, AT(method), "METHOD", "what the URL is for: GET (default), HEAD, PUT or DELETE"},
+    {"expires", 0, FLAG_TEXT, PRESIGN, AT(expires_in), "TIME", "how long it is valid: 90m, 12h, 7d, seconds (1h)"},
+    {"expires-in", 0, FLAG_TEXT, PRESIGN, AT(expires_in), "TIME", NULL},
+    {"content-type", 0, FLAG_TEXT, PRESIGN, AT(content_type), "TYPE", "what a GET is answered with"},
+    {"content-disposition", 0, FLAG_TEXT, PRESIGN, AT(content_disposition), "TEXT", "what a GET is answered with"},
     {"metadata", 0, FLAG_PAIR, TRANSFER, AT(metadata), "NAME=VALUE", "user metadata; may be repeated"},
     {"metadata-directive", 0, FLAG_TEXT, CP | MV, AT(metadata_directive), "HOW",
      "COPY or REPLACE: the source's metadata between object stores"},
@@ -141,6 +147,8 @@ static const struct verb_text verbs[] = {
      "resume: goes on with the uploads of this machine whose files are still the same. abort: drops what was sent,\n"
      "of all uploads to keys that begin with the prefix; those under way elsewhere fail, so mind --older-than.",
      1, 2},
+    {VERB_PRESIGN, "presign", NULL, "s3://BUCKET/KEY…", "make URLs that work without keys for a while",
+     "Whoever has the URL may do the one thing it is for, until it expires. Nothing is sent to the store.", 1, MANY},
     {VERB_VERSION, "version", NULL, "", "print the version", "", 0, 0},
     {VERB_HELP, "help", NULL, "[VERB]", "explain the command or a verb", "", 0, 1},
 };

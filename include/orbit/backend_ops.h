@@ -342,6 +342,16 @@ typedef struct orbit_xattr_set_request {
     size_t length;
 } orbit_xattr_set_request;
 
+/* A URL that carries its own signature. No request is made. */
+typedef struct orbit_presign_request {
+    const char *path, *method;
+    const char *version_id;                         /* nullable, as are the next two */
+    const char *content_type, *content_disposition; /* of the reply to a GET or HEAD */
+    uint32_t expires_s;                             /* 1 to 604,800 */
+    char *url;                                      /* receives it, NUL-terminated */
+    size_t room;                                    /* ORBIT_E_LIMIT when it is too little */
+} orbit_presign_request;
+
 typedef struct orbit_space_reply {
     uint64_t free_bytes, total_bytes;
 } orbit_space_reply;
@@ -442,6 +452,7 @@ struct orbit_backend_ops {
     /* Whether an earlier upload seems to have left something at `path` that a begin with `keep` would take up. No more
      * than a quick look, for it is called on the thread that starts a copy; it may be wrong. */
     bool (*kept)(void *self, const char *path);
+    void (*presign)(void *self, orbit_op *op, const orbit_presign_request *request);
 };
 
 ORBIT_END_DECLS

@@ -11,6 +11,7 @@
 #include <orbit/list.h>
 #include <orbit/location.h>
 #include <orbit/metadata.h>
+#include <orbit/presign.h>
 #include <orbit/read.h>
 #include <orbit/task.h>
 #include <orbit/trace.h>

@@ -45,6 +45,7 @@ struct file_task {
         orbit_link_request link;
         orbit_bytes_request bytes;
         orbit_xattr_set_request xattr_set;
+        orbit_presign_request presign;
     } request;
     orbit_metadata metadata; /* stat: the reply; set_metadata: a copy of what is to be set */
     orbit_space_reply space;

@@ -41,6 +41,12 @@ orbit ls -r "s3://$bucket/tree"
 check "ls -r" is "$(wc -l <.out)" 3
 orbit ls "s3://$bucket/t*/*.txt"
 prints "ls of a pattern" '  tree/a\.txt$'
+orbit presign "s3://$bucket/tree/sub/b c+d%.txt"
+check "a presigned GET" is "$(curl -sf "$(cat .out)")" two
+orbit presign --method PUT --expires 5m "s3://$bucket/presigned"
+check "a presigned PUT" curl -sf -T tree/c.bin "$(cat .out)"
+orbit cat "s3://$bucket/presigned"
+same "a presigned PUT" .out tree/c.bin
 orbit mv "s3://$bucket/dir/data" "s3://$bucket/moved"
 exits 0 "mv"
 orbit stat "s3://$bucket/dir/data"

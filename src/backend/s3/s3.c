@@ -135,4 +135,5 @@ const orbit_backend_ops orb_s3_ops = {
     .container_remove = orb_s3_container_remove,
     .adopt = orb_s3_upload_adopt,
     .locate = orb_s3_locate_path,
+    .presign = orb_s3_presign,
 };

@@ -65,6 +65,17 @@ static bool read_condition(struct request *request, const struct object *object)
     return false;
 }
 
+/* ?response-content-disposition=… and its kin take the place of what is stored; content-type's is elsewhere. */
+static const char *const askable[] = {"content-disposition", "content-encoding", "content-language", "cache-control",
+                                      "expires"};
+
+static const char *asked_header(const struct request *request, const char *name)
+{
+    char parameter[64];
+    snprintf(parameter, sizeof(parameter), "response-%s", name);
+    return query_value(request, parameter);
+}
+
 static void object_headers(struct request *request, const struct object *object, bool generated, bool whole)
 {
     const char *mode = header(request, "x-amz-checksum-mode");
@@ -74,9 +85,14 @@ static void object_headers(struct request *request, const struct object *object,
     text_free(&date);
     reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
     reply_header(request, "Accept-Ranges: bytes");
-    for (size_t i = 0; i < object->header_count; i++)
-        if (strcmp(object->headers[i].name, "content-type") != 0)
-            reply_header(request, "%s: %s", object->headers[i].name, object->headers[i].value);
+    for (size_t i = 0; i < object->header_count; i++) {
+        const struct pair *stored = &object->headers[i];
+        if (strcmp(stored->name, "content-type") != 0 && asked_header(request, stored->name) == NULL)
+            reply_header(request, "%s: %s", stored->name, stored->value);
+    }
+    for (size_t i = 0; i < COUNT_OF(askable); i++)
+        if (asked_header(request, askable[i]) != NULL)
+            reply_header(request, "%s: %s", askable[i], asked_header(request, askable[i]));
     bool told = mode != NULL && strcasecmp(mode, "ENABLED") == 0 && (whole || atomic_load(&settings.range_checksum));
     if (!told || object->sum == 0 || !atomic_load(&settings.checksums))
         return;
