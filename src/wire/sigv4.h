@@ -10,6 +10,7 @@
 #include "base/buf.h"
 
 #define ORB_SIGV4_UNSIGNED "UNSIGNED-PAYLOAD"
+#define ORB_SIGV4_TRAILER  "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 /* SHA-256 of no bytes, as a payload hash. */
 #define ORB_SIGV4_EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define ORB_SIGV4_DATE  17 /* "20130524T000000Z" and its NUL */

@@ -56,7 +56,7 @@ int s3fault_setup(void **state)
     endpoint_reset(&at.endpoint);
     endpoint_control(&at.endpoint, "set?checksums=1&region_redirect=0&clock_offset_s=0&latency_ms=0&rate=0&list_v2=1"
                                    "&conditional_complete=1&range_checksum=1&bandwidth=0&unordered=0&list_latency_ms=0"
-                                   "&page_max=1000&start_after=1&encoding=1");
+                                   "&page_max=1000&start_after=1&encoding=1&equal_parts=0&part_sums=0&sum_with_part=0");
     s3fault_defaults();
     OK(orbit_client_open(&at.client, NULL, &told));
     s3fault_reopen();

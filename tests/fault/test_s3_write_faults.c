@@ -161,6 +161,24 @@ static void complete_gives_the_checksums_of_the_parts(void **state)
     arrives("with-sums");
 }
 
+static void store_that_wants_a_checksum_with_each_part_gets_it(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {LARGE, (8 << 20) + (64 << 10), (8 << 20) + 1, (8 << 20) + (128 << 10)};
+    endpoint_control(&at.endpoint, "set?sum_with_part=1");
+    endpoint_control(&at.endpoint, "set?part_sums=1");
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        uint8_t *bytes = make_bytes(sizes[i], 20 + (unsigned)i);
+        OK(write_bytes("summed", bytes, sizes[i], &told));
+        OK(read_back("summed", bytes, sizes[i], &told));
+        free(bytes);
+    }
+    FAULT("op=UploadPart&nth=2&upload_stop=100000"); /* from the start of the chunks again */
+    arrives("summed-and-cut");
+    FAULT("op=UploadPart&nth=1&reset=after");
+    arrives("summed-unheard");
+}
+
 /* Once more without the checksums, which might be what it is about; never again. */
 static void refused_complete_is_not_asked_for_again_and_again(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
         FAULT_TEST(error_inside_a_200_is_an_error),
         FAULT_TEST(copy_with_an_error_inside_a_200_is_an_error),
         FAULT_TEST(complete_gives_the_checksums_of_the_parts),
+        FAULT_TEST(store_that_wants_a_checksum_with_each_part_gets_it),
         FAULT_TEST(refused_complete_is_not_asked_for_again_and_again),
         FAULT_TEST(conflict_is_tried_again_and_precondition_is_not),
         FAULT_TEST(store_that_ignores_the_condition_of_complete_is_looked_at_first),

@@ -63,6 +63,7 @@ struct orb_s3 {
     unsigned lessons;       /* how often region or clock were corrected */
     bool reached;           /* it has answered before: a refused connection is then worth another try */
     enum orb_s3_checksums checksums;
+    bool wants_part_checksums;   /* with each part, not only at the end */
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
 
     struct orb_buf scratch, authorization; /* for signing */
@@ -91,6 +92,7 @@ struct orb_s3_op {
     bool wants_new;     /* If-None-Match: * was sent: 412 means that it exists */
     bool changes;       /* the request has an effect: a lost reply leaves it open */
     bool sent_checksum; /* the request carried checksum headers */
+    bool bare_part;     /* of an upload with checksums, sent without its own */
     unsigned lessons;   /* s3->lessons when it was signed */
     bool bad_header;    /* a value that no header can carry */
     bool running, ended;
@@ -183,9 +185,26 @@ bool orb_s3_md5(const void *bytes, size_t length, uint8_t out[16]);
 
 /* s3_put.c: an operation with a body, put or part. --------------------------------------------------- */
 
+/* s3_trailer.c */
+enum { ORB_S3_TRAILER_PIECE = 160 };
+struct orb_s3_trailer {
+    orbit_body body; /* first */
+    orbit_body *inner;
+    struct orb_s3_crc *crc;           /* of the bytes so far */
+    uint64_t left, chunk;             /* of the body after this chunk; of the chunk */
+    const void *lent;                 /* the inner body's bytes that were lent last */
+    char piece[ORB_S3_TRAILER_PIECE]; /* between the bytes */
+    size_t length, used;
+    bool begun, last;
+};
+/* `inner`'s bytes as chunks, with `crc` (its algorithm is set) behind them. */
+orbit_body *orb_s3_trailer_init(struct orb_s3_trailer *trailer, orbit_body *inner, struct orb_s3_crc *crc);
+
 struct orb_s3_sending {
     struct orb_s3_op base; /* first */
     orbit_body *body;
+    struct orb_s3_trailer trailer;
+    bool trailing;         /* the checksum is sent behind the body */
     struct orb_s3_crc crc; /* of the body, complete when it was sent (or before) */
     bool crc_known;        /* before sending: it goes into a header */
     struct orb_sha256 *sha;

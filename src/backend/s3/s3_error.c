@@ -257,6 +257,19 @@ static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
     return false;
 }
 
+/* Some stores want a checksum with each part of an upload that was begun with an algorithm. */
+static bool learn_part_checksums(struct orb_s3_op *op, const struct error_body *body)
+{
+    struct orb_s3 *s3 = op->s3;
+    if (!op->bare_part || op->http.http_status != 400 ||
+        (strcmp(body->code, "InvalidArgument") != 0 && strcmp(body->code, "InvalidRequest") != 0))
+        return false;
+    if (!s3->wants_part_checksums)
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every part", s3->authority);
+    s3->wants_part_checksums = true;
+    return true;
+}
+
 /* ---- the error ------------------------------------------------------------------------------------- */
 
 static void describe(struct orb_s3_op *op, const char *path, const struct meaning *meaning,
@@ -325,7 +338,8 @@ static orbit_status refused(struct orb_s3_op *op, orbit_error *error)
     if (op->reply.delete_marker && (http_status == 405 || http_status == 404))
         meaning = (struct meaning){"", ORBIT_E_NOT_FOUND, 0, "no such key (it was deleted)"};
 
-    bool learned = learn_region(op, &body) || learn_clock(op, &body) || learn_checksums(op, &body);
+    bool learned = learn_region(op, &body) || learn_clock(op, &body) || learn_checksums(op, &body) ||
+                   learn_part_checksums(op, &body);
     describe(op, op->path, &meaning, &body, http_status, error);
     if (learned)
         error->flags |= ORBIT_ERROR_RETRIABLE;

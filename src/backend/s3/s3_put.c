@@ -140,19 +140,31 @@ void orb_s3_sending_start(struct orb_s3_sending *sending)
 static void on_sending(struct orb_http_request *request, const void *bytes, size_t length)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
-    if (!sending->crc_known)
+    if (!sending->crc_known && !sending->trailing)
         orb_s3_crc_update(&sending->crc, bytes, length);
 }
 
 static void on_rewound(struct orb_http_request *request)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
-    if (!sending->crc_known)
+    if (!sending->crc_known && !sending->trailing)
         sending->crc.value = 0;
 }
 
 static const struct orb_http_events sending_events = {
     .header = orb_s3_on_header, .sending = on_sending, .rewound = on_rewound, .done = orb_s3_on_done};
+
+static orbit_body *framed(struct orb_s3_sending *sending)
+{
+    struct orb_s3_op *op = &sending->base;
+    char length[24];
+    (void)snprintf(length, sizeof length, "%llu", (unsigned long long)sending->body->length);
+    memcpy(op->payload_hash, ORB_SIGV4_TRAILER, sizeof ORB_SIGV4_TRAILER);
+    orb_s3_header(op, "content-encoding", "aws-chunked");
+    orb_s3_header(op, "x-amz-decoded-content-length", length);
+    orb_s3_header(op, "x-amz-trailer", orb_s3_checksum_header(sending->crc.algorithm));
+    return orb_s3_trailer_init(&sending->trailer, sending->body, &sending->crc);
+}
 
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op))
 {
@@ -166,7 +178,8 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
         op->sent_checksum = true;
     }
     op->http.events = &sending_events;
-    op->http.body = sending->body;
+    sending->trailing = sending->trailing && sending->crc.algorithm && !sending->crc_known;
+    op->http.body = sending->trailing ? framed(sending) : sending->body;
     op->http.large = length > SMALL_MAX;
     /* Where a refusal is likely, it had better come before the bytes. */
     op->http.expect = length > EXPECT_MIN && op->wants_new;

@@ -257,6 +257,8 @@ static void part_ready(struct orb_s3_sending *sending)
     orb_s3_upload_headers(op, part->upload, true);
     op->metadata = &part->headers;
     op->changes = false; /* done twice is done once */
+    sending->trailing = op->s3->wants_part_checksums;
+    op->bare_part = sending->crc.algorithm && !sending->crc_known && !sending->trailing;
     orb_s3_sending_send(sending, part_stored);
 }
 
@@ -274,7 +276,8 @@ void orb_s3_upload_part(void *self, orbit_op *op, void *handle, const orbit_part
     part->sending.ready = part_ready;
     part->sending.crc.algorithm = upload->algorithm;
     if (!upload->s3->sign_payload) {
-        /* The part is checked against the store's reply and by the checksum of the whole: no pass beforehand. */
+        /* The part is checked against the store's reply and by the checksum of the whole: no pass beforehand, and no
+         * trailer where the store does without: its chunks cost, and some stores do not know them. */
         part->sending.base.op->resume = orb_s3_op_resume;
         part_ready(&part->sending);
     } else {

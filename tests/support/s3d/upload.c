@@ -140,6 +140,11 @@ static void receive_part(struct request *request, struct upload *upload, uint32_
     int64_t mtime_ms;
     char etag[48], text[64];
     make_etag(etag, &received.sums);
+    if (upload->algorithm != 0 && received.named == 0 && atomic_load(&settings.sum_with_part)) {
+        reply_error(request, 400, "InvalidArgument", "checksum missing");
+        received_free(&received);
+        return;
+    }
     if (upload->algorithm != 0 && received.named != 0 && received.named != upload->algorithm) {
         reply_error(request, 400, "InvalidRequest", "the part's checksum algorithm is not the one of the upload");
         received_free(&received);
