@@ -16,6 +16,10 @@ ORBIT_BEGIN_DECLS
 typedef enum orbit_verify {
     ORBIT_VERIFY_DEFAULT = 0, /* checksums the store keeps and that cost no second pass (CRCs) */
     ORBIT_VERIFY_OFF,
+    /* Also those that need every byte in order (SHA-256, SHA-1, CRC32 of the whole object): by a reader that is read from
+     * the object's first byte to its last without a seek, on the thread that reads; the end is ORBIT_E_CHECKSUM where they
+     * do not match. Not by downloads, copies, and writers that a reader is joined to: those compare CRC64NVME and CRC32C
+     * alone. Checksums of part checksums ("composite") are not compared. */
     ORBIT_VERIFY_FULL
 } orbit_verify;
 

@@ -5,6 +5,7 @@
 
 #include <orbit/read.h>
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "base/options.h"
 #include "engine/window.h"
@@ -20,8 +21,10 @@ struct orbit_reader {
     uint8_t sse_customer_key[32];
     orbit_metadata metadata; /* a copy for the user, made when first asked for */
     bool has_metadata;
-    size_t lent;        /* bytes the user holds until its next call */
-    orbit_status ended; /* what the user was told last, for good */
+    bool digesting;            /* user: the stored checksum needs all bytes in order, and so far they were */
+    struct orb_digest *digest; /* user */
+    size_t lent;               /* bytes the user holds until its next call */
+    orbit_status ended;        /* what the user was told last, for good */
     orbit_error error;
 
     orbit_progress progress;
@@ -112,6 +115,7 @@ static void reader_release(struct orb_stream *stream)
     struct orbit_reader *reader = reader_of(stream);
     orbit_metadata_release(&reader->metadata);
     explicit_bzero(reader->sse_customer_key, sizeof reader->sse_customer_key);
+    orb_digest_free(reader->digest);
     orb_free(reader->path);
     orb_free(reader->version_id);
     orb_free(reader->if_match);
@@ -165,6 +169,8 @@ static orbit_status keep_options(struct orbit_reader *reader, const char *path, 
         return orb_fail_memory(error);
     if (options->sse_customer_key)
         memcpy(reader->sse_customer_key, options->sse_customer_key, sizeof reader->sse_customer_key);
+    reader->digesting = options->verify == ORBIT_VERIFY_FULL && options->offset == 0 &&
+                        (options->length == 0 || options->length == ORBIT_TO_END);
     reader->progress = options->progress;
     reader->end_message.deliver = end_delivered;
     reader->joined_message.deliver = joined_delivered;
@@ -265,6 +271,41 @@ static orbit_status remember_locked(struct orbit_reader *reader, orbit_status st
     return status;
 }
 
+/* ---- a checksum of all bytes in order: on the user's thread, as they are handed out ---------------- */
+
+static bool digest_ready(struct orbit_reader *reader)
+{
+    const orbit_metadata *metadata = reader->digesting && !reader->digest ? orbit_reader_metadata(reader) : NULL;
+    if (metadata) {
+        bool known = !metadata->checksum.composite && orb_digest_knows(metadata->checksum.algorithm);
+        reader->digest = known ? orb_digest_new(metadata->checksum.algorithm) : NULL;
+        reader->digesting = reader->digest != NULL;
+    }
+    return reader->digesting && reader->digest;
+}
+
+static void digest_add(struct orbit_reader *reader, const void *bytes, size_t length)
+{
+    if (digest_ready(reader) && !orb_digest_update(reader->digest, bytes, length))
+        reader->digesting = false;
+}
+
+/* The end: what a checksum that does not match makes of it. */
+static orbit_status digest_end(struct orbit_reader *reader, orbit_error *error)
+{
+    if (!digest_ready(reader))
+        return ORBIT_END;
+    reader->digesting = false;
+    if (orb_digest_matches(reader->digest, &orbit_reader_metadata(reader)->checksum))
+        return ORBIT_END;
+    orb_gate_lock(&reader->stream.gate);
+    reader->ended = orb_fail(&reader->error, ORBIT_E_CHECKSUM, 0,
+                             "the bytes of '%s' do not match the checksum that the store keeps", reader->path);
+    orb_gate_unlock(&reader->stream.gate);
+    orb_error_copy(error, &reader->error);
+    return ORBIT_E_CHECKSUM;
+}
+
 /* What the user was lent is over; then the next bytes, waiting for them or not. */
 static orbit_status next_locked(struct orbit_reader *reader, const void **bytes, size_t *length, bool wait,
                                 orbit_error *error)
@@ -309,7 +350,9 @@ static orbit_status next(struct orbit_reader *reader, const char *what, const vo
         reader->lent = *length;
     reader->stream.ready_wanted = status == ORBIT_AGAIN;
     orb_gate_unlock(&reader->stream.gate);
-    return status;
+    if (status == ORBIT_OK)
+        digest_add(reader, *bytes, *length);
+    return status == ORBIT_END ? digest_end(reader, error) : status;
 }
 
 orbit_status orbit_reader_next(orbit_reader *reader, const void **bytes, size_t *length, orbit_error *error)
@@ -342,8 +385,11 @@ orbit_status orbit_reader_read(orbit_reader *reader, void *buffer, size_t room, 
             reader->lent = have; /* given back by the next round, when it has been copied */
         }
         orb_gate_unlock(&reader->stream.gate);
+        if (status == ORBIT_END)
+            status = digest_end(reader, error);
         if (status != ORBIT_OK)
             break;
+        digest_add(reader, bytes, have);
         memcpy((char *)buffer + *length, bytes, have);
         *length += have;
     }
@@ -370,6 +416,7 @@ orbit_status orbit_reader_seek(orbit_reader *reader, uint64_t offset, orbit_erro
     orbit_status status = orb_stream_check(&reader->stream, "orbit_reader_seek", false, error);
     if (status < 0)
         return status;
+    reader->digesting = false;
     struct seek seek = {reader, offset < OFFSET_MAX ? offset : OFFSET_MAX};
     bool there = false;
     orb_gate_lock(&reader->stream.gate);
@@ -415,6 +462,7 @@ void orbit_reader_close(orbit_reader *reader)
 orbit_status orb_reader_peek(orbit_reader *reader, const void **bytes, size_t *length, void (*ready)(void *ctx),
                              void *ctx, orbit_error *error)
 {
+    reader->digesting = false; /* the loop is no place for it */
     orb_gate_lock(&reader->stream.gate);
     orbit_status status = next_locked(reader, bytes, length, false, error);
     if (status == ORBIT_AGAIN) {
