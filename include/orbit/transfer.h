@@ -14,7 +14,9 @@
  *
  * Jobs are read lazily, as there is room: what is queued, running and not yet taken as a result is bounded. Small
  * objects run side by side; large ones (more than a part) go in parts and take at most half of the places, so that
- * neither kind waits for the other. Results come in the order in which jobs end. */
+ * neither kind waits for the other. Results come in the order in which jobs end. Every job that was taken has exactly one
+ * result, those that a cancelled transfer never began (ORBIT_E_CANCELLED) included: `ctx` always comes back, unless the
+ * transfer is closed before its results were taken. */
 #ifndef ORBIT_TRANSFER_H
 #define ORBIT_TRANSFER_H
 

@@ -190,6 +190,34 @@ static void count_found(struct orbit_transfer *transfer, const struct orb_transf
         totals->bytes_total += job->bytes;
 }
 
+static void hold_backends(struct orb_transfer_job *job)
+{
+    if (job->from_backend)
+        orb_backend_hold(job->from_backend);
+    if (job->to_backend)
+        orb_backend_hold(job->to_backend);
+}
+
+static void drop_backends(struct orb_transfer_job *job)
+{
+    if (job->from_backend)
+        orb_backend_drop(job->from_backend);
+    if (job->to_backend)
+        orb_backend_drop(job->to_backend);
+}
+
+/* Gate held. From here on the job is the loop's. */
+static void hand_in(struct orbit_transfer *transfer, struct orb_transfer_job *job)
+{
+    job->sequence = transfer->locked.sequence++;
+    count_found(transfer, job);
+    orb_transfer_jobs_push(&transfer->locked.added, job);
+    if (transfer->locked.hungry && !transfer->locked.pump_posted && !transfer->locked.over) {
+        transfer->locked.pump_posted = true;
+        orb_loop_post(transfer->task.client->loop, &transfer->pump_message);
+    }
+}
+
 orbit_status orb_transfer_put(struct orbit_transfer *transfer, const orbit_job *given, const orbit_error *failure,
                               bool wait, bool drive, orbit_error *error)
 {
@@ -218,30 +246,34 @@ orbit_status orb_transfer_put(struct orbit_transfer *transfer, const orbit_job *
     job->charged = charged;
     if (failure)
         orb_transfer_job_fail(job, failure->status < 0 ? (orbit_status)failure->status : ORBIT_E_IO, failure);
-    if (job->from_backend)
-        orb_backend_hold(job->from_backend);
-    if (job->to_backend)
-        orb_backend_hold(job->to_backend);
+    hold_backends(job);
     orb_gate_lock(&transfer->gate);
     if (transfer->locked.stopped) { /* meanwhile */
-        struct orb_transfer_jobs never;
         status = refusal(transfer, error);
+        give_room(transfer, charged, bytes);
         orb_gate_unlock(&transfer->gate);
-        orb_transfer_jobs_init(&never);
-        orb_transfer_jobs_push(&never, job);
+        drop_backends(job);
         job->source = (orbit_source){0}; /* it was not taken */
-        orb_transfer_free_jobs(transfer, &never);
+        orb_transfer_job_free(job);
         return status;
     }
-    job->sequence = transfer->locked.sequence++;
-    count_found(transfer, job);
-    orb_transfer_jobs_push(&transfer->locked.added, job);
-    if (transfer->locked.hungry && !transfer->locked.pump_posted && !transfer->locked.over) {
-        transfer->locked.pump_posted = true;
-        orb_loop_post(transfer->task.client->loop, &transfer->pump_message);
-    }
+    hand_in(transfer, job);
     orb_gate_unlock(&transfer->gate);
     return ORBIT_OK;
+}
+
+void orb_transfer_put_failed(struct orbit_transfer *transfer, const orbit_job *given, const orbit_error *failure)
+{
+    struct orb_transfer_job *job = NULL;
+    if (orb_transfer_job_new(&job, transfer, given, NULL) < 0)
+        return; /* without memory there is no word of it */
+    orb_transfer_job_fail(job, failure->status < 0 ? (orbit_status)failure->status : ORBIT_E_IO, failure);
+    hold_backends(job);
+    orb_gate_lock(&transfer->gate);
+    transfer->locked.held++; /* one above the bound: who reads the source stops here */
+    transfer->locked.held_bytes += weight(given);
+    hand_in(transfer, job);
+    orb_gate_unlock(&transfer->gate);
 }
 
 void orb_transfer_input_over(struct orbit_transfer *transfer, orbit_status status, const orbit_error *error)
@@ -262,22 +294,6 @@ void orb_transfer_input_over(struct orbit_transfer *transfer, orbit_status statu
         }
     }
     orb_gate_unlock(&transfer->gate);
-}
-
-void orb_transfer_free_jobs(struct orbit_transfer *transfer, struct orb_transfer_jobs *list)
-{
-    struct orb_transfer_job *job;
-    while ((job = orb_transfer_jobs_pop(list))) {
-        if (job->from_backend)
-            orb_backend_drop(job->from_backend);
-        if (job->to_backend)
-            orb_backend_drop(job->to_backend);
-        uint64_t charged = job->charged, bytes = weight_of(job);
-        orb_transfer_job_free(job);
-        orb_gate_lock(&transfer->gate);
-        give_room(transfer, charged, bytes);
-        orb_gate_unlock(&transfer->gate);
-    }
 }
 
 /* ---- results --------------------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ static void feed(struct orbit_transfer *transfer)
         }
         status = orb_transfer_put(transfer, &job, status == ORBIT_ENTRY_FAILED ? &error : NULL, true, false, &error);
         if (status < 0) { /* a job that makes no sense ends the transfer; one that was stopped has an error already */
+            orb_transfer_put_failed(transfer, &job, &error);
             orb_transfer_input_over(transfer, status, &error);
             return;
         }
@@ -66,10 +67,44 @@ static void *feeder_main(void *ctx)
     return NULL;
 }
 
+static void fail_all(struct orb_transfer_jobs *list, orbit_status status, const orbit_error *error)
+{
+    struct orb_transfer_job *job;
+    while ((job = orb_transfer_jobs_pop(list))) {
+        if (job->outcome != ORBIT_JOB_FAILED) /* else it has a reason of its own */
+            orb_transfer_job_fail(job, status, error);
+        orb_transfer_job_ended(job);
+    }
+}
+
+/* What was not begun has a result, too: whoever added a job gets its ctx back, always. */
+static void discard(struct orbit_transfer *transfer, orbit_status status, const orbit_error *error)
+{
+    struct orb_transfer_jobs added;
+    struct orb_transfer_job *job;
+    orb_transfer_jobs_init(&added);
+    orb_gate_lock(&transfer->gate);
+    while ((job = orb_transfer_jobs_pop(&transfer->locked.added)))
+        orb_transfer_jobs_push(&added, job);
+    orb_gate_unlock(&transfer->gate);
+    while ((job = orb_transfer_jobs_pop(&transfer->removals)))
+        orb_transfer_job_removed(job, status, error);
+    fail_all(&transfer->small, status, error);
+    fail_all(&transfer->large, status, error);
+    fail_all(&added, status, error);
+}
+
 static void feeder_gone(struct orb_message *message)
 {
     struct orbit_transfer *transfer = transfer_of(message, offsetof(struct orbit_transfer, feeder_message));
     pthread_join(transfer->feeder, NULL); /* it has nothing left to do */
+    if (transfer->stopping) {             /* the last job that it found came too late */
+        orbit_error error;
+        transfer->pumping = true;
+        orb_fail(&error, ORBIT_E_CANCELLED, 0, "the transfer was cancelled");
+        discard(transfer, ORBIT_E_CANCELLED, &error);
+        transfer->pumping = false;
+    }
     transfer->feeding = false;
     orb_transfer_pump(transfer);
 }
@@ -155,27 +190,6 @@ void orb_transfer_settle(struct orbit_transfer *transfer)
     orb_task_end(&transfer->task, status < 0 ? status : ORBIT_OK, &error);
 }
 
-/* What was not begun goes without a result; but a move whose copy is complete is told. */
-static void discard(struct orbit_transfer *transfer)
-{
-    struct orb_transfer_jobs never;
-    struct orb_transfer_job *job;
-    orb_transfer_jobs_init(&never);
-    orb_gate_lock(&transfer->gate);
-    while ((job = orb_transfer_jobs_pop(&transfer->locked.added)))
-        orb_transfer_jobs_push(&never, job);
-    orb_gate_unlock(&transfer->gate);
-    while ((job = orb_transfer_jobs_pop(&transfer->removals))) {
-        if (job->operation == ORBIT_JOB_MOVE)
-            orb_transfer_job_removed(job, ORBIT_E_CANCELLED, NULL);
-        else
-            orb_transfer_jobs_push(&never, job);
-    }
-    orb_transfer_free_jobs(transfer, &never);
-    orb_transfer_free_jobs(transfer, &transfer->small);
-    orb_transfer_free_jobs(transfer, &transfer->large);
-}
-
 /* Also the way in which a closed handle ends. */
 static void stop(struct orbit_task *task, orbit_status status)
 {
@@ -184,12 +198,13 @@ static void stop(struct orbit_task *task, orbit_status status)
         return;
     transfer->stopping = true;
     transfer->pumping = true; /* nothing starts or settles before all this is done */
+    orbit_error why;
+    orb_fail(&why, status, 0, "the transfer was %s", status == ORBIT_E_TIMEOUT ? "not done in time" : "cancelled");
     orb_gate_lock(&transfer->gate);
     transfer->locked.stopped = true;
     transfer->locked.input_over = true;
     if (transfer->locked.error.status >= 0)
-        orb_fail(&transfer->locked.error, status, 0, "the transfer was %s",
-                 status == ORBIT_E_TIMEOUT ? "not done in time" : "cancelled");
+        transfer->locked.error = why;
     pthread_cond_broadcast(&transfer->room);
     orb_gate_signal(&transfer->gate);
     /* The tasks' ends come later, by messages. */
@@ -201,7 +216,7 @@ static void stop(struct orbit_task *task, orbit_status status)
         transfer->source.stop(transfer->source.ctx);
     pthread_mutex_unlock(&transfer->source_mutex);
     orb_removing_cancel(transfer);
-    discard(transfer);
+    discard(transfer, status, &why);
     transfer->pumping = false;
     orb_transfer_settle(transfer);
 }
@@ -234,14 +249,18 @@ static void refused(struct orbit_task *task, orbit_status status, const orbit_er
         orb_fail(&told, status, 0, "the transfer was %s before it began", orbit_status_text(status));
     transfer->ended = transfer->stopping = true;
     orb_gate_lock(&transfer->gate);
-    transfer->locked.stopped = transfer->locked.input_over = transfer->locked.over = true;
+    transfer->locked.stopped = transfer->locked.input_over = true;
+    bool ready = transfer->locked.ready_wanted && transfer->options.ready;
+    transfer->locked.ready_wanted = false;
+    orb_gate_unlock(&transfer->gate);
+    discard(transfer, status, &told);
+    orb_gate_lock(&transfer->gate);
+    transfer->locked.over = true;
     transfer->locked.final = status;
     transfer->locked.error = told;
-    bool ready = transfer->locked.ready_wanted && transfer->options.ready;
     orb_gate_signal(&transfer->gate);
     pthread_cond_broadcast(&transfer->room);
     orb_gate_unlock(&transfer->gate);
-    discard(transfer);
     if (ready)
         transfer->options.ready(transfer->options.ready_ctx);
     orb_task_end(task, status, &told);

@@ -144,9 +144,10 @@ void orb_removing_free(struct orbit_transfer *transfer);
 /* handover.c. Any thread: a failed record for what could not become a job. */
 orbit_status orb_transfer_put(struct orbit_transfer *transfer, const orbit_job *given, const orbit_error *failure,
                               bool wait, bool drive, orbit_error *error);
+/* The feeder's: a job that its source gave out and that nobody took has a failed result all the same. */
+void orb_transfer_put_failed(struct orbit_transfer *transfer, const orbit_job *given, const orbit_error *failure);
 void orb_transfer_input_over(struct orbit_transfer *transfer, orbit_status status, const orbit_error *error);
 void orb_transfer_deliver(struct orb_transfer_job *job); /* loop: the result is there for the user */
-void orb_transfer_free_jobs(struct orbit_transfer *transfer, struct orb_transfer_jobs *list);
 void orb_transfer_fill_result(const struct orb_transfer_job *job, orbit_transfer_result *result);
 void orb_transfer_release_job(struct orb_transfer_job *job); /* and gives its room to who waits for it */
 void orb_transfer_snapshot(struct orbit_transfer *transfer, orbit_transfer_totals *totals);
