@@ -1,46 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A bounded number of objects in flight: each slot of the crew copies, renames, writes or removes one,
- * as a task of the library, and is used again. The main thread fills slots and reports what ended; the
- * client's thread only marks a slot as ended; the progress bar reads under the crew's mutex. */
+ * The transfer of one run of cp, mv, put or rm: objects go to the library's transfer as they are found, and each
+ * outcome is told as a line. The library knows how many run side by side, what is a batch and what waits; here is what
+ * an object is called, and how what came of it is told. Main thread, but for the progress. */
 #ifndef CLI_CREW_H
 #define CLI_CREW_H
 
 #include "session.h"
 
-enum job_kind { JOB_COPY, JOB_WRITE, JOB_REMOVE };
-
-/* One object. The strings are copied when it is submitted; stores must outlive the job. */
+/* One object, as the library takes it, and its names in messages (copied; `to_shown` nullable). Stores must outlive
+ * the job. */
 struct job {
-    enum job_kind kind;
-    const char *operation; /* static */
-    struct store *from, *to;
-    const char *from_path, *to_path;
+    orbit_job work;
     const char *from_shown, *to_shown;
-    uint64_t size; /* ORBIT_SIZE_UNKNOWN */
-    int64_t mtime_ns;
-    bool has_mtime;
-    bool look_first;    /* stat the target: no-clobber, if-size-differ, if-source-newer */
-    bool try_rename;    /* both in one store */
-    bool remove_source; /* when the copy is complete */
-    bool preserve;
-    bool missing_ok;     /* remove */
-    orbit_source source; /* JOB_WRITE */
 };
 
 struct crew;
 
-/* `count` 0: as the options say. */
-struct crew *crew_new(struct session *session, size_t count);
-/* Waits for a free slot, reporting what ended meanwhile, then starts. */
+/* `to_local`: targets are files. NULL when it could not begin: told and counted. */
+struct crew *crew_new(struct session *session, bool to_local);
+/* Hands the job over, telling what ended meanwhile; waits when enough is under way. */
 void crew_submit(struct crew *crew, const struct job *job);
-/* Waits for everything that is under way. */
+/* Waits for everything that is under way, and tells it. */
 void crew_drain(struct crew *crew);
 /* Everything was found: the totals are final. */
 void crew_all_known(struct crew *crew);
-/* Jobs of the crew that failed so far. */
-uint64_t crew_failed(const struct crew *crew);
 void crew_free(struct crew *crew);
 
+/* The options of a transfer, from the flags. `copy` and `write` are filled and must live as long. */
+orbit_transfer_options crew_options(const struct session *session, bool to_local, orbit_copy_options *copy,
+                                    orbit_write_options *write);
+/* Tells one outcome. */
+void crew_tell(struct session *session, const orbit_transfer_result *result, const orbit_error *error,
+               const char *from_shown, const char *to_shown);
 /* What the progress bar shows. Any thread. */
 struct crew_progress {
     uint64_t bytes_done, bytes_total, objects_done, objects_total;

@@ -252,6 +252,8 @@ static bool expand_pattern(const struct expansion *expansion, const struct place
                             .path = store == place->store ? directory : "",
                             .shown = shown,
                             .object_store = !place->local};
+        if (expansion->walk)
+            expansion->walk(expansion->ctx);
         go_on = glob_walk(&walk, "", place->path + fixed);
         if (!walk.found && !walk.failed && !session_stopped(walk.session))
             report_refused(walk.session, walk.session->verb, place->shown, expansion->destination, ORBIT_E_NOT_FOUND,
@@ -295,6 +297,8 @@ static bool expand_directory(const struct expansion *expansion, const struct pla
                         .path = store == place->store ? place->path : "",
                         .shown = place->shown,
                         .object_store = !place->local};
+    if (expansion->walk)
+        expansion->walk(expansion->ctx);
     bool go_on = walk_tree(&walk, "", NULL);
     if (!walk.found && !walk.failed && walk.object_store && *place->path && !session_stopped(walk.session)) {
         orbit_metadata there = ORBIT_METADATA_INIT; /* an empty prefix is nothing, unless its marker exists */
@@ -330,8 +334,6 @@ static bool expand_place(const struct expansion *expansion, const struct place *
                             .metadata = &metadata,
                             .exact = true};
         go_on = expansion->visit(expansion->ctx, &item);
-        if (expansion->leave)
-            expansion->leave(expansion->ctx);
     }
     orbit_metadata_release(&metadata);
     return go_on;

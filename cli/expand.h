@@ -7,7 +7,7 @@
 
 #include "session.h"
 
-/* Everything is borrowed until the visitor returns, the store until `leave` was called. */
+/* Everything is borrowed until the visitor returns, the store until `leave` was called, or for good. */
 struct item {
     struct store *store;
     const char *path;  /* in the store */
@@ -36,7 +36,9 @@ struct expansion {
     /* Nullable: a directory will be walked; false leaves it out. `local` directories are named as the
      * operating system takes them. */
     bool (*enter)(void *ctx, const struct item *directory);
-    /* Nullable: an argument is done; what was started with its items must end before this returns. */
+    /* Nullable, around the walk of a tree or a pattern; what was started with its items must end before `leave`
+     * returns. Not for what an argument names exactly: that store lives as long as the session. */
+    void (*walk)(void *ctx);
     void (*leave)(void *ctx);
     void *ctx;
 };

@@ -20,7 +20,9 @@ struct copying {
     struct session *session;
     struct target target;
     struct crew *crew;
-    bool last; /* the last source is being expanded */
+    bool last;              /* the last source is being expanded */
+    bool walked;            /* the source is a tree or a pattern … */
+    uint64_t failed_before; /* … and so many had failed before */
     struct directories directories;
 };
 
@@ -30,14 +32,14 @@ static bool is_object(const struct store *store)
 }
 
 /* Between object stores the metadata goes along, as the service does it, unless new metadata is given. */
-static bool preserves(const struct copying *copying, const struct item *item, const struct store *to)
+static bool preserves(const struct copying *copying, const struct store *from, const struct store *to)
 {
     const struct options *o = copying->session->options;
     if (o->metadata_directive)
         return strcasecmp(o->metadata_directive, "COPY") == 0;
     if (o->preserve || o->verb == VERB_MV)
         return true;
-    return is_object(item->store) && is_object(to) && !o->metadata.count && !o->content_type && !o->content_encoding &&
+    return is_object(from) && is_object(to) && !o->metadata.count && !o->content_type && !o->content_encoding &&
            !o->content_disposition && !o->content_language && !o->cache_control && !o->expires;
 }
 
@@ -54,23 +56,22 @@ static void submit(struct copying *copying, const struct item *item, struct stor
                    const char *shown)
 {
     const struct options *o = copying->session->options;
-    const orbit_metadata *metadata = item->metadata;
-    bool move = o->verb == VERB_MV;
-    struct job job = {.kind = JOB_COPY,
-                      .operation = copying->session->verb,
-                      .from = item->store,
-                      .to = to,
-                      .from_path = item->path,
-                      .to_path = path,
-                      .from_shown = item->shown,
-                      .to_shown = shown,
-                      .size = metadata->fields & ORBIT_HAS_SIZE ? metadata->size : ORBIT_SIZE_UNKNOWN,
-                      .mtime_ns = metadata->mtime_ns,
-                      .has_mtime = (metadata->fields & ORBIT_HAS_MTIME) != 0};
-    job.look_first = o->no_clobber || o->if_size_differ || o->if_source_newer;
-    job.try_rename = move && item->store == to && !needs_copy(o);
-    job.remove_source = move;
-    job.preserve = preserves(copying, item, to);
+    orbit_metadata metadata = *item->metadata;
+    struct job job = {.from_shown = item->shown, .to_shown = shown};
+
+    orbit_job_init(&job.work);
+    if (metadata.kind == ORBIT_KIND_DIRECTORY)
+        metadata.kind = ORBIT_KIND_FILE; /* a marker: an object like any other */
+    job.work.operation = o->verb == VERB_MV ? ORBIT_JOB_MOVE : ORBIT_JOB_COPY;
+    job.work.from_backend = item->store->backend;
+    job.work.to_backend = to->backend;
+    job.work.from = item->path;
+    job.work.to = path;
+    job.work.metadata = &metadata;
+    if (needs_copy(o))
+        job.work.flags |= ORBIT_JOB_COPY_BYTES;
+    if (preserves(copying, item->store, to))
+        job.work.flags |= ORBIT_JOB_PRESERVE;
     crew_submit(copying->crew, &job);
 }
 
@@ -87,13 +88,12 @@ static void write_descriptor(struct copying *copying, int fd, const char *from_s
                              const char *path, const char *shown)
 {
     struct input input = {fd, strcmp(from_shown, "-") == 0 ? "standard input" : from_shown};
-    struct job job = {.kind = JOB_WRITE,
-                      .operation = copying->session->verb,
-                      .to = to,
-                      .to_path = path,
-                      .from_shown = from_shown,
-                      .to_shown = shown};
-    job.source = input_source(&input, &job.size);
+    struct job job = {.from_shown = from_shown, .to_shown = shown};
+    orbit_job_init(&job.work);
+    job.work.operation = ORBIT_JOB_WRITE;
+    job.work.to_backend = to->backend;
+    job.work.to = path;
+    job.work.source = input_source(&input, &job.work.bytes);
     crew_submit(copying->crew, &job);
     if (copying->last)
         crew_all_known(copying->crew);
@@ -117,41 +117,6 @@ static bool copy_special(struct copying *copying, const struct item *item, struc
     write_descriptor(copying, fd, item->shown, to, path, shown);
     close(fd);
     return true;
-}
-
-/* A link in a tree stays a link where the target can hold one. */
-static void copy_link(struct copying *copying, const struct item *item, struct store *to, const char *path,
-                      const char *shown)
-{
-    struct session *session = copying->session;
-    orbit_call_options call = session_call(session);
-    orbit_error error;
-    char link[4096];
-    struct result result = {.operation = session->verb, .source = item->shown, .destination = shown};
-
-    orbit_status status = orbit_readlink(item->store->backend, item->path, link, sizeof link, &call, &error);
-    if (status >= 0)
-        status = orbit_symlink(to->backend, link, path, &call, &error);
-    if (status == ORBIT_E_UNSUPPORTED) {
-        report_notice(session, item->shown, "a symbolic link, which the target cannot hold (-L copies what it names)");
-        return;
-    }
-    if (status == ORBIT_E_EXISTS) { /* the same link is there already, or something is in the way */
-        char there[sizeof link];
-        if (orbit_readlink(to->backend, path, there, sizeof there, &call, NULL) >= 0) {
-            if (strcmp(there, link) == 0)
-                status = ORBIT_OK;
-            else if (!session->options->no_clobber && orbit_remove(to->backend, path, &call, &error) >= 0)
-                status = orbit_symlink(to->backend, link, path, &call, &error);
-        }
-        result.skipped = status == ORBIT_E_EXISTS && session->options->no_clobber;
-    }
-    if (status >= 0 && session->options->verb == VERB_MV)
-        status = orbit_remove(item->store->backend, item->path, &call, &error);
-    if (status >= 0 || result.skipped)
-        report_done(session, &result);
-    else
-        report_failed(session, session->verb, item->shown, shown, &error);
 }
 
 static bool keeps_directories(const struct copying *copying)
@@ -209,12 +174,10 @@ static bool visit(void *ctx, const struct item *item)
             say_only(copying, item, shown);
     } else if (kind == ORBIT_KIND_DIRECTORY) {
         copy_directory(copying, item, to, path, shown);
-    } else if (kind == ORBIT_KIND_SYMLINK && !(item->exact && item->store == to)) {
-        copy_link(copying, item, to, path, shown);
     } else if (kind == ORBIT_KIND_OTHER) {
         copy_special(copying, item, to, path, shown);
     } else {
-        submit(copying, item, to, path, shown);
+        submit(copying, item, to, path, shown); /* a link in a tree stays a link where the target can hold one */
     }
     free(path);
     free(shown);
@@ -269,6 +232,16 @@ static bool enter(void *ctx, const struct item *directory)
     return true;
 }
 
+/* What belongs to earlier sources must not count as a failure of this one, whose directories go when it is empty. */
+static void walk(void *ctx)
+{
+    struct copying *copying = ctx;
+    if (copying->session->options->verb == VERB_MV)
+        crew_drain(copying->crew);
+    copying->walked = true;
+    copying->failed_before = copying->session->tally.failed;
+}
+
 static void leave(void *ctx)
 {
     struct copying *copying = ctx;
@@ -291,20 +264,21 @@ static void copy_source(struct copying *copying, const char *typed)
 {
     struct session *session = copying->session;
     const struct options *o = session->options;
-    uint64_t failed_before = session->tally.failed;
     struct expansion expansion = {.session = session,
                                   .flags = expand_flags(o),
                                   .destination = copying->target.place.shown,
                                   .visit = visit,
                                   .enter = enter,
+                                  .walk = walk,
                                   .leave = leave,
                                   .ctx = copying};
 
-    if (!expand(&expansion, typed) || o->dry_run)
+    copying->walked = false;
+    if (!expand(&expansion, typed) || o->dry_run || !copying->walked)
         return;
     if (copying->target.rooted)
         directories_keep(&copying->directories, session, copying->target.rooted);
-    if (o->verb == VERB_MV && session->transfers_trees && session->tally.failed == failed_before)
+    if (o->verb == VERB_MV && session->transfers_trees && session->tally.failed == copying->failed_before)
         remove_directories(session, typed, false);
 }
 
@@ -374,7 +348,11 @@ void verb_copy(struct session *session)
         return;
     if (count > 1)
         session->transfers_trees = true;
-    copying.crew = crew_new(session, 0);
+    copying.crew = crew_new(session, copying.target.place.local);
+    if (!copying.crew) {
+        target_release(&copying.target);
+        return;
+    }
     struct progress *progress = progress_start(session, copying.crew);
     for (size_t i = 0; i < count && !session_stopped(session); i++) {
         copying.last = i + 1 == count;
@@ -383,6 +361,7 @@ void verb_copy(struct session *session)
         else
             copy_source(&copying, sources[i]);
     }
+    crew_all_known(copying.crew);
     crew_drain(copying.crew);
     progress_stop(progress);
     crew_free(copying.crew);

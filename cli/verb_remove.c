@@ -132,6 +132,7 @@ struct removing {
     struct session *session;
     struct crew *crew;
     bool found_directory;
+    uint64_t failed_before; /* this tree */
 };
 
 static bool visit_rm(void *ctx, const struct item *item)
@@ -154,11 +155,12 @@ static bool visit_rm(void *ctx, const struct item *item)
         marker = path_join(item->path, "");
         marker_shown = path_join(item->shown, "");
     }
-    struct job job = {.kind = JOB_REMOVE,
-                      .operation = "rm",
-                      .from = item->store,
-                      .from_path = marker ? marker : item->path,
-                      .from_shown = marker ? marker_shown : item->shown};
+    struct job job = {.from_shown = marker ? marker_shown : item->shown};
+    orbit_job_init(&job.work);
+    job.work.operation = ORBIT_JOB_REMOVE;
+    job.work.from_backend = item->store->backend;
+    job.work.from = marker ? marker : item->path;
+    job.work.metadata = item->metadata;
     if (session->options->dry_run)
         report_done(session, &(struct result){.operation = "rm", .source = job.from_shown});
     else
@@ -217,6 +219,13 @@ static bool enter_rm(void *ctx, const struct item *directory)
     return true;
 }
 
+static void walk_rm(void *ctx)
+{
+    struct removing *removing = ctx;
+    crew_drain(removing->crew); /* failures of earlier arguments are not this tree's */
+    removing->failed_before = removing->session->tally.failed;
+}
+
 static void leave_rm(void *ctx)
 {
     struct removing *removing = ctx;
@@ -226,24 +235,28 @@ static void leave_rm(void *ctx)
 void verb_rm(struct session *session)
 {
     const struct options *o = session->options;
-    struct removing removing = {.session = session, .crew = crew_new(session, 0)};
-    struct progress *progress = progress_start(session, removing.crew);
+    struct removing removing = {.session = session, .crew = crew_new(session, false)};
     struct expansion expansion = {.session = session,
                                   .visit = visit_rm,
                                   .enter = enter_rm,
+                                  .walk = walk_rm,
                                   .leave = leave_rm,
                                   .ctx = &removing,
                                   .flags = EXPAND_NAMED_LINKS | EXPAND_FILTER | EXPAND_NAMES};
+    if (!removing.crew)
+        return;
     if (o->recursive)
         expansion.flags |= EXPAND_DESCEND | EXPAND_DIRECTORIES;
 
+    struct progress *progress = progress_start(session, removing.crew);
     for (size_t i = 0; i < o->argument_count && !session_stopped(session); i++) {
-        uint64_t failed = session->tally.failed;
         removing.found_directory = false;
         if (expand(&expansion, o->arguments[i]) && removing.found_directory && !o->dry_run)
             remove_directories(session, o->arguments[i],
-                               session->tally.failed == failed && !o->include.count && !o->exclude.count);
+                               session->tally.failed == removing.failed_before && !o->include.count &&
+                                   !o->exclude.count);
     }
+    crew_all_known(removing.crew);
     crew_drain(removing.crew);
     progress_stop(progress);
     crew_free(removing.crew);
