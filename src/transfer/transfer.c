@@ -440,6 +440,10 @@ void orbit_transfer_close(orbit_transfer *transfer)
         orbit_task_cancel(&transfer->task);
         (void)orbit_task_wait(&transfer->task, NULL);
     }
+    /* A source that was never read: the loop would close it later than we return. */
+    if (transfer->source.close)
+        transfer->source.close(transfer->source.ctx);
+    transfer->source.close = NULL;
     forget_charges(transfer);
     orbit_task_free(&transfer->task);
 }
