@@ -19,7 +19,8 @@ struct crew {
     orbit_transfer *transfer;
     orbit_copy_options copy;
     orbit_write_options write;
-    uint64_t under_way; /* submitted and not yet told */
+    uint64_t under_way;                  /* submitted and not yet told; with a list, not 0 until its end */
+    const struct name_roots *list_below; /* all jobs come from a list of names below these; else NULL */
     atomic_bool all_known;
 };
 
@@ -39,8 +40,8 @@ static const uint8_t *source_key(const struct session *session, bool to_local)
     return session->has_key && to_local ? session->key : NULL;
 }
 
-orbit_transfer_options crew_options(const struct session *session, bool to_local, orbit_copy_options *copy,
-                                    orbit_write_options *write)
+static orbit_transfer_options options_of(const struct session *session, bool to_local, orbit_copy_options *copy,
+                                         orbit_write_options *write)
 {
     const struct options *o = session->options;
     orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
@@ -66,8 +67,8 @@ orbit_transfer_options crew_options(const struct session *session, bool to_local
 
 /* ---- results --------------------------------------------------------------------------------------- */
 
-void crew_tell(struct session *session, const orbit_transfer_result *result, const orbit_error *error,
-               const char *from_shown, const char *to_shown)
+static void tell(struct session *session, const orbit_transfer_result *result, const orbit_error *error,
+                 const char *from_shown, const char *to_shown)
 {
     bool link = result->kind == ORBIT_KIND_SYMLINK, kept = result->outcome == ORBIT_JOB_KEPT;
     bool moved = result->operation != ORBIT_JOB_REMOVE && !link && !kept;
@@ -91,6 +92,25 @@ void crew_tell(struct session *session, const orbit_transfer_result *result, con
     report_done(session, &told);
 }
 
+/* `path` is `name` below `root`. */
+static char *shown_below(const char *shown, const char *root, const char *path)
+{
+    size_t length = strlen(root);
+    if (length && root[length - 1] != '/')
+        length++;
+    return path_join(shown, strlen(path) > length ? path + length : "");
+}
+
+static void tell_below(struct crew *crew, const orbit_transfer_result *result, const orbit_error *error)
+{
+    const struct name_roots *roots = crew->list_below;
+    char *from = shown_below(roots->from_shown, roots->from_path, result->from);
+    char *to = roots->to ? shown_below(roots->to_shown, roots->to_path, result->to) : NULL;
+    tell(crew->session, result, error, from, to);
+    free(from);
+    free(to);
+}
+
 /* Tells one outcome, waiting for it with `wait`. False: none. */
 static bool take(struct crew *crew, bool wait)
 {
@@ -101,11 +121,19 @@ static bool take(struct crew *crew, bool wait)
     if (status == ORBIT_AGAIN)
         return false;
     if (status != ORBIT_OK && status != ORBIT_ENTRY_FAILED) {
+        const struct name_roots *roots = crew->list_below;
+        if (status < 0 && !session_stopped(crew->session)) /* the list could not be read to its end */
+            report_failed(crew->session, crew->session->verb, roots ? roots->from_shown : NULL,
+                          roots ? roots->to_shown : NULL, &error);
         crew->under_way = 0; /* the transfer is over; what was under way has been told */
         return false;
     }
+    if (crew->list_below) {
+        tell_below(crew, &result, &error);
+        return true;
+    }
     struct names *names = result.ctx;
-    crew_tell(crew->session, &result, &error, names->from, names->to);
+    tell(crew->session, &result, &error, names->from, names->to);
     free(names);
     crew->under_way--;
     return true;
@@ -113,14 +141,19 @@ static bool take(struct crew *crew, bool wait)
 
 /* ---- jobs ------------------------------------------------------------------------------------------ */
 
-struct crew *crew_new(struct session *session, bool to_local)
+struct crew *crew_new(struct session *session, const struct name_roots *roots, const orbit_job_source *jobs)
 {
     struct crew *crew = memory_zeroed(1, sizeof *crew);
-    orbit_transfer_options options = crew_options(session, to_local, &crew->copy, &crew->write);
+    orbit_transfer_options options = options_of(session, roots->to_local, &crew->copy, &crew->write);
     orbit_error error;
 
     crew->session = session;
-    if (orbit_transfer_open(&crew->transfer, session->client, NULL, &options, &error) >= 0)
+    if (jobs) {
+        crew->list_below = roots;
+        crew->under_way = 1;
+        options.missing_ok = !roots->from->local; /* object stores do not say whether there was something */
+    }
+    if (orbit_transfer_open(&crew->transfer, session->client, jobs, &options, &error) >= 0)
         return crew;
     report_failed(session, session->verb, NULL, NULL, &error);
     free(crew);
@@ -201,9 +234,9 @@ void crew_progress(struct crew *crew, struct crew_progress *progress)
 {
     orbit_transfer_totals totals = ORBIT_TRANSFER_TOTALS_INIT;
     char path[4096];
-    bool all_known = atomic_load(&crew->all_known);
 
     (void)orbit_transfer_get_totals(crew->transfer, &totals);
+    bool all_known = totals.all_found || atomic_load(&crew->all_known);
     *progress = (struct crew_progress){.bytes_done = totals.bytes_done,
                                        .bytes_total = totals.bytes_total,
                                        .objects_done = totals.done + totals.kept + totals.left_out + totals.failed,

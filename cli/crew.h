@@ -5,7 +5,7 @@
 #ifndef CLI_CREW_H
 #define CLI_CREW_H
 
-#include "session.h"
+#include "names.h"
 
 /* One object, as the library takes it, and its names in messages (copied; `to_shown` nullable). Stores must outlive
  * the job. */
@@ -16,8 +16,9 @@ struct job {
 
 struct crew;
 
-/* `to_local`: targets are files. NULL when it could not begin: told and counted. */
-struct crew *crew_new(struct session *session, bool to_local);
+/* NULL when it could not begin: told and counted. `roots`: only `to_local` is asked, unless `jobs` (nullable, taken over)
+ * is where all jobs come from: then they are called by their names below the roots, and crew_drain() is what remains. */
+struct crew *crew_new(struct session *session, const struct name_roots *roots, const orbit_job_source *jobs);
 /* Hands the job over, telling what ended meanwhile; waits when enough is under way. */
 void crew_submit(struct crew *crew, const struct job *job);
 /* Waits for everything that is under way, and tells it. */
@@ -26,12 +27,6 @@ void crew_drain(struct crew *crew);
 void crew_all_known(struct crew *crew);
 void crew_free(struct crew *crew);
 
-/* The options of a transfer, from the flags. `copy` and `write` are filled and must live as long. */
-orbit_transfer_options crew_options(const struct session *session, bool to_local, orbit_copy_options *copy,
-                                    orbit_write_options *write);
-/* Tells one outcome. */
-void crew_tell(struct session *session, const orbit_transfer_result *result, const orbit_error *error,
-               const char *from_shown, const char *to_shown);
 /* What the progress bar shows. Any thread. */
 struct crew_progress {
     uint64_t bytes_done, bytes_total, objects_done, objects_total;

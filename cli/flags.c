@@ -247,6 +247,28 @@ static bool check_limits(const struct options *options)
     return true;
 }
 
+/* A list names each file itself, below one root. */
+static bool check_list(const struct options *options)
+{
+    size_t roots = options->verb == VERB_RM ? 1 : 2;
+    if (!options->files_from && !options->files_from0)
+        return true;
+    if (options->files_from && options->files_from0)
+        return usage_error(options->verb, "--files-from and --files-from0 do not go together"), false;
+    if (options->include.count || options->exclude.count || options->version_id)
+        return usage_error(options->verb, "--include, --exclude and --version-id do not go with a list of names"),
+               false;
+    if (options->argument_count != roots)
+        return usage_error(options->verb,
+                           "with --files-from there is one directory or prefix that the names are below%s",
+                           roots == 2 ? ", and one target" : ""),
+               false;
+    for (size_t i = 0; i < roots; i++)
+        if (strcmp(options->arguments[i], "-") == 0)
+            return usage_error(options->verb, "with --files-from '-' is no place for names"), false;
+    return true;
+}
+
 /* What only shows when everything was read: flags that the verb does not take, the number of arguments. */
 static bool check(struct parse *parse)
 {
@@ -272,7 +294,7 @@ static bool check(struct parse *parse)
     for (size_t i = 0; i < options->argument_count; i++)
         if (!*options->arguments[i])
             return usage_error(options->verb, "argument %zu is empty", i + 1), false;
-    return check_words(options) && check_limits(options);
+    return check_words(options) && check_limits(options) && check_list(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)

@@ -76,6 +76,7 @@ struct options {
     bool recursive, raw, no_clobber, if_size_differ, if_source_newer, preserve, copy_links, dry_run, fsync, parents,
         no_hedge, no_resume;
     struct patterns include, exclude;
+    const char *files_from, *files_from0;
     const char *version_id, *range, *verify;
     uint64_t part_bytes, concurrency, workers;
 

@@ -11,6 +11,7 @@
 #include "directories.h"
 #include "expand.h"
 #include "input.h"
+#include "names.h"
 #include "progress.h"
 #include "report.h"
 #include "target.h"
@@ -52,26 +53,33 @@ static bool needs_copy(const struct options *o)
            o->checksum_algorithm;
 }
 
+static uint32_t job_flags(const struct copying *copying, const struct store *from, const struct store *to)
+{
+    uint32_t flags = needs_copy(copying->session->options) ? ORBIT_JOB_COPY_BYTES : 0;
+    return flags | (preserves(copying, from, to) ? ORBIT_JOB_PRESERVE : 0);
+}
+
+static uint32_t job_operation(const struct options *o)
+{
+    return o->verb == VERB_MV ? ORBIT_JOB_MOVE : ORBIT_JOB_COPY;
+}
+
 static void submit(struct copying *copying, const struct item *item, struct store *to, const char *path,
                    const char *shown)
 {
-    const struct options *o = copying->session->options;
     orbit_metadata metadata = *item->metadata;
     struct job job = {.from_shown = item->shown, .to_shown = shown};
 
     orbit_job_init(&job.work);
     if (metadata.kind == ORBIT_KIND_DIRECTORY)
         metadata.kind = ORBIT_KIND_FILE; /* a marker: an object like any other */
-    job.work.operation = o->verb == VERB_MV ? ORBIT_JOB_MOVE : ORBIT_JOB_COPY;
+    job.work.operation = job_operation(copying->session->options);
+    job.work.flags = job_flags(copying, item->store, to);
     job.work.from_backend = item->store->backend;
     job.work.to_backend = to->backend;
     job.work.from = item->path;
     job.work.to = path;
     job.work.metadata = &metadata;
-    if (needs_copy(o))
-        job.work.flags |= ORBIT_JOB_COPY_BYTES;
-    if (preserves(copying, item->store, to))
-        job.work.flags |= ORBIT_JOB_PRESERVE;
     crew_submit(copying->crew, &job);
 }
 
@@ -203,6 +211,18 @@ static bool renamed_whole(struct copying *copying, const struct item *directory)
     return true;
 }
 
+/* The directory that is the target, as a root that nothing leaves. False: told. */
+static bool root_target(struct target *target, const char *source)
+{
+    orbit_error error;
+    if (!target->place.local || target->rooted || target->session->options->dry_run)
+        return true;
+    target->rooted = store_rooted(target->session, target->place.path, true, &error);
+    if (!target->rooted)
+        report_failed(target->session, target->session->verb, source, target->place.shown, &error);
+    return target->rooted != NULL;
+}
+
 static bool enter(void *ctx, const struct item *directory)
 {
     struct copying *copying = ctx;
@@ -217,14 +237,8 @@ static bool enter(void *ctx, const struct item *directory)
                        "a directory cannot be copied onto a file");
         return false;
     }
-    if (copying->target.place.local && !copying->target.rooted && !session->options->dry_run) {
-        orbit_error error; /* so that an empty directory arrives, too */
-        copying->target.rooted = store_rooted(session, copying->target.place.path, true, &error);
-        if (!copying->target.rooted) {
-            report_failed(session, session->verb, directory->shown, copying->target.place.shown, &error);
-            return false;
-        }
-    }
+    if (!root_target(&copying->target, directory->shown)) /* so that an empty directory arrives, too */
+        return false;
     /* A target that was made for this tree alone is the tree's directory. */
     if (copying->target.rooted && !copying->target.exists && keeps_directories(copying) &&
         session->options->argument_count == 2 && directory->metadata->kind == ORBIT_KIND_DIRECTORY)
@@ -299,6 +313,30 @@ static void copy_stdin(struct copying *copying)
     write_descriptor(copying, STDIN_FILENO, "-", target->place.store, target->place.path, target->place.shown);
 }
 
+/* --files-from: `typed` is where the names are looked for. */
+static void copy_names(struct copying *copying, const char *typed)
+{
+    struct session *session = copying->session;
+    struct target *target = &copying->target;
+    struct place place;
+    struct name_roots roots = {.to_local = target->place.local};
+
+    if (!place_open(session, &place, typed, SIDE_SOURCE))
+        return;
+    roots.from_shown = place.shown;
+    roots.to_shown = target->place.shown;
+    roots.from = names_root(session, &place, &roots.from_path);
+    struct item item = {.store = place.store, .path = place.path, .name = "", .shown = place.shown};
+    if (roots.from && target_accepts(target, &item, true) && root_target(target, place.shown)) {
+        roots.to = target->rooted ? target->rooted : target->place.store;
+        roots.to_path = target->rooted ? "" : target->place.path;
+        names_transfer(session, job_operation(session->options), job_flags(copying, roots.from, roots.to), &roots);
+    }
+    if (roots.from != place.store)
+        store_free(roots.from);
+    place_release(&place);
+}
+
 static bool is_stdio(const char *typed)
 {
     return strcmp(typed, "-") == 0;
@@ -344,11 +382,17 @@ void verb_copy(struct session *session)
         cat_to_stdout(session, sources[0], &(struct byte_range){.length = ORBIT_TO_END}, "-");
         return;
     }
-    if (!target_open(&copying.target, session, target, count > 1))
+    bool listed = o->files_from || o->files_from0;
+    if (!target_open(&copying.target, session, target, count > 1 || listed))
         return;
+    if (listed) {
+        copy_names(&copying, sources[0]);
+        target_release(&copying.target);
+        return;
+    }
     if (count > 1)
         session->transfers_trees = true;
-    copying.crew = crew_new(session, copying.target.place.local);
+    copying.crew = crew_new(session, &(struct name_roots){.to_local = copying.target.place.local}, NULL);
     if (!copying.crew) {
         target_release(&copying.target);
         return;

@@ -5,6 +5,7 @@
 
 #include "crew.h"
 #include "expand.h"
+#include "names.h"
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
@@ -232,10 +233,30 @@ static void leave_rm(void *ctx)
     crew_drain(removing->crew);
 }
 
+static void remove_names(struct session *session, const char *typed)
+{
+    struct place place;
+    struct name_roots roots = {.to = NULL};
+
+    if (!place_open(session, &place, typed, SIDE_SOURCE))
+        return;
+    roots.from_shown = place.shown;
+    roots.from = names_root(session, &place, &roots.from_path);
+    if (roots.from)
+        names_transfer(session, ORBIT_JOB_REMOVE, 0, &roots);
+    if (roots.from != place.store)
+        store_free(roots.from);
+    place_release(&place);
+}
+
 void verb_rm(struct session *session)
 {
     const struct options *o = session->options;
-    struct removing removing = {.session = session, .crew = crew_new(session, false)};
+    if (o->files_from || o->files_from0) {
+        remove_names(session, o->arguments[0]);
+        return;
+    }
+    struct removing removing = {.session = session, .crew = crew_new(session, &(struct name_roots){.to = NULL}, NULL)};
     struct expansion expansion = {.session = session,
                                   .visit = visit_rm,
                                   .enter = enter_rm,
