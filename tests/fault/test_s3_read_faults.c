@@ -111,6 +111,24 @@ static void server_that_ignores_ranges_is_still_read_right(void **state)
     assert_true(COUNT("sent") <= 6 << 20); /* not a whole copy for each range */
 }
 
+/* Some stores answer a range of an object without bytes with the whole of it. */
+static void range_of_an_empty_object_is_empty_whatever_the_reply(void **state)
+{
+    (void)state;
+    orbit_reader *reader = NULL;
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    char buffer[16];
+    size_t got = 1;
+    options.offset = 3;
+    options.length = 10;
+    OK(write_bytes("nothing", "", 0, &told));
+    FAULT("op=GetObject&ignore_range=1");
+    OK(orbit_read(&reader, at.store, "nothing", &options, &told));
+    EXPECT(ORBIT_END, orbit_reader_read(reader, buffer, sizeof(buffer), &got, &told));
+    assert_int_equal(got, 0);
+    orbit_reader_close(reader);
+}
+
 static void reply_that_is_another_range_is_a_protocol_error(void **state)
 {
     (void)state;
@@ -357,6 +375,7 @@ int main(void)
         FAULT_TEST(stalled_body_is_given_up_and_resumed),
         FAULT_TEST(silent_server_is_a_timeout_in_the_end),
         FAULT_TEST(server_that_ignores_ranges_is_still_read_right),
+        FAULT_TEST(range_of_an_empty_object_is_empty_whatever_the_reply),
         FAULT_TEST(reply_that_is_another_range_is_a_protocol_error),
         FAULT_TEST(reply_that_is_shorter_than_it_says_is_never_passed_off_as_whole),
         FAULT_TEST(object_that_changes_between_ranges_is_changed),

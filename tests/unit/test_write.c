@@ -388,12 +388,13 @@ static void a_writer_that_does_not_wait_says_again_and_calls_back(void **state)
     orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
     options.ready = ready;
     orbit_writer *writer = NULL;
-    uint8_t *bytes = wstore_pattern(40 * MIB);
+    const uint64_t all = 96 * MIB; /* more than the stream may hold */
+    uint8_t *bytes = wstore_pattern(all);
     unsigned agains = 0;
     assert_ok(orbit_writer_open(&writer, fx.backend, "t", ORBIT_SIZE_UNKNOWN, &options, &fx.error));
-    for (uint64_t at = 0; at < 40 * MIB;) {
+    for (uint64_t at = 0; at < all;) {
         size_t taken = 0;
-        orbit_status status = orbit_writer_try_write(writer, bytes + at, 40 * MIB - at, &taken, &fx.error);
+        orbit_status status = orbit_writer_try_write(writer, bytes + at, all - at, &taken, &fx.error);
         at += taken;
         if (status == ORBIT_AGAIN) {
             assert_int_equal(taken, 0);
@@ -412,7 +413,7 @@ static void a_writer_that_does_not_wait_says_again_and_calls_back(void **state)
     orbit_writer_free(writer);
     orbit_write_result_release(&result);
     assert_true(agains > 0);
-    assert_there("t", 40 * MIB);
+    assert_there("t", all);
     sem_destroy(&gate);
     free(bytes);
 }
