@@ -241,7 +241,7 @@ struct orb_list_segment *orb_list_plan_next(struct orb_list_plan *plan)
         return NULL;
     struct orb_list_segment *found = NULL;
     for (struct orb_list_segment *segment = plan->head; segment && !found; segment = segment->next) {
-        if (segment->done)
+        if (segment->done || segment->broken)
             continue;
         bool starved = !rank && !segment->buffered; /* nothing can be given out without it */
         if (total >= allowance(plan, rank++) && !starved)
@@ -279,7 +279,7 @@ static void learn_void(struct orb_list_plan *plan, struct orb_list_segment *segm
             return;
         bool empty = next->has_hi &&
                      orb_keys_compare(orb_buf_string(&next->hi), next->hi.length, news->first, news->first_length) < 0;
-        if (empty && !next->busy)
+        if (empty && !next->busy && !next->broken)
             next->done = true;
         if (empty)
             next->uncut = true;
@@ -300,7 +300,8 @@ static void learn_end(struct orb_list_plan *plan, struct orb_list_segment *segme
         return;
     plan->has_end = set_key(plan, &plan->end, end, length);
     for (struct orb_list_segment *next = segment->next; next; next = next->next)
-        if (!next->busy && orb_keys_compare(orb_buf_string(&next->lo), next->lo.length, end, length) >= 0)
+        if (!next->busy && !next->broken &&
+            orb_keys_compare(orb_buf_string(&next->lo), next->lo.length, end, length) >= 0)
             next->done = true;
 }
 
@@ -352,6 +353,13 @@ void orb_list_plan_unseen(struct orb_list_plan *plan, struct orb_list_segment *s
 
 void orb_list_plan_failed(struct orb_list_plan *plan, struct orb_list_segment *segment)
 {
+    segment->busy = false;
+    plan->busy--;
+}
+
+void orb_list_plan_broken(struct orb_list_plan *plan, struct orb_list_segment *segment)
+{
+    segment->broken = true;
     segment->busy = false;
     plan->busy--;
 }

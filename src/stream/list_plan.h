@@ -16,6 +16,7 @@ struct orb_list_segment {
     struct orb_buf lo, hi, at; /* `at`: the last key that came; empty before */
     bool has_lo, has_hi;       /* false: from the beginning, to the end */
     bool busy;                 /* a page is under way */
+    bool broken;               /* its next page never comes */
     bool done;                 /* nothing more is to be asked for */
     uint32_t pages;            /* that came */
     uint32_t buffered;         /* of them, not given out yet */
@@ -70,6 +71,8 @@ void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *
 void orb_list_plan_unseen(struct orb_list_plan *plan, struct orb_list_segment *segment, bool buffered, bool more);
 /* The page that was under way is not coming: it may be asked for again. */
 void orb_list_plan_failed(struct orb_list_plan *plan, struct orb_list_segment *segment);
+/* The page that was under way will never come: the segment is not asked for again, and takes no place of others. */
+void orb_list_plan_broken(struct orb_list_plan *plan, struct orb_list_segment *segment);
 /* A buffered page was given out. */
 void orb_list_plan_given(struct orb_list_plan *plan, struct orb_list_segment *segment);
 /* The store asks for fewer requests. */

@@ -64,6 +64,7 @@ static void part_failed(struct orb_list_part *part, orbit_status status, const o
 {
     part->failed = status;
     part->error = *error;
+    orb_list_plan_broken(&part->parallel->plan, part->segment);
 }
 
 /* Everything that was not given out is asked for again, one page at a time. */

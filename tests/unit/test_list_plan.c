@@ -337,6 +337,37 @@ static void counting_goes_on_where_listing_has_not_been(void **state)
     orb_keys_model_free(model);
 }
 
+/* Requests that failed far ahead must not keep the first segment from being asked for: its pages come before them. */
+static void broken_segments_take_no_place(void **state)
+{
+    (void)state;
+    for (int parallel = 0; parallel < 2; parallel++) {
+        struct space space = make_space("padded", 20000);
+        struct run run = {.space = &space};
+        assert_true(orb_list_plan_init(&run.plan, 8, PAGE));
+        for (unsigned pages = 0; pages < 60; pages++) {
+            run.plan.parallel = pages >= 2;
+            ask(&run);
+            arrive(&run);
+            take(&run);
+        }
+        struct orb_list_segment *head = run.plan.head;
+        assert_true(run.under_way > 1);
+        for (size_t i = 0; i < run.under_way; i++) {
+            if (run.request[i].segment == head)
+                orb_list_plan_failed(&run.plan, head);
+            else
+                orb_list_plan_broken(&run.plan, run.request[i].segment);
+        }
+        run.plan.parallel = parallel;
+        assert_ptr_equal(orb_list_plan_next(&run.plan), head);
+        for (struct orb_list_segment *next; (next = orb_list_plan_next(&run.plan));)
+            assert_false(next->broken);
+        orb_list_plan_release(&run.plan);
+        free_space(&space);
+    }
+}
+
 static void plan_survives_when_memory_is_out(void **state)
 {
     (void)state;
@@ -366,6 +397,7 @@ int main(void)
         cmocka_unit_test(plan_is_right_for_any_number_of_keys_and_workers),
         cmocka_unit_test(guess_is_behind_where_it_began_and_can_be_asked_for),
         cmocka_unit_test(counting_goes_on_where_listing_has_not_been),
+        cmocka_unit_test(broken_segments_take_no_place),
         cmocka_unit_test(plan_survives_when_memory_is_out),
     };
     return cmocka_run_group_tests_name("list_plan", tests, NULL, NULL);
