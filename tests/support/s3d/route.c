@@ -239,10 +239,16 @@ void route(struct request *request)
         control_serve(request);
         return;
     }
-    request->kind = kind_of(request);
+    bool grants = strcmp(request->bucket, "_grant") == 0;
+    request->kind = grants ? KIND_Grant : kind_of(request);
     stats_begin(request->kind);
     fault_match(&request->fault, request->kind, request->bucket, request->key, query_number(request, "partNumber", 0));
-    if (!fault_first(request) && sign_check(request))
+    if (fault_first(request)) {
+        /* that was all */
+    } else if (grants) {
+        grant_serve(request);
+    } else if (sign_check(request)) {
         serve(request);
+    }
     stats_end(request);
 }

@@ -27,20 +27,21 @@ static void hmac(const void *key, size_t key_length, const void *bytes, size_t l
 }
 
 /* The key of a day is asked for with every request and costs four HMACs. */
-static void signing_key(const char *day, uint8_t key[32])
+static void signing_key(const char *day, const char *service, uint8_t key[32])
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    static char cached_day[16];
+    static char cached_for[64], wanted[64];
     static uint8_t cached[32];
     pthread_mutex_lock(&mutex);
-    if (strcmp(cached_day, day) != 0) {
+    snprintf(wanted, sizeof(wanted), "%s/%s", day, service);
+    if (strcmp(cached_for, wanted) != 0) {
         char secret[256];
         int length = snprintf(secret, sizeof(secret), "AWS4%s", identity.secret);
         hmac(secret, (size_t)length, day, strlen(day), cached);
         hmac(cached, 32, identity.region, strlen(identity.region), cached);
-        hmac(cached, 32, "s3", 2, cached);
+        hmac(cached, 32, service, strlen(service), cached);
         hmac(cached, 32, "aws4_request", 12, cached);
-        snprintf(cached_day, sizeof(cached_day), "%s", day);
+        memcpy(cached_for, wanted, sizeof(cached_for));
     }
     memcpy(key, cached, 32);
     pthread_mutex_unlock(&mutex);
@@ -244,9 +245,8 @@ static bool read_presigned(struct request *request, struct signature *sign)
            take(sign->given, sizeof(sign->given), given, strlen(given));
 }
 
-static bool same_signature(struct request *request, const struct signature *sign)
+static bool same_signature(struct request *request, const struct signature *sign, const char *sha)
 {
-    const char *sha = header(request, "x-amz-content-sha256");
     struct text *work = &request->conn->work;
     uint8_t digest[32], key[32];
     char hex[65];
@@ -262,10 +262,41 @@ static bool same_signature(struct request *request, const struct signature *sign
     sum_hex(digest, 32, hex);
     text_clear(work);
     text_format(work, "AWS4-HMAC-SHA256\n%s\n%s\n%s", sign->date, sign->scope, hex);
-    signing_key(sign->day, key);
+    signing_key(sign->day, sign->service, key);
     hmac(key, 32, work->bytes, work->length, digest);
     sum_hex(digest, 32, hex);
     return strlen(sign->given) == 64 && CRYPTO_memcmp(hex, sign->given, 64) == 0;
+}
+
+static bool check_access(struct request *request, const struct signature *sign)
+{
+    if (strcmp(sign->access, identity.access) == 0)
+        return true;
+    const char *token =
+        sign->presigned ? query_value(request, "X-Amz-Security-Token") : header(request, "x-amz-security-token");
+    int64_t end = grant_end_ms(sign->access, token);
+    if (end == 0)
+        return refuse(request, 403, "InvalidAccessKeyId", "the access key id is not known");
+    if (now_ms() >= end)
+        return refuse(request, 400, "ExpiredToken", "The provided token has expired.");
+    return true;
+}
+
+bool sign_check_form(struct request *request, const char *form, size_t length)
+{
+    struct signature sign = {0};
+    const char *authorization = header(request, "authorization"), *date = header(request, "x-amz-date");
+    uint8_t digest[32];
+    char hex[65];
+    if (authorization == NULL || date == NULL || !parse_authorization(&sign, authorization) ||
+        !take(sign.date, sizeof(sign.date), date, strlen(date)) || strcmp(sign.service, "sts") != 0)
+        return refuse(request, 403, "MissingAuthenticationToken", "the request is not signed for STS");
+    sum_digest_of(EVP_sha256(), form, length, digest);
+    sum_hex(digest, 32, hex);
+    if (!check_access(request, &sign) || !check_time(request, &sign) || !check_headers(request, &sign))
+        return false;
+    return same_signature(request, &sign, hex) ||
+           refuse(request, 403, "SignatureDoesNotMatch", "the signature is not the one computed here");
 }
 
 bool sign_check(struct request *request)
@@ -291,11 +322,10 @@ bool sign_check(struct request *request)
     }
     if (strcmp(sign.service, "s3") != 0 || strlen(sign.day) != 8)
         return refuse(request, 400, "AuthorizationHeaderMalformed", "the credential scope is wrong");
-    if (strcmp(sign.access, identity.access) != 0)
-        return refuse(request, 403, "InvalidAccessKeyId", "the access key id is not known");
-    if (!check_region(request, &sign) || !check_time(request, &sign) || !check_headers(request, &sign))
+    if (!check_access(request, &sign) || !check_region(request, &sign) || !check_time(request, &sign) ||
+        !check_headers(request, &sign))
         return false;
-    if (!same_signature(request, &sign))
+    if (!same_signature(request, &sign, sha))
         return refuse(request, 403, "SignatureDoesNotMatch", "the signature is not the one computed here");
     return true;
 }
