@@ -282,11 +282,6 @@ static bool check(struct parse *parse)
     for (size_t i = 0; i < parse->seen; i++)
         if (!takes(parse->first_seen[i], options->verb))
             return usage_error(options->verb, "%s does not take --%s", verb->name, parse->first_seen[i]->name), false;
-    for (size_t i = 0; i < SIDE_COUNT; i++)
-        if (options->profile[i])
-            return usage_error(options->verb, "--profile is not supported yet: set AWS_ACCESS_KEY_ID and "
-                                              "AWS_SECRET_ACCESS_KEY instead"),
-                   false;
     if (options->argument_count < verb->least || options->argument_count > verb->most)
         return usage_error(options->verb, "%s arguments: orbit %s %s",
                            options->argument_count < verb->least ? "missing" : "too many", verb->name, verb->arguments),

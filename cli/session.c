@@ -245,6 +245,7 @@ static void settings_of(const struct options *options, const char *scheme, enum 
     if (strcmp(scheme, "s3") == 0) {
         setting(pairs, "endpoint", options->endpoint_url[SIDE_BOTH]);
         setting(pairs, "region", options->region[SIDE_BOTH]);
+        setting(pairs, "profile", options->profile[SIDE_BOTH]);
         setting(pairs, "addressing", options->addressing_style);
         setting(pairs, "ca_bundle", options->ca_bundle);
         setting(pairs, "anonymous", options->no_sign_request ? "true" : NULL);
@@ -254,6 +255,7 @@ static void settings_of(const struct options *options, const char *scheme, enum 
         if (side != SIDE_BOTH) {
             setting(pairs, "endpoint", options->endpoint_url[side]);
             setting(pairs, "region", options->region[side]);
+            setting(pairs, "profile", options->profile[side]);
         }
     }
     settings_add(pairs, &options->settings[SIDE_BOTH]);
@@ -263,7 +265,8 @@ static void settings_of(const struct options *options, const char *scheme, enum 
 
 static bool side_has_its_own(const struct options *options, enum side side)
 {
-    return side != SIDE_BOTH && (options->endpoint_url[side] || options->region[side] || options->settings[side].count);
+    return side != SIDE_BOTH && (options->endpoint_url[side] || options->region[side] || options->profile[side] ||
+                                 options->settings[side].count);
 }
 
 static orbit_open_options open_options(const struct options *options, const struct pairs *pairs)

@@ -14,6 +14,7 @@ allowed() {
     src/backend/mem) echo "base run backend/backend.h backend/mem" ;;
     src/backend/local) echo "base run backend/backend.h backend/local" ;;
     src/backend/s3) echo "base run wire backend/backend.h backend/s3" ;;
+    src/backend/s3/keys) echo "base run wire backend/backend.h backend/s3/keys" ;;
     src/engine) echo "base run backend/backend.h engine" ;;
     src/client) echo "base run backend/backend.h engine client" ;;
     src/stream) echo "base run backend/backend.h engine client stream" ;;
@@ -24,7 +25,7 @@ allowed() {
 }
 
 bad=0
-for folder in src/base src/run src/wire src/backend src/backend/mem src/backend/local src/backend/s3 src/engine \
+for folder in src/base src/run src/wire src/backend src/backend/mem src/backend/local src/backend/s3 src/backend/s3/keys src/engine \
     src/client src/stream src/transfer cli; do
     [ -d "$folder" ] || continue
     for file in "$folder"/*.c "$folder"/*.h; do

@@ -76,10 +76,13 @@ typedef struct orbit_s3_config {
     size_t size;
     const char *bucket;
     const char *prefix; /* put before every key, literally; NULL: none */
-    const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 */
-    /* "http://host:port"; NULL: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, S3_ENDPOINT_URL, else AWS */
+    const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1 */
+    /* "http://host:port"; NULL: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's endpoint_url, S3_ENDPOINT_URL,
+     * else AWS */
     const char *endpoint;
-    const char *access_key_id; /* NULL: the environment */
+    /* NULL: the environment, a web identity, a profile, the container's or the instance's endpoint, in this order. They
+     * are asked when the first request needs keys, and again before those expire. */
+    const char *access_key_id;
     const char *secret_access_key;
     const char *session_token;
     bool anonymous;        /* unsigned requests */
@@ -98,6 +101,10 @@ typedef struct orbit_s3_config {
     bool equal_parts;           /* the store wants parts of one size (R2) */
     uint32_t list_page_entries; /* 0: 1,000 */
     bool list_v1;
+    const char *profile;          /* NULL: AWS_PROFILE, else "default". A name given here goes before the environment */
+    const char *config_file;      /* NULL: AWS_CONFIG_FILE, else ~/.aws/config */
+    const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials */
+    uint32_t identity_timeout_ms; /* of a credential_process, or of a role that is asked for; 0: 60,000 */
 } orbit_s3_config;
 #ifndef __cplusplus
 #define ORBIT_S3_CONFIG_INIT            \

@@ -24,15 +24,22 @@ static void init_curl(void)
     curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+orbit_status orb_http_ready(orbit_error *error)
+{
+    pthread_once(&curl_once, init_curl);
+    if (curl_ready == CURLE_OK)
+        return ORBIT_OK;
+    return orb_fail(error, ORBIT_E_CONFIG, (int)curl_ready, "cannot initialise libcurl: %s",
+                    curl_easy_strerror(curl_ready));
+}
+
 orbit_status orb_http_new(struct orb_http **http, struct orb_lanes *lanes, struct orb_loop *main_loop,
                           struct orb_log *log, orbit_error *error)
 {
     *http = NULL;
-    pthread_once(&curl_once, init_curl);
-    if (curl_ready != CURLE_OK)
-        return orb_fail(error, ORBIT_E_CONFIG, (int)curl_ready, "cannot initialise libcurl: %s",
-                        curl_easy_strerror(curl_ready));
-
+    orbit_status status = orb_http_ready(error);
+    if (status < 0)
+        return status;
     struct orb_http *made = orb_calloc(1, sizeof *made);
     unsigned count = orb_lanes_count(lanes);
     if (!made || !(made->lane = orb_calloc(count, sizeof *made->lane))) {

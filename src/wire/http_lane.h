@@ -67,7 +67,9 @@ void orb_http_classify(struct orb_http_request *request, CURLcode code);
 /* "host:port" of an URL, for messages. */
 void orb_http_peer(char *peer, size_t room, const char *url);
 
-/* http.c: the lane is done with the request; a lane has closed. */
+/* http.c: initialises libcurl for the process when nobody has. Any thread. */
+orbit_status orb_http_ready(orbit_error *error);
+/* The lane is done with the request; a lane has closed. */
 void orb_http_finish(struct orb_http_request *request);
 void orb_http_drop(struct orb_http *http);
 

@@ -44,8 +44,8 @@ orbit ls --log loud
 usage "a log level that is none" "--log takes error, warn, info, debug or trace, not 'loud'"
 orbit cat --range 9-3 x
 usage "a range that ends before it begins" "--range takes"
-orbit ls --profile x
-usage "profiles" "--profile is not supported yet"
+HOME=$work orbit ls --profile x s3://bucket
+usage "a profile that is not there" "the profile 'x' is neither in '.*/.aws/config' nor in"
 orbit cp --metadata broken a b
 usage "metadata without a value" "--metadata takes NAME=VALUE, not 'broken'"
 orbit cat --verify maybe x

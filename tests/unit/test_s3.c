@@ -50,17 +50,38 @@ static void bad_configuration_is_named(void **state)
     open_fails(&config, NULL, ORBIT_E_UNSUPPORTED, "SHA256");
 }
 
+/* Keys are asked for when they are needed: opening says nothing but that half of them is missing. */
 static void missing_credentials_say_what_to_set(void **state)
 {
     (void)state;
-    char *id = getenv("AWS_ACCESS_KEY_ID"), *kept = id ? strdup(id) : NULL;
+    static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED",
+                                        "AWS_PROFILE"};
+    char *kept[4];
+    orbit_error error = {0};
     orbit_s3_config config = s3_config_for("bucket");
+    for (size_t i = 0; i < 4; i++) {
+        kept[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
+        unsetenv(names[i]);
+    }
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     config.access_key_id = config.secret_access_key = NULL;
-    unsetenv("AWS_ACCESS_KEY_ID");
-    open_fails(&config, NULL, ORBIT_E_AUTH, "AWS_ACCESS_KEY_ID");
-    if (kept)
-        setenv("AWS_ACCESS_KEY_ID", kept, 1);
-    free(kept);
+    config.config_file = config.credentials_file = "/nowhere/at/all";
+    struct orb_backend *store = s3_open_with(&config);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(s3_look(store, "a", &error), ORBIT_E_AUTH);
+        assert_non_null(strstr(error.message, "set AWS_ACCESS_KEY_ID"));
+        assert_false(s3_retriable(&error));
+    }
+    ophost_backend_close(store);
+    setenv("AWS_SECRET_ACCESS_KEY", "swordfish", 1);
+    open_fails(&config, NULL, ORBIT_E_AUTH, "AWS_ACCESS_KEY_ID is not");
+    for (size_t i = 0; i < 4; i++) {
+        if (kept[i])
+            setenv(names[i], kept[i], 1);
+        else
+            unsetenv(names[i]);
+        free(kept[i]);
+    }
 }
 
 static void capabilities_follow_the_settings(void **state)

@@ -21,7 +21,7 @@ static void release(struct orb_s3 *s3)
     if (!s3)
         return;
     orb_sigv4_free(s3->signer);
-    orb_s3_credentials_release(&s3->credentials);
+    orb_keys_source_close(s3->keys);
     orb_free(s3->bucket);
     orb_free(s3->prefix);
     orb_free(s3->ca_bundle);
@@ -72,7 +72,9 @@ static void s3_cancel(void *self, orbit_op *op)
     /* In a worker: the next send looks at orbit_op_cancelled(). */
     if (!own || own->ended)
         return;
-    if (own->running)
+    if (own->waiting)
+        orb_s3_stop_waiting(own);
+    else if (own->running)
         orb_http_cancel(&own->http);
     else if (own->cancel)
         own->cancel(own);
@@ -82,8 +84,7 @@ static bool s3_same_store(void *self, void *other)
 {
     const struct orb_s3 *a = self, *b = other;
     return a->secure == b->secure && orb_str_equal(a->endpoint_host, b->endpoint_host) &&
-           orb_str_equal(a->endpoint_path, b->endpoint_path) &&
-           orb_str_equal(a->credentials.access_key_id, b->credentials.access_key_id);
+           orb_str_equal(a->endpoint_path, b->endpoint_path) && orb_keys_source_same(a->keys, b->keys);
 }
 
 /* Region and addressing are ways there, not places. */

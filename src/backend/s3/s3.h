@@ -6,6 +6,7 @@
 #define ORB_BACKEND_S3_S3_H
 
 #include "backend/backend.h"
+#include "backend/s3/keys/keys.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "wire/http.h"
@@ -20,20 +21,6 @@ enum {
     ORB_S3_CHECKSUM_TEXT = 64
 };
 
-/* credentials.c: what requests are signed with. Static keys for now; whoever adds sources that expire changes
- * orb_s3_credentials_current() alone. */
-struct orb_s3_credentials {
-    char *access_key_id, *secret_access_key, *session_token; /* owned; the token is nullable */
-    bool anonymous;
-};
-/* Explicit keys, else the environment's. ORBIT_E_AUTH when there are none and not anonymous. */
-orbit_status orb_s3_credentials_init(struct orb_s3_credentials *credentials, const orbit_s3_config *config,
-                                     orbit_error *error);
-void orb_s3_credentials_release(struct orb_s3_credentials *credentials); /* wipes */
-/* What to sign the next request with; borrowed until the next call. NULL with `error` filled when there is
- * nothing valid. Loop thread. */
-const struct orb_s3_credentials *orb_s3_credentials_current(struct orb_s3_credentials *credentials, orbit_error *error);
-
 /* Whether the endpoint takes the checksums of uploads. After a refusal they are left out once to see whether
  * that was the reason. */
 enum orb_s3_checksums { ORB_S3_CHECKSUMS_ON = 0, ORB_S3_CHECKSUMS_SUSPECT, ORB_S3_CHECKSUMS_OFF };
@@ -45,7 +32,7 @@ struct orb_s3 {
     struct orb_http *http;
     struct orb_http_site site;
     struct orb_sigv4 *signer;
-    struct orb_s3_credentials credentials;
+    struct orb_keys_source *keys; /* what requests are signed with; NULL: anonymous */
 
     /* From the configuration; strings are owned. */
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
@@ -94,7 +81,11 @@ struct orb_s3_op {
     bool sent_checksum; /* the request carried checksum headers */
     bool bare_part;     /* of an upload with checksums, sent without its own */
     unsigned lessons;   /* s3->lessons when it was signed */
-    bool bad_header;    /* a value that no header can carry */
+    unsigned keys;      /* the generation of keys it was signed with */
+    bool waiting;       /* for keys */
+    struct orb_keys_wait wait;
+    void (*ready)(struct orb_s3_op *op); /* what needed them */
+    bool bad_header;                     /* a value that no header can carry */
     bool running, ended;
     void (*finished)(struct orb_s3_op *op); /* http.status says whether there is a reply */
     void (*release)(struct orb_s3_op *op);  /* nullable: frees what the operation holds */
@@ -106,6 +97,7 @@ struct orb_s3_op {
     struct orb_buf url;
     orbit_pair params[ORB_S3_PARAMS_MAX];
     size_t param_count;
+    size_t query;          /* where it begins in url; 0: there is none */
     char payload_hash[65]; /* "" : unsigned */
     struct orb_message free_message, step_message;
 };
@@ -128,6 +120,10 @@ void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value);
 void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value);
 /* Signs and starts. What fails here ends the operation. */
 void orb_s3_send(struct orb_s3_op *op, void (*finished)(struct orb_s3_op *op));
+/* Calls ready() when there are keys, perhaps at once; ends the operation where none can be had. */
+void orb_s3_with_keys(struct orb_s3_op *op, void (*ready)(struct orb_s3_op *op));
+/* Ends an operation that waits for keys, as cancelled. */
+void orb_s3_stop_waiting(struct orb_s3_op *op);
 /* The done event, for operations that have events of their own (op->http.events set before send). */
 void orb_s3_on_done(struct orb_http_request *request);
 /* The same with a small body in memory that outlives the request; its hash is signed. */

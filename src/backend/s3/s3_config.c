@@ -3,6 +3,7 @@
  * caller's thread. */
 #include <strings.h>
 
+#include "backend/s3/keys/provider.h"
 #include "backend/s3/s3.h"
 #include "base/options.h"
 #include "base/str.h"
@@ -31,6 +32,10 @@ static const struct setting {
     {"region", TEXT, CONFIG(region)},
     {"endpoint", TEXT, CONFIG(endpoint)},
     {"access_key_id", TEXT, CONFIG(access_key_id)},
+    {"profile", TEXT, CONFIG(profile)},
+    {"config_file", TEXT, CONFIG(config_file)},
+    {"credentials_file", TEXT, CONFIG(credentials_file)},
+    {"identity_timeout_ms", COUNT, CONFIG(identity_timeout_ms)},
     {"prefix", TEXT, CONFIG(prefix)},
     {"ca_bundle", TEXT, CONFIG(ca_bundle)},
     {"expected_bucket_owner", TEXT, CONFIG(expected_bucket_owner)},
@@ -134,7 +139,7 @@ static const char *from_environment(const char *given, const char *const *names)
 static void apply_environment(struct wanted *wanted)
 {
     static const char *const regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
-    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", NULL};
+    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
     static const char *const bundles[] = {"AWS_CA_BUNDLE", NULL};
     orbit_s3_config *config = &wanted->config;
     const char *when = getenv("AWS_REQUEST_CHECKSUM_CALCULATION");
@@ -143,6 +148,35 @@ static void apply_environment(struct wanted *wanted)
     config->ca_bundle = from_environment(config->ca_bundle, bundles);
     if (when && strcasecmp(when, "when_required") == 0 && !config->checksum)
         config->no_checksum = true;
+}
+
+/* A profile may say where its store is. Its files are read here, and not when they are first needed as its keys are,
+ * because region and endpoint decide what a store is; nothing is read where both are known. */
+static orbit_status apply_profile(struct wanted *wanted, const struct orb_keys_origin *origin, char **region,
+                                  char **endpoint, orbit_error *error)
+{
+    orbit_s3_config *config = &wanted->config;
+    struct orb_profiles *profiles = NULL;
+    if (config->region && config->endpoint && !origin->profile_named)
+        return ORBIT_OK;
+    orbit_status status = orb_keys_origin_profiles(&profiles, origin, error);
+    if (status < 0)
+        return status;
+    const char *name = origin->profile, *services = orb_profiles_get(profiles, ORB_PROFILE, name, "services");
+    const char *where = orb_profiles_get(profiles, ORB_PROFILE, name, "s3.endpoint_url");
+    if (!where && services)
+        where = orb_profiles_get(profiles, ORB_PROFILE_SERVICES, services, "s3.endpoint_url");
+    if (!where)
+        where = orb_profiles_get(profiles, ORB_PROFILE, name, "endpoint_url");
+    if (!orb_keys_set(region, orb_profiles_get(profiles, ORB_PROFILE, name, "region")) ||
+        !orb_keys_set(endpoint, where))
+        status = orb_fail_memory(error);
+    orb_profiles_free(profiles);
+    if (!config->region)
+        config->region = *region;
+    if (!config->endpoint)
+        config->endpoint = *endpoint;
+    return status;
 }
 
 /* ---- the address ----------------------------------------------------------------------------------- */
@@ -295,10 +329,48 @@ static orbit_status take_site(struct orb_s3 *s3, const orbit_open_options *optio
     return ORBIT_OK;
 }
 
+static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request *request, struct wanted *wanted,
+                                    orbit_capabilities *capabilities, orbit_error *error)
+{
+    const orbit_s3_config *config = &wanted->config;
+    const char *bucket = config->bucket ? config->bucket : request->authority;
+    orbit_status status;
+    uint32_t algorithm;
+    s3->sign_payload = config->sign_payload;
+    s3->checksum = config->checksum;
+    s3->no_checksum = config->no_checksum;
+    s3->request_payer = config->request_payer;
+    s3->list_v1 = config->list_v1;
+    if ((status = orb_s3_upload_checksum(s3, 0, &algorithm, error)) < 0 ||
+        (status = take_endpoint(s3, config->endpoint, error)) < 0 ||
+        (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||
+        (status = take_prefix(s3, request->path ? request->path : "", config->prefix, error)) < 0 ||
+        (status = take_region(s3, config->region, error)) < 0 || (status = orb_s3_locate(s3, error)) < 0 ||
+        (status = take_site(s3, request->options, config, error)) < 0)
+        return status;
+    status = take_limits(s3, wanted, capabilities, error);
+    s3->list_page_entries = capabilities->page_entries;
+    return status;
+}
+
+/* Where keys come from; nobody is asked yet. The origin is taken over. */
+static orbit_status take_keys(struct orb_s3 *s3, struct orb_keys_origin *origin, orbit_error *error)
+{
+    origin->region = orb_strdup(s3->region);
+    origin->ca_bundle = orb_strdup(s3->ca_bundle);
+    if (!origin->region || (s3->ca_bundle && !origin->ca_bundle)) {
+        orb_keys_origin_free(origin);
+        return orb_fail_memory(error);
+    }
+    return orb_keys_source_open(&s3->keys, s3->host, origin, error);
+}
+
 orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,
                               orbit_error *error)
 {
     struct wanted wanted = {.config = ORBIT_S3_CONFIG_INIT};
+    struct orb_keys_origin *origin = NULL;
+    char *region = NULL, *endpoint = NULL;
     orbit_status status =
         orb_options_take(&wanted.config, sizeof wanted.config, request->config, "orbit_s3_config", error);
     wanted.chunk_size = request->options->chunk_size;
@@ -308,24 +380,20 @@ orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *reque
     if (status < 0)
         return status;
     apply_environment(&wanted);
-
-    const orbit_s3_config *config = &wanted.config;
-    const char *bucket = config->bucket ? config->bucket : request->authority;
-    s3->sign_payload = config->sign_payload;
-    s3->checksum = config->checksum;
-    s3->no_checksum = config->no_checksum;
-    s3->request_payer = config->request_payer;
-    s3->list_v1 = config->list_v1;
-    uint32_t algorithm;
-    if ((status = orb_s3_upload_checksum(s3, 0, &algorithm, error)) < 0)
-        return status;
-    if ((status = take_endpoint(s3, config->endpoint, error)) < 0 ||
-        (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||
-        (status = take_prefix(s3, request->path ? request->path : "", config->prefix, error)) < 0 ||
-        (status = take_region(s3, config->region, error)) < 0 || (status = orb_s3_locate(s3, error)) < 0 ||
-        (status = take_site(s3, request->options, config, error)) < 0 ||
-        (status = take_limits(s3, &wanted, capabilities, error)) < 0)
-        return status;
-    s3->list_page_entries = capabilities->page_entries;
-    return orb_s3_credentials_init(&s3->credentials, config, error);
+    if (!wanted.config.anonymous)
+        status = orb_keys_origin_new(&origin, &wanted.config, error);
+    if (status >= 0 && origin && !origin->keys_given)
+        status = apply_profile(&wanted, origin, &region, &endpoint, error);
+    if (!wanted.config.endpoint)
+        wanted.config.endpoint = from_environment(NULL, (const char *const[]){"S3_ENDPOINT_URL", NULL});
+    if (status >= 0)
+        status = take_everything(s3, request, &wanted, capabilities, error);
+    if (status >= 0 && origin) {
+        status = take_keys(s3, origin, error);
+        origin = NULL;
+    }
+    orb_keys_origin_free(origin);
+    orb_free(region);
+    orb_free(endpoint);
+    return status;
 }

@@ -233,6 +233,17 @@ static bool learn_clock(struct orb_s3_op *op, const struct error_body *body)
     return true;
 }
 
+/* A token that has expired, by its code; a HEAD has none and is answered with a bare 400. Once: new keys that are refused
+ * in the same way are an error. */
+static bool learn_keys(struct orb_s3_op *op, const struct error_body *body)
+{
+    static const char *const words[] = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"};
+    bool expired = !body->code[0] && op->http.http_status == 400 && strcmp(op->http.method, "HEAD") == 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        expired = expired || strcmp(body->code, words[i]) == 0;
+    return expired && op->s3->keys && orb_keys_source_refused(op->s3->keys, op->keys);
+}
+
 /* Some stores refuse requests that carry x-amz-checksum headers. Others refuse them for another reason with the
  * same words: only a success without the headers settles it. */
 static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
@@ -338,8 +349,8 @@ static orbit_status refused(struct orb_s3_op *op, orbit_error *error)
     if (op->reply.delete_marker && (http_status == 405 || http_status == 404))
         meaning = (struct meaning){"", ORBIT_E_NOT_FOUND, 0, "no such key (it was deleted)"};
 
-    bool learned = learn_region(op, &body) || learn_clock(op, &body) || learn_checksums(op, &body) ||
-                   learn_part_checksums(op, &body);
+    bool learned = learn_region(op, &body) || learn_clock(op, &body) || learn_keys(op, &body) ||
+                   learn_checksums(op, &body) || learn_part_checksums(op, &body);
     describe(op, op->path, &meaning, &body, http_status, error);
     if (learned)
         error->flags |= ORBIT_ERROR_RETRIABLE;
@@ -371,6 +382,8 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
         return no_reply(op, error);
     if (op->http.http_status < 200 || op->http.http_status >= 300)
         return refused(op, error);
+    if (op->s3->keys)
+        orb_keys_source_accepted(op->s3->keys, op->keys);
     if (op->reply.no_memory)
         return orb_fail_memory(error);
     if (look_inside) {

@@ -10,13 +10,13 @@ static orbit_status sign(struct orb_s3_op *op, const orbit_presign_request *requ
                          orbit_error *error)
 {
     struct orb_s3 *s3 = op->s3;
-    const struct orb_s3_credentials *keys = orb_s3_credentials_current(&s3->credentials, error);
+    const struct orb_keys *keys = s3->keys ? orb_keys_source_current(s3->keys, &op->keys) : NULL;
     const orbit_pair host = {"host", s3->authority};
     char date[ORB_SIGV4_DATE];
     if (!keys)
-        return (orbit_status)error->status;
-    if (keys->anonymous)
-        return orb_fail(error, ORBIT_E_AUTH, 0, "anonymous access has no keys to sign with");
+        return orb_fail(error, ORBIT_E_AUTH, 0,
+                        s3->keys ? "the credentials expire as soon as they come"
+                                 : "anonymous access has no keys to sign with");
     const char *path = strchr(orb_buf_string(&op->url) + strlen("https://"), '/');
     struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, keys->session_token, s3->region, "s3"};
     struct orb_sigv4_request signed_request = {request->method, path ? path : "/", "", &host, 1, ORB_SIGV4_UNSIGNED};
@@ -42,17 +42,33 @@ static orbit_status write_url(struct orb_s3_op *op, const orbit_presign_request 
     return status;
 }
 
+struct presign_op {
+    struct orb_s3_op base; /* first */
+    const orbit_presign_request *request;
+};
+
+static void write_and_end(struct orb_s3_op *op)
+{
+    const orbit_presign_request *request = ((struct presign_op *)op)->request;
+    orbit_error error;
+    char name[240];
+    orbit_status status = write_url(op, request, &error);
+    if (status < 0)
+        orb_error_prefix(&error, "cannot presign '%s'", orb_s3_name(op->s3, request->path, name, sizeof name));
+    orb_s3_op_end(op, status, &error);
+}
+
 void orb_s3_presign(void *self, orbit_op *op, const orbit_presign_request *request)
 {
-    struct orb_s3_op *base = orb_s3_op_new(self, op, sizeof *base, "presign", request->path);
-    if (!base)
+    struct presign_op *presign = orb_s3_op_new(self, op, sizeof *presign, "presign", request->path);
+    if (!presign)
         return;
+    struct orb_s3_op *base = &presign->base;
+    presign->request = request;
     const struct orb_s3 *s3 = base->s3;
     orbit_error error;
-    orbit_status status = ORBIT_OK;
-    char name[240];
     if (!*request->path) {
-        status = orb_fail(&error, ORBIT_E_PATH, 0, "cannot presign 's3://%s': it is a bucket", s3->bucket);
+        orbit_status status = orb_fail(&error, ORBIT_E_PATH, 0, "cannot presign 's3://%s': it is a bucket", s3->bucket);
         orb_s3_op_end(base, status, &error);
         return;
     }
@@ -63,8 +79,5 @@ void orb_s3_presign(void *self, orbit_op *op, const orbit_presign_request *reque
     if (s3->request_payer)
         orb_s3_param(base, "x-amz-request-payer", "requester");
     orb_s3_param(base, "x-amz-expected-bucket-owner", s3->expected_bucket_owner);
-    status = write_url(base, request, &error);
-    if (status < 0)
-        orb_error_prefix(&error, "cannot presign '%s'", orb_s3_name(s3, request->path, name, sizeof name));
-    orb_s3_op_end(base, status, &error);
+    orb_s3_with_keys(base, write_and_end);
 }

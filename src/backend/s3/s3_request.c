@@ -197,14 +197,14 @@ static bool signed_pairs(struct orb_s3_op *op, orbit_pair *pairs, size_t *count)
 static orbit_status sign(struct orb_s3_op *op, const char *query, orbit_error *error)
 {
     struct orb_s3 *s3 = op->s3;
-    const struct orb_s3_credentials *keys = orb_s3_credentials_current(&s3->credentials, error);
+    const struct orb_keys *keys = s3->keys ? orb_keys_source_current(s3->keys, &op->keys) : NULL;
     char date[ORB_SIGV4_DATE];
     orbit_pair pairs[ORB_SIGV4_HEADERS_MAX];
     size_t count = 0;
+    if (!s3->keys)
+        return ORBIT_OK; /* anonymous */
     if (!keys)
-        return error ? (orbit_status)error->status : ORBIT_E_AUTH;
-    if (keys->anonymous)
-        return ORBIT_OK;
+        return orb_fail(error, ORBIT_E_AUTH, 0, "the credentials expire as soon as they come");
 
     const char *hash = op->payload_hash[0] ? op->payload_hash : op->http.body ? ORB_SIGV4_UNSIGNED : ORB_SIGV4_EMPTY;
     orb_sigv4_date(date, orb_realtime_ns() / (int64_t)ORB_S + s3->clock_offset_s);
@@ -250,15 +250,16 @@ void orb_s3_on_done(struct orb_http_request *request)
 /* What requests without events of their own use. */
 static const struct orb_http_events plain_events = {.header = orb_s3_on_header, .done = orb_s3_on_done};
 
+/* The address is made whole before anything is waited for: values of params are only lent until then. */
 static orbit_status prepare(struct orb_s3_op *op, orbit_error *error)
 {
-    size_t query = 0;
+    op->query = 0;
     if (op->bad_header)
         return orb_fail(error, ORBIT_E_CONFIG, 0,
                         "a metadata name or an option's value cannot be sent: HTTP headers take no control characters");
     if (op->param_count) {
         orb_buf_char(&op->url, '?');
-        query = op->url.length;
+        op->query = op->url.length;
         orb_sigv4_query(&op->url, op->params, op->param_count);
     }
     if (op->url.failed || op->http.headers.failed) {
@@ -266,7 +267,64 @@ static orbit_status prepare(struct orb_s3_op *op, orbit_error *error)
         return long_one ? orb_fail(error, ORBIT_E_LIMIT, 0, "the request's address or headers are too long")
                         : orb_fail_memory(error);
     }
-    return sign(op, query ? orb_buf_string(&op->url) + query : "", error);
+    return ORBIT_OK;
+}
+
+static void cannot_send(struct orb_s3_op *op, orbit_status status, orbit_error *error)
+{
+    char name[240];
+    if (status != ORBIT_E_MEMORY)
+        orb_error_prefix(error, "cannot %s '%s'", op->verb, orb_s3_name(op->s3, op->path, name, sizeof name));
+    orb_s3_op_end(op, status, error);
+}
+
+static void send_now(struct orb_s3_op *op)
+{
+    orbit_error error;
+    orbit_status status = sign(op, op->query ? orb_buf_string(&op->url) + op->query : "", &error);
+    if (status >= 0) {
+        op->http.url = orb_buf_string(&op->url);
+        if (!op->http.events)
+            op->http.events = &plain_events;
+        op->running = true;
+        status = orb_http_start(op->s3->http, &op->http, &error);
+    }
+    if (status < 0) {
+        op->running = false;
+        cannot_send(op, status, &error);
+    }
+}
+
+static void on_keys(struct orb_keys_wait *wait, orbit_status status, const orbit_error *error)
+{
+    struct orb_s3_op *op = (struct orb_s3_op *)((char *)wait - offsetof(struct orb_s3_op, wait));
+    op->waiting = false;
+    if (status >= 0) {
+        op->ready(op);
+        return;
+    }
+    orbit_error own = *error;
+    cannot_send(op, status, &own);
+}
+
+void orb_s3_with_keys(struct orb_s3_op *op, void (*ready)(struct orb_s3_op *op))
+{
+    struct orb_keys_source *keys = op->s3->keys;
+    if (!keys || orb_keys_source_current(keys, &op->keys)) {
+        ready(op);
+        return;
+    }
+    op->ready = ready;
+    op->waiting = true;
+    op->wait.done = on_keys;
+    orb_keys_source_wait(keys, &op->wait);
+}
+
+void orb_s3_stop_waiting(struct orb_s3_op *op)
+{
+    orb_keys_source_forget(op->s3->keys, &op->wait);
+    op->waiting = false;
+    orb_s3_op_end(op, ORBIT_E_CANCELLED, NULL);
 }
 
 void orb_s3_send(struct orb_s3_op *op, void (*finished)(struct orb_s3_op *op))
@@ -278,20 +336,10 @@ void orb_s3_send(struct orb_s3_op *op, void (*finished)(struct orb_s3_op *op))
         return;
     }
     orbit_status status = prepare(op, &error);
-    if (status >= 0) {
-        op->http.url = orb_buf_string(&op->url);
-        if (!op->http.events)
-            op->http.events = &plain_events;
-        op->running = true;
-        status = orb_http_start(op->s3->http, &op->http, &error);
-    }
-    if (status < 0) {
-        char name[240];
-        op->running = false;
-        if (status != ORBIT_E_MEMORY)
-            orb_error_prefix(&error, "cannot %s '%s'", op->verb, orb_s3_name(op->s3, op->path, name, sizeof name));
-        orb_s3_op_end(op, status, &error);
-    }
+    if (status < 0)
+        cannot_send(op, status, &error);
+    else
+        orb_s3_with_keys(op, send_now);
 }
 
 void orb_s3_send_bytes(struct orb_s3_op *op, struct orb_http_bytes *body, const void *bytes, size_t length,
