@@ -92,6 +92,8 @@ struct options {
     const char *storage_class, *acl, *sse, *sse_kms_key_id, *sse_c_key_file, *source_sse_c_key_file, *tagging;
     const char *content_type, *content_encoding, *content_disposition, *content_language, *cache_control, *expires;
     const char *metadata_directive, *checksum_algorithm, *method, *expires_in;
+    const char *sse_kms_context, *expected_bucket_owner;
+    bool sse_bucket_key, no_guess_content_type;
     bool request_payer, list_v1;
     struct pairs metadata;
 };

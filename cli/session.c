@@ -251,6 +251,7 @@ static void settings_of(const struct options *options, const char *scheme, enum 
         setting(pairs, "anonymous", options->no_sign_request ? "true" : NULL);
         setting(pairs, "no_verify_tls", options->no_verify_ssl ? "true" : NULL);
         setting(pairs, "request_payer", options->request_payer ? "true" : NULL);
+        setting(pairs, "expected_bucket_owner", options->expected_bucket_owner);
         setting(pairs, "list_v1", options->list_v1 ? "true" : NULL);
         if (side != SIDE_BOTH) {
             setting(pairs, "endpoint", options->endpoint_url[side]);
@@ -438,6 +439,9 @@ orbit_write_options session_write(const struct session *session)
     write.sse = o->sse;
     write.sse_kms_key_id = o->sse_kms_key_id;
     write.sse_customer_key = session->has_key ? session->key : NULL;
+    write.sse_kms_context = o->sse_kms_context;
+    write.sse_bucket_key = o->sse_bucket_key;
+    write.no_guess_content_type = o->no_guess_content_type;
     write.request_payer = o->request_payer;
     write.metadata = o->metadata.pair;
     write.metadata_count = o->metadata.count;

@@ -69,6 +69,8 @@ typedef struct orbit_write_options {
     /* With state_dir: go on with this upload, whatever options it was begun with, or fail: ORBIT_E_NOT_FOUND where there
      * is no journal of it or the store has it no more, ORBIT_E_CHANGED where the source is another one now. */
     const char *resume_upload;
+
+    bool no_guess_content_type; /* object stores, without a content_type: "application/octet-stream" for any name */
 } orbit_write_options;
 
 ORBIT_API void orbit_write_options_init(orbit_write_options *options);

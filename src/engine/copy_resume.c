@@ -612,8 +612,8 @@ static uint64_t options_digest(const orbit_write_options *options, bool preserve
         orb_pack_text(&text, options->metadata[i].value);
     }
     orb_pack_u32(&text, options->checksum);
-    orb_pack_u8(
-        &text, (uint8_t)((options->sse_bucket_key ? 1 : 0) | (options->sse_customer_key ? 2 : 0) | (preserve ? 4 : 0)));
+    orb_pack_u8(&text, (uint8_t)((options->sse_bucket_key ? 1 : 0) | (options->sse_customer_key ? 2 : 0) |
+                                 (preserve ? 4 : 0) | (options->no_guess_content_type ? 16 : 0)));
     orb_pack_u64(&text, options->chunk_size);
     uint64_t digest = orb_crc64nvme(0, orb_buf_string(&text), text.length);
     orb_buf_release(&text);

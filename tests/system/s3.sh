@@ -254,6 +254,40 @@ if [ -n "${TLS_SH:-}" ]; then
     stop_s3d
 fi
 
+# ---- how an object is kept
+start_s3d --bucket other
+control 'set?echo=1'
+bytes 3000000 >small
+kept="--acl private --tagging a=b --sse aws:kms --sse-kms-key-id k --sse-kms-context eyJhIjoiYiJ9 --bucket-key-enabled
+    --expected-bucket-owner 111122223333 --no-guess-mime-type"
+told() {
+    orbit stat "$1"
+    for line in 'acl: private' 'server-side-encryption-aws-kms-key-id: k' \
+        'server-side-encryption-context: eyJhIjoiYiJ9' 'server-side-encryption-bucket-key-enabled: true'; do
+        prints "$2" "^metadata echo-$line\$"
+    done
+    prints "$2" '^content type: application/octet-stream$'
+}
+orbit cp $kept small s3://bucket/small.txt
+exits 0 "a small file"
+told s3://bucket/small.txt "a small file"
+orbit cp $kept data s3://bucket/large.txt
+exits 0 "a large file"
+told s3://bucket/large.txt "a large file"
+"$ORBIT" put $kept s3://bucket/stream.txt <small >.out 2>.err
+code=$?
+exits 0 "a stream"
+told s3://bucket/stream.txt "a stream"
+orbit cat s3://bucket/large.txt
+same "a large file" .out data
+orbit cp small s3://bucket/plain.txt
+orbit cp $kept --metadata-directive REPLACE s3://bucket/plain.txt s3://other/copied.txt
+exits 0 "a copy"
+told s3://other/copied.txt "a copy"
+orbit cp --expected-bucket-owner 999999999999 small s3://bucket/theirs
+exits 4 "another account's bucket"
+stop_s3d
+
 # ---- interrupted in the middle of an upload
 start_s3d
 mkfifo feed

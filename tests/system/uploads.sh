@@ -124,7 +124,7 @@ orbit uploads ls
 prints "its journal has nothing but the plan" " 0 of +$SIZE  .*/unheard$"
 orbit cp --part-size 5M file s3://bucket/unheard
 exits 0 "the same command begins anew"
-says "what was swept is told" 'begun and lost by a process that died'
+says "what was swept is told" 'never heard is aborted'
 check "and sweeps it" is "$(stat_of open_uploads)" 0
 check "no journal is left of it" is "$(journals)" 0
 

@@ -85,6 +85,97 @@ static void all_write_options_arrive(void **state)
     ophost_backend_close(store);
 }
 
+/* What the endpoint tells of how an object is kept. */
+static void check_kept(struct orb_backend *store, const char *path, const orbit_pair *expected, size_t count)
+{
+    orbit_metadata metadata = {0};
+    orbit_error error;
+    assert_int_equal(ophost_stat(store, path, &metadata, &error), ORBIT_OK);
+    for (size_t i = 0; i < count; i++) {
+        const char *found = NULL;
+        for (size_t u = 0; u < metadata.user_count; u++)
+            if (strcmp(metadata.user[u].name, expected[i].name) == 0)
+                found = metadata.user[u].value;
+        if (!found || strcmp(found, expected[i].value) != 0)
+            fail_msg("%s of '%s' is '%s', not '%s'", expected[i].name, path, found ? found : "", expected[i].value);
+    }
+    orbit_metadata_release(&metadata);
+}
+
+static void write_in_parts(struct orb_backend *store, const char *path, const orbit_write_options *options)
+{
+    orbit_error error = {0};
+    orbit_begin_reply begun = {0};
+    if (ophost_begin(store, path, options, 1, PART, NULL, &begun, &error) < 0)
+        fail_msg("%s", error.message);
+    if (ophost_part(store, begun.upload, 1, 0, "x", 1, NULL, &error) < 0)
+        fail_msg("%s", error.message);
+    assert_int_equal(ophost_finish(store, begun.upload, 1, 1, NULL, &error), ORBIT_OK);
+    ophost_release(store, begun.upload);
+}
+
+static void how_an_object_is_kept_arrives(void **state)
+{
+    (void)state;
+    static const orbit_pair expected[] = {
+        {"echo-acl", "bucket-owner-full-control"},
+        {"echo-server-side-encryption-aws-kms-key-id", "key-1"},
+        {"echo-server-side-encryption-context", "eyJhIjoiYiJ9"},
+        {"echo-server-side-encryption-bucket-key-enabled", "true"},
+        {"echo-tagging", "<Tag><Key>a b</Key><Value>c</Value></Tag>"},
+    };
+    enum { COUNT = sizeof expected / sizeof *expected };
+    struct orb_backend *store = s3_open_bucket("store");
+    orbit_error error;
+    orbit_metadata copied = {0};
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    options.acl = expected[0].value;
+    options.sse = "aws:kms";
+    options.sse_kms_key_id = expected[1].value;
+    options.sse_kms_context = expected[2].value;
+    options.sse_bucket_key = true;
+    options.tagging = "a%20b=c";
+    endpoint_control(&endpoint, "set?echo=1");
+    assert_int_equal(ophost_put(store, "put", &options, "x", 1, NULL, &error), ORBIT_OK);
+    check_kept(store, "put", expected, COUNT);
+    write_in_parts(store, "parts", &options);
+    check_kept(store, "parts", expected, COUNT);
+    s3_put_keys(store, (const char *const[]){"plain"}, 1);
+    for (int preserve = 0; preserve < 2; preserve++) {
+        orbit_copy_request request = {.from = "plain", .to = "copy", .preserve = preserve, .options = &options};
+        if (ophost_copy(store, &request, &copied, &error) < 0)
+            fail_msg("%s", error.message);
+        orbit_metadata_release(&copied);
+        check_kept(store, "copy", expected, COUNT);
+    }
+    endpoint_control(&endpoint, "set?echo=0");
+    ophost_backend_close(store);
+}
+
+static void another_accounts_bucket_is_refused(void **state)
+{
+    (void)state;
+    orbit_s3_config config = s3_config_for("store");
+    orbit_error error;
+    orbit_metadata copied = {0};
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    config.expected_bucket_owner = "111122223333";
+    struct orb_backend *ours = s3_open_with(&config);
+    config.expected_bucket_owner = "999999999999";
+    struct orb_backend *theirs = s3_open_with(&config);
+    assert_int_equal(ophost_put(ours, "k", NULL, "x", 1, NULL, &error), ORBIT_OK);
+    assert_int_equal(ophost_put(theirs, "k", NULL, "x", 1, NULL, &error), ORBIT_E_PERMISSION);
+    assert_int_equal(s3_look(theirs, "k", &error), ORBIT_E_PERMISSION);
+    options.expected_bucket_owner = "999999999999"; /* of one write: wins */
+    assert_int_equal(ophost_put(ours, "k", &options, "x", 1, NULL, &error), ORBIT_E_PERMISSION);
+    orbit_copy_request request = {
+        .from = "k", .to = "k2", .from_self = theirs->self, .preserve = true, .options = &options};
+    options.expected_bucket_owner = NULL;
+    assert_int_equal(ophost_copy(ours, &request, &copied, &error), ORBIT_E_PERMISSION); /* the source's */
+    ophost_backend_close(theirs);
+    ophost_backend_close(ours);
+}
+
 static void what_no_header_can_carry_is_refused(void **state)
 {
     (void)state;
@@ -121,6 +212,14 @@ static void content_type_follows_the_extension(void **state)
         assert_string_equal(metadata.content_type, cases[i][1]);
         orbit_metadata_release(&metadata);
     }
+    orbit_error error;
+    orbit_metadata metadata = {0};
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    options.no_guess_content_type = true;
+    assert_int_equal(ophost_put(store, "a.html", &options, "x", 1, NULL, &error), ORBIT_OK);
+    assert_int_equal(ophost_stat(store, "a.html", &metadata, &error), ORBIT_OK);
+    assert_string_equal(metadata.content_type, "application/octet-stream");
+    orbit_metadata_release(&metadata);
     ophost_backend_close(store);
 }
 
@@ -469,6 +568,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         S3_TEST(a_put_tells_what_was_stored),
         S3_TEST(all_write_options_arrive),
+        S3_TEST(how_an_object_is_kept_arrives),
+        S3_TEST(another_accounts_bucket_is_refused),
         S3_TEST(what_no_header_can_carry_is_refused),
         S3_TEST(content_type_follows_the_extension),
         S3_TEST(customer_keys_go_with_every_request),

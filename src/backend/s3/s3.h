@@ -249,6 +249,8 @@ void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upl
 
 void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_write_options *options,
                           const orbit_metadata *preserve);
+/* Of these, what says how the object is kept and not what it is: class, ACL, tags, encryption, accounts. */
+void orb_s3_storage_headers(struct orb_s3_op *op, const orbit_write_options *options);
 /* x-amz-server-side-encryption-customer-…, or with "copy-source-" before it. NULL key: nothing. */
 void orb_s3_customer_key_headers(struct orb_s3_op *op, const uint8_t *key, bool copy_source);
 /* x-amz-request-payer and x-amz-expected-bucket-owner; options nullable. */

@@ -75,24 +75,17 @@ static void send_copy(struct copy_op *copy)
             orb_s3_header(op, "x-amz-copy-source-if-match", quoted);
     }
     if (request->preserve && !differs(request->options)) {
-        /* Everything comes along as it is; only what is not metadata may be set. */
-        orb_s3_header(op, "x-amz-metadata-directive", "COPY");
-        orb_s3_header(op, "x-amz-storage-class", request->options->storage_class);
-        orb_s3_header(op, "x-amz-acl", request->options->acl);
-        orb_s3_header(op, "x-amz-server-side-encryption", request->options->sse);
-        orb_s3_header(op, "x-amz-server-side-encryption-aws-kms-key-id", request->options->sse_kms_key_id);
-        orb_s3_header(op, "x-amz-server-side-encryption-context", request->options->sse_kms_context);
-        orb_s3_customer_key_headers(op, request->options->sse_customer_key, false);
-        orb_s3_account_headers(op, request->options);
+        orb_s3_header(op, "x-amz-metadata-directive", "COPY"); /* what it is comes along */
+        orb_s3_storage_headers(op, request->options);
     } else {
         orb_s3_header(op, "x-amz-metadata-directive", "REPLACE");
         orb_s3_write_headers(op, request->to, request->options, request->preserve ? request->pin : NULL);
     }
-    if (request->options->tagging) {
-        if (request->preserve && !differs(request->options))
-            orb_s3_header(op, "x-amz-tagging", request->options->tagging);
+    if (request->options->tagging)
         orb_s3_header(op, "x-amz-tagging-directive", "REPLACE");
-    }
+    if (request->from_self)
+        orb_s3_header(op, "x-amz-source-expected-bucket-owner",
+                      ((const struct orb_s3 *)request->from_self)->expected_bucket_owner);
     orb_s3_customer_key_headers(op, request->source_sse_customer_key, true);
     orb_s3_condition_headers(op, request->options->overwrite, request->options->if_match);
     op->http.patient = true;

@@ -153,18 +153,8 @@ static const char *first(const char *a, const char *b)
     return a ? a : b;
 }
 
-void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_write_options *options,
-                          const orbit_metadata *preserve)
+void orb_s3_storage_headers(struct orb_s3_op *op, const orbit_write_options *options)
 {
-    static const orbit_metadata none;
-    const orbit_metadata *from = preserve ? preserve : &none;
-    const char *type = first(options->content_type, from->content_type);
-    orb_s3_header(op, "content-type", type ? type : orb_s3_content_type(path));
-    orb_s3_header(op, "content-encoding", first(options->content_encoding, from->content_encoding));
-    orb_s3_header(op, "content-disposition", first(options->content_disposition, from->content_disposition));
-    orb_s3_header(op, "content-language", first(options->content_language, from->content_language));
-    orb_s3_header(op, "cache-control", first(options->cache_control, from->cache_control));
-    orb_s3_header(op, "expires", first(options->expires, from->expires));
     orb_s3_header(op, "x-amz-storage-class", options->storage_class);
     orb_s3_header(op, "x-amz-acl", options->acl);
     orb_s3_header(op, "x-amz-tagging", options->tagging);
@@ -174,6 +164,23 @@ void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_wr
     if (options->sse_bucket_key)
         orb_s3_header(op, "x-amz-server-side-encryption-bucket-key-enabled", "true");
     orb_s3_customer_key_headers(op, options->sse_customer_key, false);
+    orb_s3_account_headers(op, options);
+}
+
+void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_write_options *options,
+                          const orbit_metadata *preserve)
+{
+    static const orbit_metadata none;
+    const orbit_metadata *from = preserve ? preserve : &none;
+    const char *type = first(options->content_type, from->content_type);
+    if (!type)
+        type = orb_s3_content_type(options->no_guess_content_type ? "" : path);
+    orb_s3_header(op, "content-type", type);
+    orb_s3_header(op, "content-encoding", first(options->content_encoding, from->content_encoding));
+    orb_s3_header(op, "content-disposition", first(options->content_disposition, from->content_disposition));
+    orb_s3_header(op, "content-language", first(options->content_language, from->content_language));
+    orb_s3_header(op, "cache-control", first(options->cache_control, from->cache_control));
+    orb_s3_header(op, "expires", first(options->expires, from->expires));
     if (options->metadata_count || !preserve) {
         for (size_t i = 0; i < options->metadata_count; i++)
             user_header(op, &options->metadata[i]);
@@ -181,5 +188,5 @@ void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_wr
         for (size_t i = 0; i < from->user_count; i++)
             user_header(op, &from->user[i]);
     }
-    orb_s3_account_headers(op, options);
+    orb_s3_storage_headers(op, options);
 }

@@ -87,9 +87,12 @@ static void object_headers(struct request *request, const struct object *object,
     reply_header(request, "Accept-Ranges: bytes");
     for (size_t i = 0; i < object->header_count; i++) {
         const struct pair *stored = &object->headers[i];
-        if (strcmp(stored->name, "content-type") != 0 && asked_header(request, stored->name) == NULL)
+        bool told = strcmp(stored->name, "content-type") != 0 && strcmp(stored->name, "x-amz-acl") != 0 &&
+                    strcmp(stored->name, "x-amz-server-side-encryption-context") != 0;
+        if (told && asked_header(request, stored->name) == NULL)
             reply_header(request, "%s: %s", stored->name, stored->value);
     }
+    options_echo(request, object);
     for (size_t i = 0; i < COUNT_OF(askable); i++)
         if (asked_header(request, askable[i]) != NULL)
             reply_header(request, "%s: %s", askable[i], asked_header(request, askable[i]));
@@ -280,7 +283,8 @@ void put_object(struct request *request)
         reply_error(request, 400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size");
         return;
     }
-    if (!metadata_fits(request) || !customer_key_fits(request, NULL) || !condition_holds(request))
+    if (!metadata_fits(request) || !options_fit(request) || !customer_key_fits(request, NULL) ||
+        !condition_holds(request))
         return;
     unsigned also = (wants_md5() ? SUM_MD5 : 0) | (stores ? SUM_CRC64 : 0);
     if (!receive_body(request, also, stores, &received))
@@ -394,14 +398,20 @@ static struct object *copied(struct request *request, const struct object *sourc
     if (directive != NULL && strcmp(directive, "REPLACE") == 0) {
         take_headers(request, object);
     } else {
-        const char *class = header(request, "x-amz-storage-class");
+        /* What it is comes along; how it is kept (x-amz-…, but for user metadata) is the request's. */
+        take_headers(request, object);
+        for (size_t i = 0; i < object->header_count; i++)
+            if (strncmp(object->headers[i].name, "x-amz-", 6) != 0 ||
+                strncmp(object->headers[i].name, "x-amz-meta-", 11) == 0)
+                object->headers[i].name[0] = '\0';
+        object_drop_unnamed(object);
         for (size_t i = 0; i < source->header_count; i++)
-            if (strcmp(source->headers[i].name, "x-amz-storage-class") != 0)
+            if (strncmp(source->headers[i].name, "x-amz-", 6) != 0 ||
+                strncmp(source->headers[i].name, "x-amz-meta-", 11) == 0)
                 object_header(object, source->headers[i].name, source->headers[i].value);
-        if (class != NULL)
-            object_header(object, "x-amz-storage-class", class);
     }
-    if (source->tagging != NULL && object->tagging == NULL)
+    const char *tags = header(request, "x-amz-tagging-directive");
+    if (source->tagging != NULL && object->tagging == NULL && (tags == NULL || strcmp(tags, "REPLACE") != 0))
         object->tagging = need(strdup(source->tagging));
     sums_begin(&sums, SUM_CRC64 | (wants_md5() ? SUM_MD5 : 0));
     take_range(source, generated, 0, source->size, &object->segments, &object->segment_count, &sums);
@@ -418,7 +428,7 @@ void copy_object(struct request *request)
     bool generated = false;
     const char *directive = header(request, "x-amz-metadata-directive"), *code;
     int status;
-    if (!metadata_fits(request) || !condition_holds(request))
+    if (!metadata_fits(request) || !options_fit(request) || !condition_holds(request))
         return;
     struct object *source = copy_source(request, &generated);
     if (source == NULL)

@@ -247,7 +247,7 @@ void route(struct request *request)
         /* that was all */
     } else if (grants) {
         grant_serve(request);
-    } else if (sign_check(request)) {
+    } else if (sign_check(request) && owner_fits(request)) {
         serve(request);
     }
     stats_end(request);

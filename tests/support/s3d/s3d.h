@@ -78,6 +78,7 @@ void sleep_ms(uint64_t ms);
     X(encoding, 1)            /* EncodingType is told: 1 before the keys, 2 behind them; 0: keys come as they are */ \
     X(grant_life_ms, 3600000) /* of the keys that are granted, as they tell */                                       \
     X(grant_true_ms, 0)       /* after which they are refused, if that is another time */                            \
+    X(echo, 0)                /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
     X(start_after, 1)         /* 0: a listing begins at its beginning, whatever start-after says */
 
 struct settings {
@@ -329,6 +330,7 @@ struct object *object_new(const char *key, size_t key_length);
 struct object *object_ref(struct object *object);
 void object_drop(struct object *object);
 void object_header(struct object *object, const char *name, const char *value);
+void object_drop_unnamed(struct object *object); /* headers whose name is "" */
 const char *object_get_header(const struct object *object, const char *name);
 /* Under store.lock. */
 struct bucket *store_bucket(const char *name);
@@ -427,7 +429,11 @@ void take_headers(struct request *request, struct object *object);
 void make_etag(char etag[48], const struct sums *sums);
 bool wants_md5(void);
 void sum_header(struct request *request, unsigned which, const char *text, bool composite);
-bool sum_supported(struct request *request);                                  /* replies itself when not */
+bool sum_supported(struct request *request); /* replies itself when not */
+/* options.c: what goes with a write beside its bytes; reply themselves when it is wrong. */
+bool options_fit(struct request *request);
+bool owner_fits(struct request *request);
+void options_echo(struct request *request, const struct object *object);
 bool customer_key_fits(struct request *request, const struct object *object); /* SSE-C; replies itself */
 /* A piece of an object as segments of its own; `sums` (nullable) gets its CRC64. */
 void take_range(const struct object *object, bool generated, uint64_t offset, uint64_t length, struct segment **to,

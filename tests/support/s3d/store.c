@@ -88,6 +88,20 @@ void object_header(struct object *object, const char *name, const char *value)
     object->headers[object->header_count++] = (struct pair){need(strdup(name)), need(strdup(value))};
 }
 
+void object_drop_unnamed(struct object *object)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < object->header_count; i++) {
+        if (object->headers[i].name[0] != '\0') {
+            object->headers[kept++] = object->headers[i];
+        } else {
+            free(object->headers[i].name);
+            free(object->headers[i].value);
+        }
+    }
+    object->header_count = kept;
+}
+
 const char *object_get_header(const struct object *object, const char *name)
 {
     for (size_t i = 0; i < object->header_count; i++)

@@ -46,7 +46,7 @@ void create_upload(struct request *request)
         reply_error(request, 404, "NoSuchBucket", "The specified bucket does not exist");
         return;
     }
-    if (!customer_key_fits(request, NULL))
+    if (!options_fit(request) || !customer_key_fits(request, NULL))
         return;
     struct upload *upload = need(calloc(1, sizeof(*upload)));
     upload->bucket = need(strdup(request->bucket));
