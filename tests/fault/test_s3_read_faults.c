@@ -160,8 +160,14 @@ static void object_that_changes_between_ranges_is_changed(void **state)
     EXPECT(ORBIT_E_CHANGED, read_generated("gen-3M-moving", 3 << 20, &options, &done, &told));
     assert_true(done < 3 << 20);
     struct endpoint_request request;
-    assert_true(endpoint_request(&at.endpoint, "GetObject", 1, &request));
-    assert_true(request.if_match[0] != '\0'); /* pinned */
+    unsigned later = 0;
+    for (unsigned n = 0; endpoint_request(&at.endpoint, "GetObject", n, &request); n++) {
+        if (strncmp(request.range, "bytes=0-", strlen("bytes=0-")) == 0)
+            continue;                             /* the log is in the order of their ends */
+        assert_true(request.if_match[0] != '\0'); /* pinned */
+        later++;
+    }
+    assert_true(later > 0);
 }
 
 static void flipped_bit_is_a_checksum_mismatch(void **state)
