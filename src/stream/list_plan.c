@@ -195,9 +195,10 @@ static uint32_t allowance(const struct orb_list_plan *plan, uint32_t rank)
 {
     if (plan->unordered)
         return plan->pages_max;
-    if (rank > plan->window_max)
-        rank = plan->window_max;
-    return plan->pages_max - (uint32_t)((uint64_t)plan->pages_max * rank / plan->window_max / 2);
+    uint32_t last = plan->window_max ? plan->window_max : 1;
+    if (rank > last)
+        rank = last;
+    return plan->pages_max - (uint32_t)((uint64_t)plan->pages_max * rank / last / 2);
 }
 
 static struct orb_list_segment *cut_somewhere(struct orb_list_plan *plan, uint32_t total)
