@@ -303,16 +303,8 @@ static orbit_status read_result(struct finish_op *finish, orbit_error *error)
 {
     static const struct orb_xml_events events = {NULL, on_end};
     struct orb_s3_op *op = &finish->base;
-    struct orb_xml *xml = NULL;
-    orbit_status status = orb_xml_new(&xml, error);
     finish->completed = false;
-    if (status >= 0)
-        status = orb_xml_start(xml, &events, finish, op->http.memory.max, error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, error);
-    orb_xml_free(xml);
+    orbit_status status = orb_s3_parse(op, &events, finish, error);
     if (status == ORBIT_E_MEMORY || (status >= 0 && finish->completed))
         return status;
     /* Headers came, the word did not: as good as no reply. */

@@ -38,17 +38,8 @@ static void free_remove(struct orb_s3_op *op)
 
 static orbit_status read_reply(struct remove_op *remove, const struct orb_xml_events *events, orbit_error *error)
 {
-    struct orb_buf *memory = &remove->base.http.memory;
-    struct orb_xml *xml = NULL;
-    orbit_status status = orb_xml_new(&xml, error);
     remove->is_result = false;
-    if (status >= 0)
-        status = orb_xml_start(xml, events, remove, memory->max, error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, memory->bytes, memory->length, error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, error);
-    orb_xml_free(xml);
+    orbit_status status = orb_s3_parse(&remove->base, events, remove, error);
     if (status == ORBIT_END)
         status = orb_fail_memory(error);
     if (status >= 0 && !remove->is_result)
