@@ -18,12 +18,7 @@ os.execvp(sys.argv[1], sys.argv[1:])' "$@" <feed.$$ >.out 2>.err &
 }
 end() { # end SIGNAL
     kill -"$1" $pid
-    tries=0
-    while kill -0 $pid 2>/dev/null && [ $tries -lt 100 ]; do
-        tries=$((tries + 1))
-        sleep 0.1
-    done
-    check "$1 ends the command within 10 seconds" test $tries -lt 100
+    check "$1 ends the command within 10 seconds" wait_until 99 0.1 gone $pid
     kill -KILL $pid 2>/dev/null
     wait $pid 2>/dev/null
     code=$?
@@ -63,6 +58,7 @@ exits 143 "SIGTERM with --json"
 python='import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])'
+three_copied() { [ "$(find copied -type f -size 30000c 2>/dev/null | wc -l)" -ge 3 ]; }
 if [ -x "${S3D:-}" ]; then
     mkdir tree && for i in $(seq 200); do head -c 30000 /dev/zero >tree/$i; done
     start_s3d
@@ -71,11 +67,7 @@ if [ -x "${S3D:-}" ]; then
     control "set?bandwidth=100000"
     python3 -c "$python" "$ORBIT" cp --numworkers 2 s3://bucket/tree copied >.out 2>.err &
     pid=$!
-    tries=0
-    while [ "$(find copied -type f -size 30000c 2>/dev/null | wc -l)" -lt 3 ] && [ $tries -lt 600 ]; do
-        tries=$((tries + 1))
-        sleep 0.05
-    done
+    wait_until 600 0.05 three_copied
     kill -INT $pid
     wait $pid
     code=$?
@@ -100,12 +92,7 @@ pid=$!
 exec 8<full
 head -c 100000 <&8 >/dev/null
 kill -TERM $pid
-tries=0
-while kill -0 $pid 2>/dev/null && [ $tries -lt 100 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
-check "a signal ends a command whose reader sleeps" test $tries -lt 100
+check "a signal ends a command whose reader sleeps" wait_until 99 0.1 gone $pid
 kill -KILL $pid 2>/dev/null
 wait $pid 2>/dev/null
 exec 8<&-

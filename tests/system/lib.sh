@@ -57,6 +57,17 @@ is() { [ "$1" = "$2" ] || {
     return 1
 }; }
 
+# wait_until TRIES PAUSE COMMAND…: until it succeeds, looked at so often, so many seconds apart; fails when it never did.
+wait_until() {
+    local tries=$1 pause=$2
+    shift 2
+    until "$@"; do
+        [ $((tries -= 1)) -ge 0 ] || return 1
+        sleep "$pause"
+    done
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
 # exits CODE WHAT: the last run ended so.
 exits() {
     checks=$((checks + 1))

@@ -139,12 +139,7 @@ os.execvp(sys.argv[1], sys.argv[1:])' "$ORBIT" cp --files-from slow tree slowly 
 pid=$!
 exec 7>slow
 echo deep/1 >&7
-tries=0
-while ! [ -f slowly/deep/1 ] && [ $tries -lt 200 ]; do
-    tries=$((tries + 1))
-    sleep 0.05
-done
-check "a name is taken before the list ends" test $tries -lt 200
+check "a name is taken before the list ends" wait_until 199 0.05 test -f slowly/deep/1
 kill -INT $pid
 wait $pid
 code=$?

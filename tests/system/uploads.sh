@@ -58,18 +58,16 @@ SIZE=$((96 << 20))
 head -c $SIZE file >less && mv less file
 
 # ---- interrupted by a person ---------------------------------------------------------------------------------
+counted() { [ "$(stat_of "$1")" -ge "$2" ]; }
 interrupted() { # interrupted SIGNAL FILE COMMAND…: ends it when parts have arrived
-    local signal=$1 input=$2 wanted tries=0
+    local signal=$1 input=$2 wanted
     shift 2
     wanted=$(($(stat_of requests.UploadPart) + 4))
     python3 -c 'import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' "$@" <"$input" >.out 2>.err &
     pid=$!
-    while [ "$(stat_of requests.UploadPart)" -lt $wanted ] && [ $tries -lt 300 ]; do
-        tries=$((tries + 1))
-        sleep 0.02
-    done
+    wait_until 300 0.02 counted requests.UploadPart $wanted
     kill -"$signal" $pid
     wait $pid
     code=$?
@@ -111,11 +109,7 @@ control reset >/dev/null
 control "fault?op=CreateMultipartUpload&stall=0" >/dev/null
 "$ORBIT" cp --part-size 5M file s3://bucket/unheard >.out 2>.err &
 pid=$!
-tries=0
-while [ "$(stat_of open_uploads)" -lt 1 ] && [ $tries -lt 300 ]; do
-    tries=$((tries + 1))
-    sleep 0.02
-done
+wait_until 300 0.02 counted open_uploads 1
 kill -KILL $pid
 wait $pid 2>/dev/null
 control clear >/dev/null
