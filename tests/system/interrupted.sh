@@ -7,10 +7,7 @@ mkdir target
 # A slow producer: the write is under way until we end it.
 begin() { # begin COMMAND…: starts it with a slow standard input and waits until it has read something
     mkfifo feed.$$ 2>/dev/null
-    # A background job of a script ignores SIGINT; a command typed by a person does not.
-    python3 -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])' "$@" <feed.$$ >.out 2>.err &
+    interruptible "$@" <feed.$$ >.out 2>.err &
     pid=$!
     exec 9>feed.$$
     head -c 12000000 /dev/zero >&9
@@ -55,9 +52,6 @@ exits 143 "SIGTERM with --json"
 
 # A copy of a tree that would take minutes: the endpoint takes and sends 100 KB a second. (Without the endpoint this
 # build has no system tests of S3 either.)
-python='import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])'
 three_copied() { [ "$(find copied -type f -size 30000c 2>/dev/null | wc -l)" -ge 3 ]; }
 if [ -x "${S3D:-}" ]; then
     mkdir tree && for i in $(seq 200); do head -c 30000 /dev/zero >tree/$i; done
@@ -65,7 +59,7 @@ if [ -x "${S3D:-}" ]; then
     orbit cp -q tree s3://bucket/tree
     exits 0 "a tree for the interruption"
     control "set?bandwidth=100000"
-    python3 -c "$python" "$ORBIT" cp --numworkers 2 s3://bucket/tree copied >.out 2>.err &
+    interruptible "$ORBIT" cp --numworkers 2 s3://bucket/tree copied >.out 2>.err &
     pid=$!
     wait_until 600 0.05 three_copied
     kill -INT $pid

@@ -68,6 +68,13 @@ wait_until() {
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# interruptible COMMAND… &: a background job of a script ignores SIGINT; a command typed by a person does not.
+interruptible() {
+    exec python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' "$@"
+}
+
 # exits CODE WHAT: the last run ended so.
 exits() {
     checks=$((checks + 1))

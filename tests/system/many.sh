@@ -133,9 +133,7 @@ done
 
 # Names that come slowly: each is told when it is done, and a signal ends the wait.
 mkfifo slow
-python3 -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])' "$ORBIT" cp --files-from slow tree slowly >.out 2>.err &
+interruptible "$ORBIT" cp --files-from slow tree slowly >.out 2>.err &
 pid=$!
 exec 7>slow
 echo deep/1 >&7

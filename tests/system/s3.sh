@@ -291,9 +291,7 @@ stop_s3d
 # ---- interrupted in the middle of an upload
 start_s3d
 mkfifo feed
-python3 -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])' "$ORBIT" put s3://bucket/interrupted <feed >.out 2>.err &
+interruptible "$ORBIT" put s3://bucket/interrupted <feed >.out 2>.err &
 pid=$!
 exec 9>feed
 head -c 30000000 /dev/zero >&9

@@ -63,9 +63,7 @@ interrupted() { # interrupted SIGNAL FILE COMMAND…: ends it when parts have ar
     local signal=$1 input=$2 wanted
     shift 2
     wanted=$(($(stat_of requests.UploadPart) + 4))
-    python3 -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])' "$@" <"$input" >.out 2>.err &
+    interruptible "$@" <"$input" >.out 2>.err &
     pid=$!
     wait_until 300 0.02 counted requests.UploadPart $wanted
     kill -"$signal" $pid
