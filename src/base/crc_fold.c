@@ -66,21 +66,32 @@ TARGET_CLMUL static size_t fold_rest(__m128i ahead, const struct orb_crc_steps *
 TARGET_CLMUL static size_t fold_clmul(const struct orb_crc_steps *steps, uint64_t state, const uint8_t *at,
                                       size_t length, uint8_t folded[16])
 {
-    __m128i lane[8];
-    for (size_t i = 0; i < 8; i++)
-        lane[i] = load16(at + 16 * i);
-    lane[0] = _mm_xor_si128(lane[0], _mm_cvtsi64_si128((long long)state));
+    __m128i a = load16(at), b = load16(at + 16), c = load16(at + 32), d = load16(at + 48);
+    __m128i e = load16(at + 64), f = load16(at + 80), g = load16(at + 96), h = load16(at + 112);
+    a = _mm_xor_si128(a, _mm_cvtsi64_si128((long long)state));
 
     __m128i by128 = factors(steps->by128);
     size_t done = 128;
-    for (; length - done >= 128; done += 128)
-        for (size_t i = 0; i < 8; i++)
-            lane[i] = fold16(lane[i], by128, load16(at + done + 16 * i));
+    for (; length - done >= 128; done += 128) {
+        a = fold16(a, by128, load16(at + done));
+        b = fold16(b, by128, load16(at + done + 16));
+        c = fold16(c, by128, load16(at + done + 32));
+        d = fold16(d, by128, load16(at + done + 48));
+        e = fold16(e, by128, load16(at + done + 64));
+        f = fold16(f, by128, load16(at + done + 80));
+        g = fold16(g, by128, load16(at + done + 96));
+        h = fold16(h, by128, load16(at + done + 112));
+    }
 
     __m128i by16 = factors(steps->by16);
-    for (size_t i = 1; i < 8; i++)
-        lane[i] = fold16(lane[i - 1], by16, lane[i]);
-    return fold_rest(lane[7], steps, at, done, length, folded);
+    b = fold16(a, by16, b);
+    c = fold16(b, by16, c);
+    d = fold16(c, by16, d);
+    e = fold16(d, by16, e);
+    f = fold16(e, by16, f);
+    g = fold16(f, by16, g);
+    h = fold16(g, by16, h);
+    return fold_rest(h, steps, at, done, length, folded);
 }
 
 TARGET_WIDE static inline __m512i load64(const uint8_t *at)
@@ -98,28 +109,31 @@ TARGET_WIDE static inline __m512i fold64(__m512i ahead, __m512i step, __m512i by
 TARGET_WIDE static size_t fold_wide(const struct orb_crc_steps *steps, uint64_t state, const uint8_t *at, size_t length,
                                     uint8_t folded[16])
 {
-    __m512i lane[4];
-    for (size_t i = 0; i < 4; i++)
-        lane[i] = load64(at + 64 * i);
-    lane[0] = _mm512_xor_si512(lane[0], _mm512_zextsi128_si512(_mm_cvtsi64_si128((long long)state)));
+    /* Four lanes by name: an array of them goes through memory in every step where the compiler does not unroll. */
+    __m512i a = load64(at), b = load64(at + 64), c = load64(at + 128), d = load64(at + 192);
+    a = _mm512_xor_si512(a, _mm512_zextsi128_si512(_mm_cvtsi64_si128((long long)state)));
 
     __m512i by256 = _mm512_broadcast_i32x4(factors(steps->by256));
     size_t done = 256;
-    for (; length - done >= 256; done += 256)
-        for (size_t i = 0; i < 4; i++)
-            lane[i] = fold64(lane[i], by256, load64(at + done + 64 * i));
+    for (; length - done >= 256; done += 256) {
+        a = fold64(a, by256, load64(at + done));
+        b = fold64(b, by256, load64(at + done + 64));
+        c = fold64(c, by256, load64(at + done + 128));
+        d = fold64(d, by256, load64(at + done + 192));
+    }
 
     __m512i by64 = _mm512_broadcast_i32x4(factors(steps->by64));
-    for (size_t i = 1; i < 4; i++)
-        lane[i] = fold64(lane[i - 1], by64, lane[i]);
+    b = fold64(a, by64, b);
+    c = fold64(b, by64, c);
+    d = fold64(c, by64, d);
     for (; length - done >= 64; done += 64)
-        lane[3] = fold64(lane[3], by64, load64(at + done));
+        d = fold64(d, by64, load64(at + done));
 
     __m128i by16 = factors(steps->by16);
-    __m128i ahead = _mm512_extracti32x4_epi32(lane[3], 0);
-    ahead = fold16(ahead, by16, _mm512_extracti32x4_epi32(lane[3], 1));
-    ahead = fold16(ahead, by16, _mm512_extracti32x4_epi32(lane[3], 2));
-    ahead = fold16(ahead, by16, _mm512_extracti32x4_epi32(lane[3], 3));
+    __m128i ahead = _mm512_extracti32x4_epi32(d, 0);
+    ahead = fold16(ahead, by16, _mm512_extracti32x4_epi32(d, 1));
+    ahead = fold16(ahead, by16, _mm512_extracti32x4_epi32(d, 2));
+    ahead = fold16(ahead, by16, _mm512_extracti32x4_epi32(d, 3));
     return fold_rest(ahead, steps, at, done, length, folded);
 }
 
