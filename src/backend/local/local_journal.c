@@ -19,7 +19,7 @@ enum {
     FLUSH_MS = 3000,
     READ_BYTES = 128 << 10
 };
-#define NOTE_BYTES  ((uint64_t)1 << 20)
+#define NOTE_BYTES  ((uint64_t)8 << 20)
 #define FLUSH_BYTES ((uint64_t)128 << 20)
 #define KEEP_BYTES  ((uint64_t)64 << 10) /* less is not worth a file that stays */
 
