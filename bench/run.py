@@ -196,7 +196,7 @@ def control(endpoint, what):
     urllib.request.urlopen(urllib.request.Request(f"{endpoint}/_control/{what}", method="POST", data=b"")).read()
 
 
-def far_rows(tools, endpoint, work):
+def far_rows(tools, endpoint, work, full):
     """A store 20 ms away that gives a connection 40 MB/s; and one that treats a request in twenty 20 times worse. The
     same requests are unlucky for everybody, eight connections and ranges of 8 MiB for all."""
     target, size = os.path.join(work, "target"), 1 << 30
@@ -235,7 +235,18 @@ def far_rows(tools, endpoint, work):
              before=before(False), after=after, commands=commands),
         dict(name="the same, 5 % of requests 20 times slower: get 1 GiB", id="tail", reference="batch of 8", scale=(1, "GiB"),
              before=before(True), after=after, commands=commands),
-    ]
+    ] + [full_links_row(tools, endpoint, work, full, before(False), after)]
+
+
+def full_links_row(tools, endpoint, work, size, before, after):
+    """What eight connections of 40 MB/s could carry at best, asleep, beside what is carried: in parts as it chooses."""
+    source, target = os.path.join(work, "source"), os.path.join(work, "target")
+    orbit = [tools["orbit"], "--endpoint-url", endpoint, "cp", "-c", "8"]
+    return dict(name=f"20 ms away, 40 MB/s a connection, 8 of them: {size >> 20} MiB each way", id="links",
+                reference="8 full links", scale=(size / GIB, "GiB"), before=before, after=after, commands={
+        "8 full links": [shutil.which("sleep"), f"{size / (8 * 40e6):.3f}"],
+        "orbit, get": orbit + [f"s3://bench/gen-{size >> 20}M", target],
+        "orbit, put": orbit + [source, "s3://bench/up-links"]})
 
 
 def list_rows(tools, endpoint, keys):
@@ -365,7 +376,7 @@ def main():
         rows = s3_rows(tools, endpoint, work, options.size, options.keys, "bench", "endpoint that stores nothing",
                        f"gen-{options.size >> 20}M")
         rows += local_rows(tools, work, options.size) if not options.only or {"local", "sparse", "ls", "deep"} & set(options.only.split(",")) else []
-        rows += far_rows(tools, endpoint, work)
+        rows += far_rows(tools, endpoint, work, options.size)
         rows += list_rows(tools, endpoint, options.keys)
         if options.gateway:
             script = os.path.join(ROOT, "tests", "support", "rgw.sh")

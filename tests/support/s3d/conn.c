@@ -180,6 +180,21 @@ static void send_continue(struct request *request)
         conn_write(request->conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 }
 
+/* By the clock, not by naps: what the bytes took to be made or read is part of their time, and a nap that was too long
+ * is made up for, unless the other side kept us waiting for longer than a router's buffer holds. */
+void conn_carry(struct request *request, uint64_t bytes)
+{
+    enum { BUFFERED_US = 50000 };
+    if (request->fault.bandwidth <= 0)
+        return;
+    int64_t now = tick_us();
+    if (request->link_us < now - BUFFERED_US)
+        request->link_us = request->link_us ? now - BUFFERED_US : now;
+    request->link_us += (int64_t)(bytes * 1000000 / (uint64_t)request->fault.bandwidth);
+    if (request->link_us > now)
+        sleep_us((uint64_t)(request->link_us - now));
+}
+
 static ssize_t framed_some(struct request *request, void *buffer, size_t room)
 {
     while (request->frame_left == 0 && !request->frame_end)
@@ -203,8 +218,7 @@ static ssize_t framed_some(struct request *request, void *buffer, size_t room)
     if (got > 0) {
         request->frame_left -= (uint64_t)got;
         request->body_read += (uint64_t)got;
-        if (request->fault.bandwidth > 0)
-            sleep_ms((uint64_t)got * 1000 / (uint64_t)request->fault.bandwidth);
+        conn_carry(request, (uint64_t)got);
     }
     return got;
 }

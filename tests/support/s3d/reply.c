@@ -135,8 +135,7 @@ static uint64_t body_allowed(struct request *request, uint64_t done, uint64_t le
 static void body_paced(struct request *request, uint64_t sent)
 {
     request->sent += sent;
-    if (request->fault.bandwidth > 0)
-        sleep_ms(sent * 1000 / (uint64_t)request->fault.bandwidth);
+    conn_carry(request, sent);
 }
 
 static bool send_flipped(struct request *request, const char *bytes, uint64_t done, size_t length)

@@ -38,7 +38,9 @@ void text_http_date(struct text *text, int64_t ms);
 size_t url_decode(char *bytes, size_t length, bool plus);
 void *need(void *memory); /* ends the process when NULL: a test tool has no other way out */
 int64_t now_ms(void);
+int64_t tick_us(void); /* monotonic */
 void sleep_ms(uint64_t ms);
+void sleep_us(uint64_t us);
 
 /* ---- settings (fault.c) --------------------------------------------------------------------------- */
 
@@ -187,6 +189,7 @@ struct request {
     enum kind kind;
     struct fault fault;
     int64_t started_ms;
+    int64_t link_us; /* when the bytes so far have crossed a link of fault.bandwidth; 0: none have */
 
     /* The body. */
     enum framing framing;
@@ -221,6 +224,8 @@ bool body_drain(struct request *request);
 /* All of a small body into conn->work; false when it is too large or broken. */
 bool body_all(struct request *request, size_t max);
 bool conn_write(struct conn *conn, const void *bytes, size_t length);
+/* So many bytes of a body cross a link of fault.bandwidth (0: at once), either way. */
+void conn_carry(struct request *request, uint64_t bytes);
 
 /* ---- replies (reply.c) ------------------------------------------------------------------------------ */
 

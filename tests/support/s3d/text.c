@@ -201,9 +201,21 @@ int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void sleep_ms(uint64_t ms)
+int64_t tick_us(void)
 {
-    struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void sleep_us(uint64_t us)
+{
+    struct timespec left = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
     while (nanosleep(&left, &left) != 0)
         ;
+}
+
+void sleep_ms(uint64_t ms)
+{
+    sleep_us(ms * 1000);
 }
