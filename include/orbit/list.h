@@ -12,6 +12,7 @@
 #include <orbit/backend.h>
 #include <orbit/client.h>
 #include <orbit/metadata.h>
+#include <orbit/trace.h>
 
 ORBIT_BEGIN_DECLS
 
@@ -73,6 +74,8 @@ ORBIT_API orbit_status orbit_lister_try_next(orbit_lister *lister, orbit_entry *
 ORBIT_API uint64_t orbit_lister_failed(const orbit_lister *lister);
 /* Pages asked for so far. */
 ORBIT_API uint64_t orbit_lister_pages(const orbit_lister *lister);
+/* What it asked so far. Any thread, until it is closed. ORBIT_E_MISUSE: `stats` is NULL or has no size. */
+ORBIT_API orbit_status orbit_lister_get_stats(const orbit_lister *lister, orbit_stream_stats *stats);
 /* Closing early fetches nothing more. NULL is fine. */
 ORBIT_API void orbit_lister_close(orbit_lister *lister);
 

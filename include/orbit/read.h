@@ -10,6 +10,7 @@
 #include <orbit/backend.h>
 #include <orbit/client.h>
 #include <orbit/metadata.h>
+#include <orbit/trace.h>
 
 ORBIT_BEGIN_DECLS
 
@@ -66,6 +67,9 @@ ORBIT_API orbit_status orbit_reader_read(orbit_reader *reader, void *buffer, siz
 ORBIT_API orbit_status orbit_reader_seek(orbit_reader *reader, uint64_t offset, orbit_error *error);
 /* What the first reply said; borrowed until the reader is closed. NULL before it is known. */
 ORBIT_API const orbit_metadata *orbit_reader_metadata(orbit_reader *reader);
+/* What it asked so far; `bytes` are those that arrived, read ahead ones included. Any thread, until it is closed.
+ * ORBIT_E_MISUSE: `stats` is NULL or has no size. */
+ORBIT_API orbit_status orbit_reader_get_stats(orbit_reader *reader, orbit_stream_stats *stats);
 /* Stops what is in flight and frees. NULL is fine. */
 ORBIT_API void orbit_reader_close(orbit_reader *reader);
 

@@ -79,6 +79,29 @@ typedef struct orbit_trace {
     void *ctx;
 } orbit_trace;
 
+/* What one stream or task asked its stores so far: orbit_reader_get_stats() and its like. Each number is true by itself;
+ * together they are not one moment's. */
+typedef struct orbit_stream_stats {
+    size_t size;          /* of this struct: ORBIT_STREAM_STATS_INIT */
+    uint64_t bytes;       /* of contents that went through; 0 for a lister */
+    uint64_t operations;  /* attempts, retries included */
+    uint64_t retries;     /* attempts that followed a failed one */
+    uint64_t throttled;   /* replies that asked for fewer requests */
+    uint64_t hedges;      /* ranges that lagged and were asked for again */
+    uint64_t hedge_bytes; /* that came twice because of it, and were dropped */
+    uint32_t in_flight;   /* attempts under way now: how full the window is */
+    uint32_t in_flight_most;
+    uint64_t attempts[ORBIT_REQUEST_ROOM]; /* `operations` by orbit_request */
+} orbit_stream_stats;
+
+#define ORBIT_STREAM_STATS_INIT                             \
+    {                                                       \
+        sizeof(orbit_stream_stats), 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                   \
+            0                                               \
+        }                                                   \
+    }
+
 ORBIT_END_DECLS
 
 #endif

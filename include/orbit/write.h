@@ -9,6 +9,7 @@
 #include <orbit/backend.h>
 #include <orbit/client.h>
 #include <orbit/metadata.h>
+#include <orbit/trace.h>
 
 ORBIT_BEGIN_DECLS
 
@@ -142,6 +143,9 @@ ORBIT_API orbit_status orbit_writer_try_write(orbit_writer *writer, const void *
 ORBIT_API orbit_status orbit_writer_finish(orbit_writer *writer, orbit_write_result *result, orbit_error *error);
 /* Gives up: what was sent is removed from the store. Waits for that. */
 ORBIT_API orbit_status orbit_writer_abort(orbit_writer *writer, orbit_error *error);
+/* What it asked so far; `bytes` are those the store has. Any thread, until it is freed. ORBIT_E_MISUSE: `stats` is NULL
+ * or has no size. */
+ORBIT_API orbit_status orbit_writer_get_stats(orbit_writer *writer, orbit_stream_stats *stats);
 /* Frees; an unfinished writer is aborted first. NULL is fine. */
 ORBIT_API void orbit_writer_free(orbit_writer *writer);
 

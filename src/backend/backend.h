@@ -11,6 +11,7 @@
 #include "base/budget.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/tally.h"
 #include "run/lanes.h"
 #include "run/loop.h"
 #include "run/pool.h"
@@ -29,10 +30,8 @@ struct orbit_host {
     struct orb_flow *flows;                /* engine/flow's own, loop thread: one an endpoint */
     struct orb_admission_queue *admission; /* engine/admission's own: who waits for memory; NULL until opened */
     orbit_trace trace;
-    /* Counted by engine/call. */
-    _Atomic uint64_t operations, retries, throttled, attempts[ORBIT_REQUEST_ROOM];
-    uint64_t calls;                       /* loop: the last one's number */
-    _Atomic uint64_t hedges, hedge_bytes; /* counted by engine/hedge */
+    struct orb_tally tally; /* counted by engine/call and engine/hedge */
+    uint64_t calls;         /* loop: the last one's number */
 };
 
 /* One shared thing a host: `key` is the address of a static. make() is called at most once (under the host's

@@ -249,6 +249,25 @@ orbit_status orbit_client_process(orbit_client *client, orbit_error *error)
 
 /* ---- counters -------------------------------------------------------------------------------------- */
 
+orbit_status orb_tally_tell(const struct orb_tally *tally, uint64_t bytes, orbit_stream_stats *stats)
+{
+    if (!stats || stats->size < sizeof(stats->size))
+        return ORBIT_E_MISUSE;
+    orbit_stream_stats now = {.bytes = bytes,
+                              .operations = atomic_load(&tally->operations),
+                              .retries = atomic_load(&tally->retries),
+                              .throttled = atomic_load(&tally->throttled),
+                              .hedges = atomic_load(&tally->hedges),
+                              .hedge_bytes = atomic_load(&tally->hedge_bytes),
+                              .in_flight = atomic_load(&tally->in_flight),
+                              .in_flight_most = atomic_load(&tally->in_flight_most)};
+    for (unsigned i = 0; i < ORBIT_REQUEST_ROOM; i++)
+        now.attempts[i] = atomic_load(&tally->attempts[i]);
+    now.size = stats->size;
+    memcpy(stats, &now, now.size < sizeof(now) ? now.size : sizeof(now));
+    return ORBIT_OK;
+}
+
 orbit_status orbit_client_get_stats(orbit_client *client, orbit_client_stats *stats)
 {
     if (!client || !stats || stats->size < sizeof(stats->size))
@@ -257,15 +276,15 @@ orbit_status orbit_client_get_stats(orbit_client *client, orbit_client_stats *st
     orbit_client_stats now = {.memory_limit_bytes = host->budget.limit,
                               .memory_used_bytes = atomic_load(&host->budget.used),
                               .memory_peak_bytes = atomic_load(&host->budget.peak),
-                              .operations = atomic_load(&host->operations),
-                              .retries = atomic_load(&host->retries),
-                              .throttled = atomic_load(&host->throttled),
+                              .operations = atomic_load(&host->tally.operations),
+                              .retries = atomic_load(&host->tally.retries),
+                              .throttled = atomic_load(&host->tally.throttled),
                               .bytes_read = atomic_load(&client->bytes_read),
                               .bytes_written = atomic_load(&client->bytes_written),
-                              .hedges = atomic_load(&host->hedges),
-                              .hedge_bytes = atomic_load(&host->hedge_bytes)};
+                              .hedges = atomic_load(&host->tally.hedges),
+                              .hedge_bytes = atomic_load(&host->tally.hedge_bytes)};
     for (unsigned i = 0; i < ORBIT_REQUEST_ROOM; i++)
-        now.attempts[i] = atomic_load(&host->attempts[i]);
+        now.attempts[i] = atomic_load(&host->tally.attempts[i]);
     now.size = stats->size;
     memcpy(stats, &now, now.size < sizeof(now) ? now.size : sizeof(now));
     return ORBIT_OK;

@@ -62,6 +62,8 @@ static inline orbit_status orb_backend_check(const struct orbit_backend *backend
         return orb_fail(error, ORBIT_E_MISUSE, 0, "%s() without a backend", what);
     return orb_client_check(backend->client, what, false, error);
 }
+/* For the functions …_get_stats() of streams and tasks. Any thread. */
+orbit_status orb_tally_tell(const struct orb_tally *tally, uint64_t bytes, orbit_stream_stats *stats);
 /* The unrooted local backend of the client ("file:"): the other end of downloads and path sources. */
 orbit_status orb_client_local(struct orbit_client *client, struct orbit_backend **local, orbit_error *error);
 /* A stream or task holds the backend: it lives until it is dropped. Any thread. Who can be asked to end joins

@@ -123,6 +123,7 @@ void orb_file_start(struct orbit_task *task)
     struct file_task *file = (struct file_task *)task;
     file->call.again = again;
     file->call.watched = true;
+    file->call.tally = &file->task.tally;
     orb_call_start(&file->call, &file->backend->core, attempt, done, file);
 }
 

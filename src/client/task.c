@@ -272,6 +272,13 @@ void orbit_task_progress(const orbit_task *task, uint64_t *done, uint64_t *total
         *total = task ? atomic_load_explicit(&task->bytes_total, memory_order_relaxed) : ORBIT_SIZE_UNKNOWN;
 }
 
+orbit_status orbit_task_get_stats(const orbit_task *task, orbit_stream_stats *stats)
+{
+    if (!task)
+        return ORBIT_E_MISUSE;
+    return orb_tally_tell(&task->tally, atomic_load_explicit(&task->bytes_done, memory_order_relaxed), stats);
+}
+
 /* In a callback nobody can wait: a task that has not ended is cancelled and frees itself. */
 void orbit_task_free(orbit_task *task)
 {

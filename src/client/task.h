@@ -46,6 +46,7 @@ struct orbit_task {
     orbit_status stopping;           /* loop: what stop() was called with, else 0 */
     uint64_t progress_ns;            /* loop: when progress was last told */
     _Atomic uint64_t bytes_done, bytes_total;
+    struct orb_tally tally; /* of its requests */
 };
 
 /* Allocates a body of `bytes` (zeroed) with its task prepared. NULL with `error` filled. */

@@ -51,7 +51,9 @@ static void tell_started(const struct orb_call *call)
 {
     struct orbit_host *host = call->op.backend->host;
     orbit_trace_event event = {.point = ORBIT_TRACE_STARTED};
-    atomic_fetch_add_explicit(&host->attempts[call->request], 1, memory_order_relaxed);
+    orb_tally_add(&host->tally.attempts[call->request], 1);
+    if (call->tally)
+        orb_tally_add(&call->tally->attempts[call->request], 1);
     if (host->trace.function)
         trace(call, &event);
 }
@@ -101,7 +103,9 @@ static void launch(struct orb_call *call)
     atomic_store(&call->moved, false);
     atomic_store(&call->alive, false);
     atomic_store(&call->first_ns, 0);
-    atomic_fetch_add(&backend->host->operations, 1);
+    orb_tally_begun(&backend->host->tally);
+    if (call->tally)
+        orb_tally_begun(call->tally);
     orb_op_begin(&call->op, backend, op_done);
     call->op.op.deadline_ns = UINT64_MAX;
     if (call->watched && !backend->caps.no_retry && backend->options.retry_deadline_ms) {
@@ -127,7 +131,9 @@ static void waited(void *ctx)
     struct orb_call *call = ctx;
     call->timer = NULL;
     call->waiting = false;
-    atomic_fetch_add(&call->op.backend->host->retries, 1);
+    orb_tally_add(&call->op.backend->host->tally.retries, 1);
+    if (call->tally)
+        orb_tally_add(&call->tally->retries, 1);
     call->entered_ns = orb_now_ns();
     enter(call);
 }
@@ -175,6 +181,16 @@ static void log_again(const struct orb_call *call, uint64_t wait_ms)
             error->request_id[0] ? " (request id " : "", error->request_id, error->request_id[0] ? ")" : "");
 }
 
+static void leave_tallies(const struct orb_call *call, enum orb_flow_result result)
+{
+    struct orb_tally *tallies[] = {&call->op.backend->host->tally, call->tally};
+    for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]) && tallies[i]; i++) {
+        orb_tally_ended(tallies[i]);
+        if (result == ORB_FLOW_THROTTLED)
+            orb_tally_add(&tallies[i]->throttled, 1);
+    }
+}
+
 static void op_done(struct orb_op *op)
 {
     struct orb_call *call = call_of(op);
@@ -187,8 +203,7 @@ static void op_done(struct orb_op *op)
         status = call->judge(call, status, &op->error);
     uint64_t now_ns = orb_now_ns();
     enum orb_flow_result result = heard(call, status);
-    if (result == ORB_FLOW_THROTTLED)
-        atomic_fetch_add(&backend->host->throttled, 1);
+    leave_tallies(call, result);
     if (call->flow)
         orb_flow_left(call->flow, call, result, now_ns);
     if (status >= 0) {

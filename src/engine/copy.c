@@ -576,6 +576,7 @@ void orb_copy_through_here(struct orb_copy *copy)
 
 void orb_copy_start(struct orb_copy *copy)
 {
+    copy->call.tally = copy->upload.tally = copy->tally;
     copy->upload.backend = copy->to;
     copy->upload.path = copy->to_path;
     copy->upload.options = copy->options;

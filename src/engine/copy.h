@@ -35,6 +35,7 @@ struct orb_copy {
     uint64_t offset, length;           /* of the source; ORBIT_TO_END */
     uint64_t length_hint;              /* ORBIT_SIZE_UNKNOWN: none; used when the source has no size */
     const orbit_write_options *options;
+    struct orb_tally *tally; /* nullable: its requests are counted there, too */
     bool preserve;
     bool no_server_copy;
     bool verify;

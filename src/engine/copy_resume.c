@@ -290,6 +290,7 @@ static void start_begin(struct orb_call *call)
 static void call(struct orb_resume *resume, void (*start)(struct orb_call *),
                  void (*done)(struct orb_call *, orbit_status, const orbit_error *))
 {
+    resume->call.tally = resume->copy->tally;
     orb_call_start(&resume->call, resume->copy->to, start, done, resume);
 }
 

@@ -258,6 +258,7 @@ static void admitted(void *ctx)
     stream->source_used = true;
     stream->source.again = source_again;
     stream->source.need = ORB_FLOW_FREE; /* it pauses while parts are sent */
+    stream->source.tally = stream->copy->tally;
     orb_call_start(&stream->source, stream->copy->from, start_source, source_done, stream);
 }
 
@@ -277,6 +278,7 @@ void orb_copy_stream_start(struct orb_copy *copy)
     stream->fill.moved = fill_moved;
     stream->fill.ended = fill_ended;
     stream->fill.ctx = stream;
+    stream->fill.upload.tally = copy->tally;
     copy->stream = stream;
     orbit_status status = ORBIT_OK;
     if (copy->offset > 0 && !copy->from->caps.ranged_read)

@@ -67,6 +67,7 @@ struct orb_race {
     void *ctx;
     enum orb_flow_kind need; /* and these, as of a call, before it starts */
     struct orb_turn *turn;
+    struct orb_tally *tally;
 
     /* Private. */
     struct orb_race_leg legs[2];

@@ -118,6 +118,7 @@ static bool sweep(struct orb_upload *upload)
                                         .begun_ns = upload->begun_ns,
                                         .done = swept,
                                         .ctx = upload};
+    upload->sweep->call.tally = upload->tally;
     orb_sweep_start(upload->sweep);
     return true;
 }
@@ -437,6 +438,7 @@ void orb_upload_send(struct orb_upload *upload, struct orb_upload_part *part)
     bool fixed = upload->options && upload->options->parallel_operations;
     part->call.need = fixed || upload->joined ? ORB_FLOW_FREE : ORB_FLOW_BULK;
     part->call.turn = &upload->turn;
+    part->call.tally = upload->tally;
     part->call.again = part_again;
     orb_call_start(&part->call, upload->backend, start_part, part_done, part);
     if (upload->stopping)
@@ -505,5 +507,6 @@ void orb_upload_finish(struct orb_upload *upload, uint64_t size, uint32_t part_c
 void orb_upload_init(struct orb_upload *upload)
 {
     upload->message.deliver = tell_end;
+    upload->call.tally = upload->tally;
     upload->sequential = upload->backend->caps.sequential_parts;
 }

@@ -62,6 +62,7 @@ struct orb_upload {
     bool sequential; /* part n + 1 after part n */
     bool joined;     /* its bodies are filled by reads that wait for its parts; set before the first is sent */
     struct orb_turn turn;
+    struct orb_tally *tally; /* nullable: its requests are counted there, too; set before it begins */
     bool multipart;
     bool kept;               /* not aborted */
     uint32_t parts;          /* sent well */

@@ -21,6 +21,7 @@ struct orb_window_config {
     bool verify;               /* compare the object's own CRC where it keeps one */
     bool no_hedge;             /* ranges that lag are not asked for again */
     _Atomic uint64_t *count;   /* nullable: every byte that arrived is added */
+    struct orb_tally *tally;   /* nullable: its requests are counted there, too */
     void (*notify)(void *ctx); /* any thread, without the window's mutex */
     void (*closed)(void *ctx); /* loop; after orb_window_close(): the window is gone */
     void *ctx;

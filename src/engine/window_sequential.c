@@ -227,6 +227,7 @@ static void begin(struct orb_window *window)
     source->call.again = again;
     source->call.judge = judge;
     source->call.need = ORB_FLOW_FREE; /* it pauses while its consumer is behind */
+    source->call.tally = window->config.tally;
     source->running = true;
     window->running++;
     orb_call_start(&source->call, window->backend, attempt, done, source);

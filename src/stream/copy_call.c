@@ -131,6 +131,7 @@ static struct copy_task *copy_new(orbit_backend *from_backend, const char *from,
     copy->length = ORBIT_TO_END;
     copy->length_hint = ORBIT_SIZE_UNKNOWN;
     copy->options = &task->write;
+    copy->tally = &task->task.tally;
     copy->preserve = options.preserve;
     copy->no_server_copy = options.no_server_copy;
     copy->verify = options.verify != ORBIT_VERIFY_OFF;

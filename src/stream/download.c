@@ -139,6 +139,7 @@ static struct download_task *download_new(orbit_backend *backend, const char *pa
     copy->length = ORBIT_TO_END;
     copy->length_hint = ORBIT_SIZE_UNKNOWN;
     copy->options = &download->write;
+    copy->tally = &download->task.tally;
     copy->preserve = options.preserve;
     copy->verify = options.verify != ORBIT_VERIFY_OFF;
     copy->no_hedge = options.no_hedge;

@@ -368,6 +368,11 @@ uint64_t orbit_lister_pages(const orbit_lister *lister)
     return lister ? atomic_load(&lister->pages) : 0;
 }
 
+orbit_status orbit_lister_get_stats(const orbit_lister *lister, orbit_stream_stats *stats)
+{
+    return lister ? orb_tally_tell(&lister->stream.tally, 0, stats) : ORBIT_E_MISUSE;
+}
+
 void orbit_lister_close(orbit_lister *lister)
 {
     if (lister)

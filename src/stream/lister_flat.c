@@ -112,6 +112,7 @@ static void flat_more(struct orb_producer *producer)
     }
     flat->begun = true;
     flat->running = true;
+    flat->call.tally = &flat->producer.lister->stream.tally;
     orb_call_start(&flat->call, flat->backend, start_begin, begin_done, flat);
 }
 

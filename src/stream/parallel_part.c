@@ -142,6 +142,7 @@ bool orb_list_part_start(struct orb_parallel *parallel, struct orb_list_segment 
     }
     part->running = true;
     parallel->running++;
+    part->call.tally = &parallel->producer.lister->stream.tally;
     orb_call_start(&part->call, parallel->backend, start_begin, begin_done, part);
     return true;
 }

@@ -198,6 +198,7 @@ static orbit_status make_window(struct orbit_reader *reader, const orbit_read_op
         .verify = options->verify != ORBIT_VERIFY_OFF,
         .no_hedge = options->no_hedge,
         .count = &backend->client->bytes_read,
+        .tally = &reader->stream.tally,
         .notify = window_notified,
         .closed = window_closed,
         .ctx = reader,
@@ -435,6 +436,12 @@ orbit_status orbit_reader_seek(orbit_reader *reader, uint64_t offset, orbit_erro
     if (status >= 0 && !there)
         orb_client_on_loop(reader->stream.client, seek_on_loop, &seek);
     return status < 0 ? status : ORBIT_OK;
+}
+
+orbit_status orbit_reader_get_stats(orbit_reader *reader, orbit_stream_stats *stats)
+{
+    return reader ? orb_tally_tell(&reader->stream.tally, atomic_load(&reader->stream.tally.bytes), stats)
+                  : ORBIT_E_MISUSE;
 }
 
 const orbit_metadata *orbit_reader_metadata(orbit_reader *reader)

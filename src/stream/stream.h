@@ -29,6 +29,8 @@ struct orb_stream {
     void (*ready)(void *ctx); /* the user's; nullable */
     void *ready_ctx;
 
+    struct orb_tally tally; /* of its requests */
+
     /* Loop. */
     struct orb_holder holder;
     struct orb_scope scope;

@@ -27,6 +27,7 @@ static void ask(struct orb_walk *walk, void (*start)(struct orb_call *call),
 {
     if (!walk->on_worker) {
         walk->running = true;
+        walk->call.tally = &walk->producer.lister->stream.tally;
         orb_call_start(&walk->call, walk->backend, start, done, walk);
         return;
     }
@@ -34,7 +35,8 @@ static void ask(struct orb_walk *walk, void (*start)(struct orb_call *call),
     walk->call.ctx = walk;
     orb_op_begin(op, walk->backend, NULL);
     op->synchronous = true;
-    atomic_fetch_add(&walk->backend->host->operations, 1);
+    orb_tally_add(&walk->backend->host->tally.operations, 1);
+    orb_tally_add(&walk->producer.lister->stream.tally.operations, 1);
     start(&walk->call);
     op->running = false;
     done(&walk->call, op->status, op->status < 0 ? &op->error : NULL);

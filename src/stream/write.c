@@ -175,6 +175,7 @@ static orbit_status prepare_copy(struct write_task *write, orbit_error *error)
     copy->to = &write->backend->core;
     copy->from_path = write->file.path;
     copy->to_path = write->path;
+    copy->tally = &write->task.tally;
     copy->offset = write->file.offset;
     copy->length = ORBIT_TO_END;
     copy->length_hint = ORBIT_SIZE_UNKNOWN;
@@ -201,6 +202,7 @@ static orbit_status prepare_fill(struct write_task *write, orbit_error *error)
         if (write->stop_fd < 0)
             return orb_fail_errno(error, errno, "cannot write '%s'", write->path);
     }
+    write->fill.upload.tally = &write->task.tally;
     return orb_fill_init(&write->fill, &write->backend->core, write->path, &write->options, NULL, write->size_hint,
                          error);
 }
@@ -214,6 +216,7 @@ static orbit_status decide(struct write_task *write, orbit_error *error)
         write->memory.moved = fill_moved;
         write->memory.ended = memory_ended;
         write->memory.ctx = write;
+        write->memory.upload.tally = &write->task.tally;
         return orb_memory_upload_init(&write->memory, &write->backend->core, write->path, &write->options,
                                       source->bytes, (size_t)source->length, error);
     }

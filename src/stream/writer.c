@@ -54,6 +54,7 @@ static struct orbit_writer *writer_of(struct orb_stream *stream)
 
 static void tell_progress(struct orbit_writer *writer, uint64_t bytes, bool last)
 {
+    atomic_store_explicit(&writer->stream.tally.bytes, bytes, memory_order_relaxed);
     if (writer->finish_task)
         orb_task_moved(&writer->finish_task->task, bytes, last ? bytes : writer->size_hint, last);
     const orbit_progress *progress = &writer->options.progress;
@@ -224,7 +225,14 @@ static orbit_status prepare(struct orbit_writer *writer, const char *path, uint6
     struct orb_backend *backend = &writer->stream.backend->core;
     if (!backend->ops->put && !backend->ops->begin)
         return orb_fail(error, ORBIT_E_UNSUPPORTED, 0, "write is not supported by '%s'", backend->ops->name);
+    writer->fill.upload.tally = &writer->stream.tally;
     return orb_fill_init(&writer->fill, backend, writer->path, &writer->options, NULL, size_hint, error);
+}
+
+orbit_status orbit_writer_get_stats(orbit_writer *writer, orbit_stream_stats *stats)
+{
+    return writer ? orb_tally_tell(&writer->stream.tally, atomic_load(&writer->stream.tally.bytes), stats)
+                  : ORBIT_E_MISUSE;
 }
 
 orbit_status orbit_writer_open(orbit_writer **made, orbit_backend *backend, const char *path, uint64_t size_hint,

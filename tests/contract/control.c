@@ -428,6 +428,64 @@ static void smallest_budget_is_enough(void **state)
     assert_int_equal(orbit_client_open(&client, &options, &told), ORBIT_E_CONFIG);
 }
 
+static uint64_t sum_of_attempts(const orbit_stream_stats *stats)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ORBIT_REQUEST_ROOM; i++)
+        sum += stats->attempts[i];
+    return sum;
+}
+
+/* Each counts its own: what one stream asks is in no other's numbers, and the client has the sum. */
+static void streams_and_tasks_count_what_they_ask(void **state)
+{
+    (void)state;
+    size_t length = 2 * (size_t)contract.chunk + 9;
+    uint8_t *bytes = make_bytes(length, 21);
+    orbit_stream_stats wrote = ORBIT_STREAM_STATS_INIT, read = wrote, listed = wrote, small = {.size = sizeof(size_t)};
+    orbit_writer *writer = NULL;
+    MUST(orbit_writer_open(&writer, contract.backend, at("counted"), length, NULL, error));
+    MUST(orbit_writer_write(writer, bytes, length, error));
+    MUST(orbit_writer_finish(writer, NULL, error));
+    assert_int_equal(orbit_writer_get_stats(writer, &wrote), ORBIT_OK);
+    orbit_writer_free(writer);
+    assert_int_equal(wrote.bytes, length);
+    assert_true(wrote.attempts[ORBIT_REQUEST_PUT] + wrote.attempts[ORBIT_REQUEST_PART] >= 1);
+    assert_int_equal(wrote.attempts[ORBIT_REQUEST_READ], 0);
+
+    orbit_reader *reader = NULL;
+    const void *piece = NULL;
+    size_t got = 0;
+    orbit_error told;
+    MUST(orbit_read(&reader, contract.backend, at("counted"), NULL, error));
+    while (orbit_reader_next(reader, &piece, &got, &told) == ORBIT_OK)
+        ;
+    assert_int_equal(orbit_reader_get_stats(reader, &read), ORBIT_OK);
+    orbit_reader_close(reader);
+    assert_int_equal(read.bytes, length);
+    assert_true(read.attempts[ORBIT_REQUEST_READ] >= 1);
+    assert_int_equal(read.in_flight, 0);
+    assert_true(read.in_flight_most >= 1);
+    assert_int_equal(read.attempts[ORBIT_REQUEST_PUT] + read.attempts[ORBIT_REQUEST_PART], 0);
+
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    MUST(orbit_list(&lister, contract.backend, at(""), NULL, error));
+    while (orbit_lister_next(lister, &entry, &told) == ORBIT_OK)
+        ;
+    assert_int_equal(orbit_lister_get_stats(lister, &listed), ORBIT_OK);
+    assert_int_equal(orbit_lister_get_stats(lister, &small), ORBIT_OK); /* of an older caller: nothing behind its end */
+    orbit_lister_close(lister);
+    assert_true(listed.operations >= 1);
+    assert_int_equal(listed.attempts[ORBIT_REQUEST_READ] + listed.attempts[ORBIT_REQUEST_PART], 0);
+    assert_true(sum_of_attempts(&listed) <= listed.operations);
+
+    assert_int_equal(orbit_reader_get_stats(NULL, &read), ORBIT_E_MISUSE);
+    small.size = 0;
+    assert_int_equal(orbit_task_get_stats(NULL, &small), ORBIT_E_MISUSE);
+    free(bytes);
+}
+
 /* Blocking calls drive the caller's loop themselves; tasks go on when the caller drives it. */
 static void callers_own_loop_does_the_same(void **state)
 {
@@ -499,6 +557,7 @@ const struct CMUnitTest control_tests[] = {
     CONTRACT_TEST(two_clients_share_nothing_but_the_store),
     CONTRACT_TEST(any_number_of_lanes_does_the_same),
     CONTRACT_TEST(smallest_budget_is_enough),
+    CONTRACT_TEST(streams_and_tasks_count_what_they_ask),
     CONTRACT_TEST(callers_own_loop_does_the_same),
     CONTRACT_TEST(child_after_fork_may_not_use_the_client),
 };
