@@ -10,7 +10,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define EXTENT_MAX  ((uint64_t)32 << 20) /* ranges of files may be large: no part is held */
+#define EXTENT_MAX  ((uint64_t)64 << 20) /* ranges of files may be large: no part is held, and a file keeps bytes … */
+#define PART_MAX    ((uint64_t)32 << 20) /* … where a store keeps whole parts, which are sent again if they fail */
 #define PROGRESS_MS 200
 
 static void plan_known(struct orb_copy *copy);
@@ -175,7 +176,8 @@ static orbit_status cut(struct orb_copy *copy, uint64_t total, orbit_error *erro
         chunk = wire->caps.random_access || !wire->options.chunk_size ? ORB_PARTS_CHUNK : wire->options.chunk_size;
         bool file = from->caps.random_access || to->caps.random_access;
         if (file && total != ORBIT_SIZE_UNKNOWN && total / chunk > (uint64_t)copy->usual * 4) {
-            uint64_t extent = smaller(total / copy->usual / 4 / ORB_PARTS_ROUND * ORB_PARTS_ROUND, EXTENT_MAX);
+            uint64_t extent = total / copy->usual / 4 / ORB_PARTS_ROUND * ORB_PARTS_ROUND;
+            extent = smaller(extent, to->caps.random_access ? EXTENT_MAX : PART_MAX);
             uint64_t round = (extent > chunk ? extent : chunk) * copy->usual;
             if (extent > chunk) /* as many rounds, but full ones */
                 chunk = orb_copy_even(total, (total + round - 1) / round * copy->usual);

@@ -73,7 +73,8 @@ struct orb_copy {
     uint32_t usual;    /* how many there are to begin with: what the cut goes by */
     struct orb_turn turn;
     uint32_t allowed;                  /* ranges in flight now: copy_ramp.c */
-    uint64_t asked_ns;                 /* when the store was asked for its first reply */
+    uint64_t asked_ns, answered_ns;    /* when the store was asked for its first reply, and gave it */
+    uint64_t way_ns;                   /* what that took */
     uint64_t ramp_ns, ramp_from;       /* the clock and `passed` at the last look */
     uint64_t ramp_per_s, ramp_next_ns; /* bytes a second of fewer ranges; when more may be tried again */
     uint32_t ramp_before;              /* ranges then */

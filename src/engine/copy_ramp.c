@@ -12,6 +12,7 @@ enum { FEW = 2, FAR_MS = 10, LOOK_MS = 50, TRY_FIRST_MS = 500, TRY_AGAIN_MS = 50
 
 #define FAST_PER_S ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
 #define EXTENT_MIN ((uint64_t)2 << 20)
+#define WAY_SHARE  8 /* a request's way to the store and back is worth at least so many times its bytes' time */
 #define WIDE_FROM  (ORB_PIPE_WIDE * 8) /* shorter ranges have few hand-overs anyway */
 #define WIDE_EXTRA ((ORB_PIPE_WIDE - ORB_PIPE_BLOCK) * ORB_PIPE_BLOCKS)
 
@@ -30,7 +31,9 @@ void orb_copy_ramp_asks(struct orb_copy *copy)
 
 void orb_copy_ramp_answered(struct orb_copy *copy)
 {
-    if (orb_now_ns() - copy->asked_ns > FAR_MS * ORB_MS)
+    copy->answered_ns = orb_now_ns();
+    copy->way_ns = copy->answered_ns - copy->asked_ns;
+    if (copy->way_ns > FAR_MS * ORB_MS)
         copy->allowed = copy->parallel;
 }
 
@@ -123,6 +126,19 @@ uint64_t orb_copy_even(uint64_t total, uint64_t count)
     return (each + ORB_PARTS_ROUND - 1) / ORB_PARTS_ROUND * ORB_PARTS_ROUND;
 }
 
+/* Bytes below which a far store's connection would wait for its next request more than it carries. */
+static uint64_t least(const struct orb_copy *copy)
+{
+    uint64_t passed = atomic_load_explicit(&copy->passed, memory_order_relaxed);
+    passed = passed > copy->resumed ? passed - copy->resumed : 0;
+    uint64_t ms = (orb_now_ns() - copy->answered_ns) / ORB_MS;
+    if (copy->way_ns <= FAR_MS * ORB_MS || !ms || !copy->ranges_busy)
+        return EXTENT_MIN;
+    uint64_t each_ms = passed / ms / copy->ranges_busy;
+    uint64_t bytes = each_ms * (copy->way_ns / ORB_MS) * WAY_SHARE / ORB_PARTS_ROUND * ORB_PARTS_ROUND;
+    return bytes > EXTENT_MIN ? bytes : EXTENT_MIN;
+}
+
 /* Ranges that end far apart leave connections idle at the end: where a part may be of any size, what is left is dealt
  * out in ever smaller ones. */
 uint64_t orb_copy_ramp_length(const struct orb_copy *copy, uint64_t length)
@@ -130,7 +146,8 @@ uint64_t orb_copy_ramp_length(const struct orb_copy *copy, uint64_t length)
     if (!copy->to->caps.random_access || copy->allowed < 2)
         return length;
     uint64_t part = orb_copy_even(copy->total - copy->next_offset, 2ull * copy->ranges_busy);
-    if (part < EXTENT_MIN)
-        part = EXTENT_MIN;
+    uint64_t floor = least(copy);
+    if (part < floor)
+        part = floor;
     return part < length ? part : length;
 }
