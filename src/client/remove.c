@@ -79,6 +79,7 @@ void orb_remove_send(struct remove_task *task)
     batch->core.missing_ok = task->options.missing_ok || task->walking;
     batch->core.settled = settled;
     batch->core.over = batch_over;
+    batch->core.call.tally = &task->task.tally;
     orb_remove_batch_start(&batch->core, &task->backend->core);
 }
 
@@ -275,6 +276,7 @@ static struct orbit_task *remove_new(orbit_backend *backend, const char *path, c
         return NULL;
     }
     task->backend = backend;
+    task->call.tally = &task->task.tally;
     task->options = options;
     orb_buf_init(&task->prefix, ORB_REMOVE_PATH_MAX);
     task->path = orb_strdup(path);

@@ -229,6 +229,7 @@ static struct orbit_task *move_new(orbit_backend *backend, const char *from, con
     if (!move)
         return NULL;
     move->backend = backend;
+    move->call.tally = &move->task.tally;
     move->overwrite = overwrite;
     move->create_parents = options->recursive;
     move->options = (orbit_write_options)ORBIT_WRITE_OPTIONS_INIT;

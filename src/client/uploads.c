@@ -215,6 +215,7 @@ static void page_done(struct orb_call *call, orbit_status status, const orbit_er
 static void fetch_start(struct orbit_task *task)
 {
     struct fetch_task *fetch = (struct fetch_task *)task;
+    fetch->call.tally = &fetch->task.tally;
     orb_call_start(&fetch->call, &fetch->uploads->backend->core, start_page, page_done, fetch);
 }
 
@@ -407,6 +408,7 @@ static void begin_done(struct orb_call *call, orbit_status status, const orbit_e
 static void abort_start(struct orbit_task *task)
 {
     struct abort_task *giving = (struct abort_task *)task;
+    giving->call.tally = &task->tally;
     orb_call_start(&giving->call, &giving->backend->core, start_begin, begin_done, giving);
 }
 
