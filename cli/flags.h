@@ -25,6 +25,7 @@ enum verb {
     VERB_RB,
     VERB_UPLOADS,
     VERB_PRESIGN,
+    VERB_VERSIONS,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT
@@ -81,7 +82,7 @@ struct options {
     uint64_t part_bytes, concurrency, workers;
 
     /* ls */
-    bool null, show_fullpath, etag, humanize, unordered;
+    bool null, show_fullpath, etag, humanize, unordered, all_versions;
     uint64_t list_workers;
     const char *sort;
     struct limit larger, smaller;

@@ -4,7 +4,7 @@
 
 #include "flags.h"
 
-#define LS       VERB_BIT(VERB_LS)
+#define LS       (VERB_BIT(VERB_LS) | VERB_BIT(VERB_VERSIONS))
 #define STAT     VERB_BIT(VERB_STAT)
 #define CAT      VERB_BIT(VERB_CAT)
 #define PUT      VERB_BIT(VERB_PUT)
@@ -60,6 +60,8 @@ static const struct flag flags[] = {
     {"newer", 0, FLAG_MOMENT, LS, AT(newer), "TIME", "only files changed after: an age (90m, 12h, 7d) or a date (UTC)"},
     {"older-than", 0, FLAG_MOMENT, UPLOADS, AT(older), "TIME", "only what was begun before that: an age such as 7d"},
     {"older", 0, FLAG_MOMENT, LS, AT(older), "TIME", "only files changed before that"},
+    {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS), AT(all_versions), 0,
+     "every version of each object, as 'versions' does"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
 
     {"method", 0, FLAG_TEXT, PRESIGN, AT(method), "METHOD", "what the URL is for: GET (default), HEAD, PUT or DELETE"},
@@ -158,6 +160,10 @@ static const struct verb_text verbs[] = {
      1, 2},
     {VERB_PRESIGN, "presign", NULL, "s3://BUCKET/KEY…", "make URLs that work without keys for a while",
      "Whoever has the URL may do the one thing it is for, until it expires. Nothing is sent to the store.", 1, MANY},
+    {VERB_VERSIONS, "versions", NULL, "LOCATION…", "list every version of objects, and when they were removed",
+     "Of a bucket or a prefix that ends in '/', or of one object; the latest first. A version's id goes with\n"
+     "--version-id of cat, stat, cp and rm. Locations are taken as they are, patterns too.",
+     1, MANY},
     {VERB_VERSION, "version", NULL, "", "print the version", "", 0, 0},
     {VERB_HELP, "help", NULL, "[VERB]", "explain the command or a verb", "", 0, 1},
 };

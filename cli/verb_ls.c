@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ls and stat: what is there, one line or one JSON object for each, printed as it is found; with --sort when all
- * is known, from a sort that holds no more memory for more names. */
+ * is known, from a sort that holds no more memory for more names. versions is ls of all there ever was. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static void json_time(struct json *json, const char *name, int64_t time_ns)
     json_string(json, name, time_text(room, time_ns, true));
 }
 
-static void json_entry(const char *shown, const orbit_metadata *m, bool all)
+static void json_entry(const char *shown, const orbit_metadata *m, uint32_t flags, bool all)
 {
     struct json json = {0};
     json_begin(&json);
@@ -40,6 +40,10 @@ static void json_entry(const char *shown, const orbit_metadata *m, bool all)
     json_string(&json, "etag", m->etag);
     json_string(&json, "storage_class", m->storage_class);
     json_string(&json, "version_id", m->version_id);
+    if (flags & ORBIT_ENTRY_LATEST)
+        json_bool(&json, "is_latest", true);
+    if (flags & ORBIT_ENTRY_DELETED)
+        json_bool(&json, "is_delete_marker", true);
     json_name(&json, "link_target", m->link_target);
     json_checksum(&json, &m->checksum);
     if (all) {
@@ -73,14 +77,21 @@ static void json_entry(const char *shown, const orbit_metadata *m, bool all)
 
 /* ---- ls ------------------------------------------------------------------------------------------ */
 
-/* "2026-11-22 05:41:00        12345  name", directories "DIR  name/". */
-static void line_of(const struct options *o, const char *name, const orbit_metadata *m)
+static bool all_versions(const struct options *o)
+{
+    return o->all_versions || o->verb == VERB_VERSIONS;
+}
+
+/* "2026-11-22 05:41:00        12345  name", directories "DIR  name/"; versions "… DELETED  id  name". */
+static void line_of(const struct options *o, const char *name, const orbit_metadata *m, uint32_t flags)
 {
     char when[TIME_TEXT_ROOM] = "", size[SIZE_TEXT_ROOM] = "";
     bool directory = m->kind == ORBIT_KIND_DIRECTORY;
 
     if (directory)
         memcpy(size, "DIR", 4);
+    else if (flags & ORBIT_ENTRY_DELETED)
+        memcpy(size, "DELETED", 8);
     else if (m->fields & ORBIT_HAS_SIZE && o->humanize)
         size_text(size, m->size, false);
     else if (m->fields & ORBIT_HAS_SIZE)
@@ -93,21 +104,24 @@ static void line_of(const struct options *o, const char *name, const orbit_metad
     if (o->etag)
         text_format(&line, "%-38s ", m->etag && !directory ? m->etag : "");
     text_format(&line, "%12s  ", size);
+    if (all_versions(o) && !directory)
+        text_format(&line, "%-32s  ", m->version_id ? m->version_id : "null");
     output_bytes(line.bytes, line.length);
     text_release(&line);
     output_name(name);
     output_string(directory ? "/\n" : "\n");
 }
 
-static void render_entry(const struct session *session, const char *name, const char *shown, const orbit_metadata *m)
+static void render_entry(const struct session *session, const char *name, const char *shown, const orbit_metadata *m,
+                         uint32_t flags)
 {
     const struct options *o = session->options;
     if (o->json) {
-        json_entry(shown, m, false);
+        json_entry(shown, m, flags, false);
         return;
     }
     if (!o->null && !o->show_fullpath) {
-        line_of(o, name, m);
+        line_of(o, name, m, flags);
     } else {
         const char *printed = o->show_fullpath ? shown : name;
         if (o->null)
@@ -164,7 +178,8 @@ static uint64_t rank_of(const struct options *o, const orbit_metadata *m)
 }
 
 /* The name that orders is the one that is printed; a directory is "name/", as among the keys of a store. */
-static void sort_entry(struct listing *listing, const char *name, const char *shown, const orbit_metadata *m)
+static void sort_entry(struct listing *listing, const char *name, const char *shown, const orbit_metadata *m,
+                       uint32_t flags)
 {
     const struct options *o = listing->session->options;
     struct text line = {0}, key = {0};
@@ -174,25 +189,26 @@ static void sort_entry(struct listing *listing, const char *name, const char *sh
     if (m->kind == ORBIT_KIND_DIRECTORY)
         text_add_string(&key, "/");
     output_divert(&line);
-    render_entry(listing->session, name, shown, m);
+    render_entry(listing->session, name, shown, m, flags);
     output_divert(NULL);
     if (!sorter_add(listing->sorter, rank_of(o, m), text_string(&key), key.length, text_string(&line), line.length,
                     &error)) {
-        report_failed(listing->session, "ls", NULL, NULL, &error);
+        report_failed(listing->session, listing->session->verb, NULL, NULL, &error);
         listing->failed = true;
     }
     text_release(&key);
     text_release(&line);
 }
 
-static void print_entry(struct listing *listing, const char *name, const char *shown, const orbit_metadata *m)
+static void print_entry(struct listing *listing, const char *name, const char *shown, const orbit_metadata *m,
+                        uint32_t flags)
 {
     if (!entry_wanted(listing->session->options, name, m))
         return;
     if (listing->sorter)
-        sort_entry(listing, name, shown, m);
+        sort_entry(listing, name, shown, m, flags);
     else
-        render_entry(listing->session, name, shown, m);
+        render_entry(listing->session, name, shown, m, flags);
     listing->session->tally.done += !listing->failed;
 }
 
@@ -204,7 +220,7 @@ static bool ls_stopped(const struct listing *listing)
 static bool visit_ls(void *ctx, const struct item *item)
 {
     struct listing *listing = ctx;
-    print_entry(listing, item->name, item->shown, item->metadata);
+    print_entry(listing, item->name, item->shown, item->metadata, 0);
     return !ls_stopped(listing);
 }
 
@@ -215,8 +231,10 @@ static bool names_suffice(const struct options *o)
            !o->older.given && (!o->sort || sorted_by(o, 'n'));
 }
 
-/* The direct children of a directory. Returns how many there were, or that something failed. */
-static void ls_children(struct listing *listing, const struct place *place, uint64_t *count, bool *failed)
+/* The direct children of a directory, or, with `only`, the versions of one of them. Returns how many there were, or that
+ * something failed. */
+static void ls_children(struct listing *listing, const struct place *place, const char *directory, const char *only,
+                        uint64_t *count, bool *failed)
 {
     struct session *session = listing->session;
     orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
@@ -224,9 +242,12 @@ static void ls_children(struct listing *listing, const struct place *place, uint
     orbit_lister *lister = NULL;
     orbit_entry entry;
     uint64_t pages = 0;
-    const char *directory = *place->path || !place->local ? place->path : ".";
+    const struct options *o = session->options;
 
     options.cancel = session->cancel;
+    options.versions = all_versions(o);
+    options.recursive = o->recursive && !only;
+    options.prefix = only;
     options.want_metadata = !names_suffice(session->options);
     options.list_workers = (uint32_t)session->options->list_workers;
     options.unordered = session->options->unordered;
@@ -238,26 +259,61 @@ static void ls_children(struct listing *listing, const struct place *place, uint
             pages = orbit_lister_pages(lister);
             output_flush();
         }
-        char *shown = path_join(place->shown, entry.path);
+        if (only && strcmp(entry.path, only) > 0) {
+            status = ORBIT_END; /* longer names */
+            break;
+        }
+        if (only && entry.metadata.kind == ORBIT_KIND_DIRECTORY && status == ORBIT_OK)
+            continue;
+        char *shown = only ? strdup(place->shown) : path_join(place->shown, entry.path);
         if (status == ORBIT_ENTRY_FAILED) {
-            report_failed(session, "ls", shown, NULL, &error);
+            report_failed(session, session->verb, shown, NULL, &error);
             *failed = true;
         } else {
-            print_entry(listing, entry.path, shown, &entry.metadata);
+            print_entry(listing, entry.path, shown, &entry.metadata, entry.flags);
             ++*count;
         }
         free(shown);
     }
     if (status < 0) {
-        report_failed(session, "ls", place->shown, NULL, &error);
+        report_failed(session, session->verb, place->shown, NULL, &error);
         *failed = true;
     }
     orbit_lister_close(lister);
 }
 
+/* All versions of what is named: of one object they are those of this one name in its directory. */
+static void ls_versions(struct listing *listing, const struct place *place)
+{
+    uint64_t count = 0;
+    bool failed = false;
+    char *parent = strdup(place->path);
+    char *slash = parent ? strrchr(parent, '/') : NULL;
+    orbit_error error;
+
+    if (!parent || place->directory || !*place->path) {
+        ls_children(listing, place, place->path, NULL, &count, &failed);
+    } else {
+        const char *name = slash ? place->path + (slash - parent) + 1 : place->path;
+        parent[slash ? slash + 1 - parent : 0] = '\0';
+        ls_children(listing, place, parent, name, &count, &failed);
+        if (!count && !failed && !session_stopped(listing->session)) {
+            orbit_call_options call = session_call(listing->session);
+            orbit_metadata metadata = ORBIT_METADATA_INIT;
+            if (orbit_stat(place->store->backend, place->path, &call, &metadata, &error) < 0)
+                report_failed(listing->session, listing->session->verb, place->shown, NULL, &error);
+            else if (metadata.kind == ORBIT_KIND_DIRECTORY)
+                ls_children(listing, place, place->path, NULL, &count, &failed);
+            orbit_metadata_release(&metadata);
+        }
+    }
+    free(parent);
+}
+
 static void ls_place(struct listing *listing, const struct place *place)
 {
     struct session *session = listing->session;
+    const char *directory = *place->path || !place->local ? place->path : ".";
     orbit_call_options call = session_call(session);
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     orbit_error error;
@@ -267,16 +323,16 @@ static void ls_place(struct listing *listing, const struct place *place)
     call.follow_symlinks = true;
     /* A bucket or prefix that is named as such is listed without asking what it is. */
     if (!place->local && place->directory) {
-        ls_children(listing, place, &count, &failed);
+        ls_children(listing, place, directory, NULL, &count, &failed);
         if (!count && !failed && *place->path && !session_stopped(session) &&
             orbit_stat(place->store->backend, place->path, &call, &metadata, &error) < 0)
-            report_failed(session, "ls", place->shown, NULL, &error);
+            report_failed(session, session->verb, place->shown, NULL, &error);
     } else if (orbit_stat(place->store->backend, *place->path ? place->path : ".", &call, &metadata, &error) < 0) {
-        report_failed(session, "ls", place->shown, NULL, &error);
+        report_failed(session, session->verb, place->shown, NULL, &error);
     } else if (metadata.kind == ORBIT_KIND_DIRECTORY) {
-        ls_children(listing, place, &count, &failed);
+        ls_children(listing, place, directory, NULL, &count, &failed);
     } else {
-        print_entry(listing, path_name(place->path), place->shown, &metadata);
+        print_entry(listing, path_name(place->path), place->shown, &metadata, 0);
     }
     orbit_metadata_release(&metadata);
 }
@@ -290,13 +346,15 @@ static bool ls_argument(struct listing *listing, const char *typed)
     expansion.flags = o->recursive ? EXPAND_DESCEND : EXPAND_DIRECTORIES;
     if (names_suffice(o))
         expansion.flags |= EXPAND_NAMES;
-    if (o->recursive || (!o->raw && glob_has_magic(typed)))
+    if (!all_versions(o) && (o->recursive || (!o->raw && glob_has_magic(typed))))
         return expand(&expansion, typed);
 
     struct place place;
     if (place_open(session, &place, typed, SIDE_SOURCE)) {
         if (place.stdio)
-            report_refused(session, "ls", typed, NULL, ORBIT_E_CONFIG, "standard input cannot be listed");
+            report_refused(session, session->verb, typed, NULL, ORBIT_E_CONFIG, "standard input cannot be listed");
+        else if (all_versions(o))
+            ls_versions(listing, &place);
         else
             ls_place(listing, &place);
         place_release(&place);
@@ -314,7 +372,7 @@ static void print_sorted(struct listing *listing)
 {
     orbit_error error;
     if (!ls_stopped(listing) && !sorter_finish(listing->sorter, put_line, listing->session, &error))
-        report_failed(listing->session, "ls", NULL, NULL, &error);
+        report_failed(listing->session, listing->session->verb, NULL, NULL, &error);
     sorter_free(listing->sorter);
 }
 
@@ -415,7 +473,7 @@ static bool visit_stat(void *ctx, const struct item *item)
 {
     struct session *session = ctx;
     if (session->options->json) {
-        json_entry(item->shown, item->metadata, true);
+        json_entry(item->shown, item->metadata, 0, true);
     } else {
         if (session->tally.done)
             output_string("\n");

@@ -249,6 +249,25 @@ static void remove_names(struct session *session, const char *typed)
     place_release(&place);
 }
 
+/* Of a version nothing can be seen but itself: whether there is an object of its name now says nothing about it. */
+static void remove_version(struct removing *removing, const char *typed)
+{
+    struct session *session = removing->session;
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    struct place place;
+
+    if (!place_open(session, &place, typed, SIDE_SOURCE))
+        return;
+    metadata.kind = ORBIT_KIND_FILE;
+    const struct item item = {.store = place.store, .path = place.path, .shown = place.shown, .metadata = &metadata};
+    if (place.stdio || place.local)
+        report_refused(session, "rm", place.shown ? place.shown : typed, NULL, ORBIT_E_UNSUPPORTED,
+                       "--version-id: only objects have versions");
+    else
+        visit_rm(removing, &item);
+    place_release(&place);
+}
+
 void verb_rm(struct session *session)
 {
     const struct options *o = session->options;
@@ -272,7 +291,9 @@ void verb_rm(struct session *session)
     struct progress *progress = progress_start(session, removing.crew);
     for (size_t i = 0; i < o->argument_count && !session_stopped(session); i++) {
         removing.found_directory = false;
-        if (expand(&expansion, o->arguments[i]) && removing.found_directory && !o->dry_run)
+        if (o->version_id)
+            remove_version(&removing, o->arguments[i]);
+        else if (expand(&expansion, o->arguments[i]) && removing.found_directory && !o->dry_run)
             remove_directories(session, o->arguments[i],
                                session->tally.failed == removing.failed_before && !o->include.count &&
                                    !o->exclude.count);

@@ -150,6 +150,7 @@ typedef struct orbit_capabilities {
      * one; NULL: this backend alone. */
     const char *endpoint;
     bool keeps_extents; /* begin() takes `keep`, and there is suspend() */
+    bool list_versions; /* list_begin takes `versions` */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */
@@ -187,6 +188,7 @@ typedef struct orbit_list_request {
     /* Nullable, a hint: an open cursor of this backend on the directory that `path`'s last component is in. It may be
      * opened relative to it. No page of that cursor is under way, and it stays until list_begin is done. */
     void *parent;
+    bool versions; /* every version of each object, the latest first; only where list_versions */
 } orbit_list_request;
 
 /* A page takes copies of entries. orbit_page_add(): `position` is what list_resume() would take to go on

@@ -18,7 +18,9 @@ ORBIT_BEGIN_DECLS
 
 /* Flags of an entry. */
 enum {
-    ORBIT_ENTRY_MARKER = 1u << 0 /* an object that stands for a directory: its key is path + "/" */
+    ORBIT_ENTRY_MARKER = 1u << 0, /* an object that stands for a directory: its key is path + "/" */
+    ORBIT_ENTRY_LATEST = 1u << 1, /* with `versions`: what a read without a version id gets … */
+    ORBIT_ENTRY_DELETED = 1u << 2 /* … unless it is this: a marker that the object was removed, without contents */
 };
 
 /* Everything is borrowed until the next call on the lister. */
@@ -52,6 +54,9 @@ typedef struct orbit_list_options {
      * quickly; 1: one after the other; at most 64. The entries and their order are the same. */
     uint32_t list_workers;
     bool unordered; /* with several workers: entries as they come, not in the order of their keys */
+    /* Every version of each object, the latest first, and the markers of removals: metadata.version_id tells them apart,
+     * flags say which is the latest. ORBIT_E_UNSUPPORTED where a store has none. Pages come one after the other. */
+    bool versions;
 } orbit_list_options;
 
 ORBIT_API void orbit_list_options_init(orbit_list_options *options);

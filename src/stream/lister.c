@@ -134,6 +134,8 @@ static orbit_status check_options(const orbit_backend *backend, orbit_list_optio
     if (options->start_after && !caps->ordered_list)
         return orb_fail(error, ORBIT_E_UNSUPPORTED, 0, "start_after is not supported by '%s': it lists in no order",
                         name);
+    if (options->versions && !caps->list_versions)
+        return orb_fail(error, ORBIT_E_UNSUPPORTED, 0, "versions are not supported by '%s': it keeps none", name);
     if (options->delimiter && !strcmp(options->delimiter, "/"))
         options->delimiter = NULL;
     if (options->delimiter && (caps->hierarchical || !options->delimiter[0]))
@@ -255,8 +257,9 @@ static void ask(struct orbit_lister *lister, bool exhausted)
 /* The same page again and again would never end. */
 static orbit_status check_progress(struct orbit_lister *lister, const orbit_entry *first)
 {
-    uint64_t hash = orb_crc64nvme(0, first->path, first->path_length) ^ lister->page.count ^
-                    ((uint64_t)first->metadata.kind << 32) ^ 1;
+    const char *version = first->metadata.version_id ? first->metadata.version_id : "";
+    uint64_t hash = orb_crc64nvme(orb_crc64nvme(0, first->path, first->path_length), version, strlen(version)) ^
+                    lister->page.count ^ ((uint64_t)first->metadata.kind << 32) ^ 1;
     bool same = hash == lister->previous_first && lister->page.count == lister->page_entries;
     lister->previous_first = hash;
     lister->page_begun = true;

@@ -154,6 +154,7 @@ struct orb_producer *orb_flat_new(struct orbit_lister *lister, orbit_error *erro
         .start_after = options->start_after,
         .delimiter = options->delimiter,
         .page_entries = lister->page_entries,
+        .versions = options->versions,
     };
     orb_lister_page_init(lister, &flat->page);
     return &flat->producer;

@@ -383,7 +383,8 @@ bool orb_parallel_fits(const struct orbit_lister *lister)
 {
     const orbit_capabilities *caps = &lister->stream.backend->core.caps;
     const orbit_list_options *options = &lister->options;
-    if (!caps->deep_list || !caps->ordered_list || caps->no_retry || options->list_workers == 1 || options->delimiter)
+    if (!caps->deep_list || !caps->ordered_list || caps->no_retry || options->list_workers == 1 || options->delimiter ||
+        options->versions)
         return false;
     if (options->start_after && strlen(options->start_after) >= ORB_KEY_ROOM)
         return false;

@@ -350,6 +350,27 @@ static void deep_tree_is_walked_whole(void **state)
     listing_free(&listing);
 }
 
+static void versions_are_told_or_refused(void **state)
+{
+    (void)state;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    struct listing listing;
+    options.versions = true;
+    options.recursive = true;
+    put_text(at("kept/a"), "a");
+    if (!contract.kind->fixture) {
+        MUST_FAIL(ORBIT_E_UNSUPPORTED, list_all(&listing, contract.backend, at("kept"), &options, error));
+        return;
+    }
+    if (strcmp(contract.kind->name, "s3_s3d") == 0)
+        return; /* knows no versions; a real store does */
+    MUST(list_all(&listing, contract.backend, at("kept"), &options, error));
+    assert_int_equal(listing.count, 1); /* a bucket that keeps none has the one that is */
+    assert_string_equal(listing.paths[0], "a");
+    assert_int_equal(listing.flags[0], ORBIT_ENTRY_LATEST);
+    listing_free(&listing);
+}
+
 static void removing_while_listing_is_survived(void **state)
 {
     (void)state;
@@ -391,6 +412,7 @@ const struct CMUnitTest list_tests[] = {
     CONTRACT_TEST(listing_closed_early_asks_for_no_more),
     CONTRACT_TEST(two_listers_at_once_do_not_mix),
     CONTRACT_TEST(deep_tree_is_walked_whole),
+    CONTRACT_TEST(versions_are_told_or_refused),
     CONTRACT_TEST(removing_while_listing_is_survived),
 };
 const size_t list_test_count = COUNT_OF(list_tests);

@@ -307,6 +307,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
     caps->ranged_read = true;
     caps->deep_list = true;
+    caps->list_versions = true;
     caps->ordered_list = !orb_str_suffix(s3->bucket, "--x-s3"); /* directory buckets list out of order */
     caps->atomic_no_overwrite = wanted->has_conditional_writes ? wanted->conditional_writes : s3->is_aws;
     return ORBIT_OK;

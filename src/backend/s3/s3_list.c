@@ -7,12 +7,21 @@
  * page can hold is cut, and the next request goes on after the last key that was taken.
  *
  * Most stores say how keys are encoded before the first key, some behind the last, some not at all. Where it matters and
- * is not known when a key comes, the page is read to its end to find out, and asked for once more. */
+ * is not known when a key comes, the page is read to its end to find out, and asked for once more.
+ *
+ * Versions come by ListObjectVersions, the latest of a key first: the same document with other names, gone on with
+ * after a key and one of its versions. */
 #include "backend/s3/s3.h"
 #include "base/clock.h"
 #include "base/str.h"
 
-enum { ENCODED_KEY_MAX = 3 * ORB_S3_KEY_MAX, TOKEN_MAX = 16 << 10, DOCUMENT_MAX = 64 << 20, SCRATCH_MAX = 64 << 20 };
+enum {
+    ENCODED_KEY_MAX = 3 * ORB_S3_KEY_MAX,
+    VERSION_MAX = 1024,
+    TOKEN_MAX = 16 << 10,
+    DOCUMENT_MAX = 64 << 20,
+    SCRATCH_MAX = 64 << 20
+};
 
 struct cursor {
     struct orb_s3 *s3;
@@ -22,9 +31,11 @@ struct cursor {
     char *delimiter;       /* owned; NULL: the whole subtree */
     uint32_t page_entries;
     bool ordered;
-    struct orb_buf after;       /* full key: only what sorts behind it */
-    bool has_after, from_after; /* the next page is asked for by it */
-    struct orb_buf token;       /* or by this */
+    struct orb_buf after;                /* full key: only what sorts behind it */
+    bool has_after, from_after;          /* the next page is asked for by it */
+    bool versions;                       /* all of them, and markers of deletion */
+    char after_version[VERSION_MAX + 1]; /* with versions: of the key `after`, "" for all of its */
+    struct orb_buf token;                /* or by this */
     bool has_token;
     /* An earlier token, kept for twice as many pages each time: tokens that go in a circle come upon it. */
     struct orb_buf landmark;
@@ -41,13 +52,14 @@ struct page_op {
     bool is_list, encoded, truncated, full;
     bool encoding_told; /* now, or learned from an earlier page */
     bool doubtful;      /* a key came that could mean two things: this page is asked for again */
-    bool in_object, in_prefix;
+    bool in_object, in_prefix, is_deleted, is_latest;
     struct orb_buf next; /* NextContinuationToken or NextMarker */
     char key[ENCODED_KEY_MAX + 1], last[ORB_S3_KEY_MAX + 1];
     size_t key_length;
     bool has_last;
     bool passed; /* entries that cannot be read came behind `last` */
     char etag[256], storage_class[64];
+    char version[VERSION_MAX + 1], last_version[VERSION_MAX + 1], next_version[VERSION_MAX + 1];
     orbit_entry entry;
     orbit_status status; /* why reading was stopped */
 };
@@ -64,8 +76,18 @@ static void remember(struct page_op *op, const char *key, size_t length)
 {
     memcpy(op->last, key, length);
     op->last[length] = '\0';
+    memcpy(op->last_version, op->version, sizeof op->version);
     op->has_last = true;
     op->passed = false;
+}
+
+/* Whether the entry at hand lies behind the place the page was asked for: the store need not know start-after, and
+ * common prefixes may come again. Other versions of the last key do come. */
+static bool is_ahead(const struct page_op *op)
+{
+    const struct cursor *cursor = op->cursor;
+    int order = cursor->has_after ? strcmp(op->key, orb_buf_string(&cursor->after)) : 1;
+    return order > 0 || (order == 0 && *cursor->after_version && strcmp(op->version, cursor->after_version) != 0);
 }
 
 /* A name that no C string can hold, or a broken escape: told as an entry that failed. */
@@ -97,8 +119,8 @@ static bool add_key(struct page_op *op, bool is_prefix)
     if (length > ORB_S3_KEY_MAX || length < cursor->skip ||
         memcmp(op->key, orb_buf_string(&cursor->prefix), cursor->skip) != 0)
         return stop(op, ORBIT_E_PROTOCOL);
-    if (cursor->has_after && strcmp(op->key, orb_buf_string(&cursor->after)) <= 0)
-        return true; /* the store need not know start-after, and common prefixes may come again */
+    if (!is_ahead(op))
+        return true;
     const char *path = op->key + cursor->skip;
     size_t path_length = length - cursor->skip;
     if (!path_length) { /* the marker of the listed directory itself */
@@ -107,6 +129,8 @@ static bool add_key(struct page_op *op, bool is_prefix)
     }
     bool slash = path[path_length - 1] == '/';
     entry->flags = slash && !is_prefix ? (uint32_t)ORBIT_ENTRY_MARKER : 0;
+    entry->flags |= op->is_deleted ? (uint32_t)ORBIT_ENTRY_DELETED : 0;
+    entry->flags |= op->is_latest ? (uint32_t)ORBIT_ENTRY_LATEST : 0;
     entry->metadata.kind = is_prefix || slash ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
     entry->depth = 1;
     for (const char *c = path; (c = memchr(c, '/', (size_t)(path + path_length - c))) && c + 1 < path + path_length;
@@ -165,6 +189,17 @@ static bool object_field(struct page_op *op, const char *name, char *text, size_
             metadata->etag = length ? op->etag : NULL;
         }
         break;
+    case 'V':
+        if (strcmp(name, "VersionId") != 0)
+            break;
+        if (length > VERSION_MAX)
+            return stop(op, ORBIT_E_PROTOCOL);
+        memcpy(op->version, text, length + 1);
+        metadata->version_id = op->version;
+        break;
+    case 'I':
+        op->is_latest |= strcmp(name, "IsLatest") == 0 && strcmp(text, "true") == 0;
+        break;
     default:
         break;
     }
@@ -177,7 +212,10 @@ static void on_begin(void *ctx, unsigned depth, const char *name)
 {
     struct page_op *op = ctx;
     if (depth == 2) {
-        op->in_object = strcmp(name, "Contents") == 0;
+        op->is_deleted = op->cursor->versions && strcmp(name, "DeleteMarker") == 0;
+        op->in_object = op->is_deleted || strcmp(name, op->cursor->versions ? "Version" : "Contents") == 0;
+        op->is_latest = false;
+        op->version[0] = '\0';
         op->in_prefix = !op->in_object && strcmp(name, "CommonPrefixes") == 0;
         if (op->in_object || op->in_prefix) {
             op->entry = (orbit_entry){0};
@@ -185,8 +223,15 @@ static void on_begin(void *ctx, unsigned depth, const char *name)
             op->key[0] = '\0';
         }
     } else if (depth == 1) {
-        op->is_list = strcmp(name, "ListBucketResult") == 0;
+        op->is_list = strcmp(name, op->cursor->versions ? "ListVersionsResult" : "ListBucketResult") == 0;
     }
+}
+
+static const char *next_name(const struct page_op *op)
+{
+    if (op->cursor->versions)
+        return "NextKeyMarker";
+    return op->base.s3->list_v1 ? "NextMarker" : "NextContinuationToken";
 }
 
 static bool list_field(struct page_op *op, const char *name, char *text, size_t length)
@@ -196,7 +241,11 @@ static bool list_field(struct page_op *op, const char *name, char *text, size_t 
     } else if (strcmp(name, "EncodingType") == 0) {
         op->encoded = strcmp(text, "url") == 0;
         op->encoding_told = true;
-    } else if (strcmp(name, op->base.s3->list_v1 ? "NextMarker" : "NextContinuationToken") == 0) {
+    } else if (op->cursor->versions && strcmp(name, "NextVersionIdMarker") == 0) {
+        if (length > VERSION_MAX)
+            return stop(op, ORBIT_E_PROTOCOL);
+        memcpy(op->next_version, text, length + 1);
+    } else if (strcmp(name, next_name(op)) == 0) {
         orb_buf_reset(&op->next);
         if (!orb_buf_append(&op->next, text, length))
             return stop(op, length > TOKEN_MAX ? ORBIT_E_PROTOCOL : ORBIT_E_MEMORY);
@@ -300,6 +349,8 @@ static orbit_status merge(struct page_op *op)
                 strcmp(cursor->delimiter, "/") == 0)
                 op->last[length++] = '/';
             op->last[length] = '\0';
+            const char *version = item->entry.metadata.version_id;
+            (void)snprintf(op->last_version, sizeof op->last_version, "%s", version ? version : "");
             op->has_last = true;
         }
         if (take_object)
@@ -334,10 +385,13 @@ static orbit_status go_on_with_token(struct cursor *cursor, const char *token, o
     return ORBIT_OK;
 }
 
-static orbit_status go_on_after(struct cursor *cursor, const char *key, orbit_error *error)
+/* `version` "": after all versions of the key. */
+static orbit_status go_on_after(struct cursor *cursor, const char *key, const char *version, orbit_error *error)
 {
-    if (cursor->has_after && strcmp(key, orb_buf_string(&cursor->after)) <= 0)
+    int order = cursor->has_after ? strcmp(key, orb_buf_string(&cursor->after)) : 1;
+    if (order < 0 || (order == 0 && (!*version || strcmp(version, cursor->after_version) == 0)))
         return endless(error, "does not advance");
+    (void)snprintf(cursor->after_version, sizeof cursor->after_version, "%s", version);
     orb_buf_reset(&cursor->after);
     if (!orb_buf_text(&cursor->after, key))
         return orb_fail_memory(error);
@@ -354,16 +408,16 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
         if (!op->has_last || !cursor->ordered)
             return orb_fail(error, ORBIT_E_LIMIT, 0,
                             "the store's page of a listing does not fit into memory: ask for fewer entries a page");
-        return go_on_after(cursor, op->last, error);
+        return go_on_after(cursor, op->last, op->last_version, error);
     }
     if (!op->truncated)
         return ORBIT_OK;
-    if (!op->base.s3->list_v1)
+    if (!op->base.s3->list_v1 && !cursor->versions)
         return op->next.length ? go_on_with_token(cursor, orb_buf_string(&op->next), error)
                                : endless(error, "says that there is more and not where");
     /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
     if (op->has_last && !op->passed)
-        return go_on_after(cursor, op->last, error);
+        return go_on_after(cursor, op->last, op->last_version, error);
     if (op->next.length && op->encoded) {
         size_t length = orb_percent_decode(op->next.bytes, op->next.length, true);
         if (length == SIZE_MAX)
@@ -373,7 +427,7 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
     }
     if (!op->next.length)
         return endless(error, "says that there is more and not where");
-    return go_on_after(cursor, orb_buf_string(&op->next), error);
+    return go_on_after(cursor, orb_buf_string(&op->next), op->next_version, error);
 }
 
 static void listed(struct orb_s3_op *base);
@@ -398,9 +452,11 @@ static void ask(struct page_op *list)
         orb_s3_op_end(base, status, &error);
         return;
     }
-    bool v1 = base->s3->list_v1;
+    bool v1 = base->s3->list_v1, versions = cursor->versions;
+    list->next_version[0] = '\0';
     orb_s3_begin(base, "GET", NULL);
-    orb_s3_param(base, "list-type", v1 ? NULL : "2");
+    orb_s3_param(base, "versions", versions ? "" : NULL);
+    orb_s3_param(base, "list-type", v1 || versions ? NULL : "2");
     orb_s3_param(base, "encoding-type", "url");
     orb_s3_param(base, "prefix", cursor->prefix.length ? orb_buf_string(&cursor->prefix) : NULL);
     orb_s3_param(base, "delimiter", cursor->delimiter);
@@ -409,7 +465,9 @@ static void ask(struct page_op *list)
     if (cursor->has_token)
         orb_s3_param(base, "continuation-token", orb_buf_string(&cursor->token));
     else if (cursor->from_after)
-        orb_s3_param(base, v1 ? "marker" : "start-after", orb_buf_string(&cursor->after));
+        orb_s3_param(base, versions ? "key-marker" : v1 ? "marker" : "start-after", orb_buf_string(&cursor->after));
+    if (cursor->from_after && *cursor->after_version)
+        orb_s3_param(base, "version-id-marker", cursor->after_version);
     orb_s3_account_headers(base, NULL);
     orb_s3_send(base, listed);
 }
@@ -520,6 +578,7 @@ void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *reque
         return;
     }
     cursor->s3 = s3;
+    cursor->versions = request->versions;
     cursor->ordered = !orb_str_suffix(s3->bucket, "--x-s3");
     cursor->page_entries = request->page_entries && request->page_entries < s3->list_page_entries
                                ? request->page_entries
