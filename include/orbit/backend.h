@@ -74,7 +74,7 @@ typedef enum orbit_addressing {
 
 typedef struct orbit_s3_config {
     size_t size;
-    const char *bucket;
+    const char *bucket; /* NULL or "": the service, whose buckets can be listed */
     const char *prefix; /* put before every key, literally; NULL: none */
     const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1 */
     /* "http://host:port"; NULL: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's endpoint_url, S3_ENDPOINT_URL,

@@ -104,7 +104,8 @@ static orbit_status take_url(orbit_location *location, const char *text, orbit_e
                       url.query ? make_root("file", "", '?', url.query, query_length) : orb_strdup("file:"), url.path,
                       error);
     } else if (!strcmp(scheme, "s3")) {
-        status = need_authority(&url, "bucket", error);
+        if (url.path[0]) /* without a path it is the service, which has buckets */
+            status = need_authority(&url, "bucket", error);
         if (status >= 0)
             status =
                 fill(location, "s3", make_root("s3", url.authority, '?', url.query, query_length), url.path, error);

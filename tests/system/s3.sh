@@ -155,6 +155,28 @@ sys.exit(not (r["success"] is False and r["error"]["kind"] == "not_found" and r[
               r["error"]["message"]))' .err
 
 # ---- buckets
+# The service: its buckets, and nothing else.
+orbit mb s3://first s3://second s3://third
+orbit ls s3://
+exits 0 "ls of the service"
+check "the buckets" is "$(awk '{ print $NF }' .out | grep -E 'first|second|third' | sort | tr '\n' ' ')" "first/ second/ third/ "
+cp .out buckets
+for entries in 1 2; do
+    orbit ls -o list_page_entries=$entries s3://
+    same "buckets in pages of $entries" .out buckets
+done
+for verb in "cat s3://" "stat s3://" "rm -r s3://" "ls -r s3://" "mb s3://" "cp s3.sh s3://"; do
+    touch s3.sh
+    # shellcheck disable=SC2086
+    orbit $verb
+    exits 2 "$verb"
+    says "$verb" "name.* bucket|bucket is named"
+done
+orbit ls s3:///key
+exits 2 "a key without a bucket"
+orbit rb s3://first s3://second s3://third
+exits 0 "rb of three"
+
 orbit mb s3://made
 exits 0 "mb"
 orbit cp tree/a.txt s3://made/x

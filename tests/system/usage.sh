@@ -57,7 +57,7 @@ orbit cp --sse-c-key-file key a b
 usage "a short key" "holds no key of 32 bytes"
 orbit ls ftp://host/x
 usage "an unknown scheme" "ftp"
-orbit ls s3://
+orbit ls s3:///key
 usage "no bucket" "bucket"
 orbit ls s3://KEY:verysecret@bucket/
 usage "a secret in a URL" "credentials"

@@ -280,6 +280,12 @@ orbit_status orb_s3_locate_path(void *self, const char *path, char *store, size_
                                 size_t key_room);
 void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply);
 void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
+/* s3_buckets.c: a backend without a bucket is the service, whose buckets can be listed and no more. */
+#define ORB_S3_SERVICE_VERB "list the buckets of" /* the one operation it has, for orb_s3_op_new() */
+bool orb_s3_is_service(const struct orb_s3 *s3);
+void orb_s3_buckets_begin(struct orb_s3 *s3, orbit_op *op, const orbit_list_request *request, void **handle);
+void orb_s3_buckets_page(struct orb_s3 *s3, orbit_op *op, void *handle, orbit_page *page);
+void orb_s3_buckets_end(void *handle);
 void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **handle);
 void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page);
 void orb_s3_list_end(void *self, void *handle);

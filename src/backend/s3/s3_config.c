@@ -229,8 +229,11 @@ static bool plain_bucket(const char *bucket)
 
 static orbit_status take_bucket(struct orb_s3 *s3, const char *bucket, uint32_t addressing, orbit_error *error)
 {
-    if (!bucket || !*bucket)
-        return orb_fail(error, ORBIT_E_CONFIG, 0, "no bucket is named: an S3 URL looks like s3://bucket/prefix");
+    if (!bucket || !*bucket) { /* the service, which has buckets */
+        s3->path_style = true;
+        s3->bucket = orb_strdup("");
+        return s3->bucket ? ORBIT_OK : orb_fail_memory(error);
+    }
     if (strlen(bucket) > 255 || strpbrk(bucket, "/?#"))
         return orb_fail(error, ORBIT_E_CONFIG, 0, "'%.100s' is not a bucket's name", bucket);
     if (addressing > ORBIT_ADDRESSING_VIRTUAL)
@@ -306,9 +309,9 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
                                    : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
     caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
     caps->ranged_read = true;
-    caps->deep_list = true;
-    caps->list_versions = true;
-    caps->ordered_list = !orb_str_suffix(s3->bucket, "--x-s3"); /* directory buckets list out of order */
+    caps->deep_list = caps->list_versions = !orb_s3_is_service(s3);
+    /* Directory buckets list out of order, and buckets come in any. */
+    caps->ordered_list = !orb_s3_is_service(s3) && !orb_str_suffix(s3->bucket, "--x-s3");
     caps->atomic_no_overwrite = wanted->has_conditional_writes ? wanted->conditional_writes : s3->is_aws;
     return ORBIT_OK;
 }

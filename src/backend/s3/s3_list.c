@@ -511,6 +511,10 @@ static void free_page_op(struct orb_s3_op *base)
 
 void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page)
 {
+    if (orb_s3_is_service(self)) {
+        orb_s3_buckets_page(self, op, handle, page);
+        return;
+    }
     struct page_op *list = orb_s3_op_new(self, op, sizeof *list, "list", NULL);
     if (!list)
         return;
@@ -529,7 +533,10 @@ void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page)
 void orb_s3_list_end(void *self, void *handle)
 {
     struct cursor *cursor = handle;
-    (void)self;
+    if (orb_s3_is_service(self)) {
+        orb_s3_buckets_end(handle);
+        return;
+    }
     if (!cursor)
         return;
     orb_xml_free(cursor->xml);
@@ -570,6 +577,10 @@ static orbit_status fill_cursor(struct cursor *cursor, const orbit_list_request 
 void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **handle)
 {
     struct orb_s3 *s3 = self;
+    if (orb_s3_is_service(s3)) {
+        orb_s3_buckets_begin(s3, op, request, handle);
+        return;
+    }
     struct cursor *cursor = orb_calloc(1, sizeof *cursor);
     orbit_error error;
     *handle = NULL;

@@ -25,9 +25,16 @@ static void on_free(struct orb_message *message)
 
 void *orb_s3_op_new(struct orb_s3 *s3, orbit_op *op, size_t bytes, const char *verb, const char *path)
 {
+    orbit_error error;
+    if (orb_s3_is_service(s3) && strcmp(verb, ORB_S3_SERVICE_VERB) != 0) {
+        orbit_op_done(op,
+                      orb_fail(&error, ORBIT_E_CONFIG, 0, "cannot %s '%s': no bucket is named, as in s3://bucket/path",
+                               verb, path && *path ? path : "s3://"),
+                      &error);
+        return NULL;
+    }
     struct orb_s3_op *made = orb_calloc(1, bytes);
     if (!made) {
-        orbit_error error;
         orbit_op_done(op, orb_fail_memory(&error), &error);
         return NULL;
     }
