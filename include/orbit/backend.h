@@ -105,6 +105,7 @@ typedef struct orbit_s3_config {
     const char *config_file;      /* NULL: AWS_CONFIG_FILE, else ~/.aws/config */
     const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials */
     uint32_t identity_timeout_ms; /* of a credential_process, or of a role that is asked for; 0: 60,000 */
+    uint64_t copy_max_bytes;      /* what the store copies in one request; larger objects in parts. 0: 5 GiB */
 } orbit_s3_config;
 #ifndef __cplusplus
 #define ORBIT_S3_CONFIG_INIT            \

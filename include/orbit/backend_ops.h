@@ -239,6 +239,16 @@ typedef struct orbit_extent {
     uint64_t offset, length;
 } orbit_extent;
 
+typedef struct orbit_copy_request {
+    const char *from, *to; /* both in this store (see same_store) */
+    void *from_self;       /* the backend that `from` belongs to */
+    const char *version_id;
+    const orbit_metadata *pin; /* nullable */
+    bool preserve;
+    const orbit_write_options *options;
+    const uint8_t *source_sse_customer_key;
+} orbit_copy_request;
+
 typedef struct orbit_begin_request {
     const char *path;
     const orbit_write_options *options;
@@ -249,6 +259,9 @@ typedef struct orbit_begin_request {
         *resume_id; /* nullable: take up this upload instead of making one; no I/O where a store can do without */
     int64_t resume_begun_ns;        /* when that was begun, by our clock; 0: not known */
     const orbit_keep_request *keep; /* nullable */
+    /* Nullable: all parts will be part_copy() of this source. What copy() carries over beside the bytes (metadata, tags)
+     * is the upload's to carry over now. */
+    const orbit_copy_request *copy;
 } orbit_begin_request;
 
 typedef struct orbit_begin_reply {
@@ -267,6 +280,11 @@ typedef struct orbit_part {
     uint64_t length;
 } orbit_part;
 
+typedef struct orbit_part_copy_request {
+    const orbit_copy_request *copy; /* as begin() had it; its pin holds for every part */
+    orbit_part part;                /* offset and length count in the source, too */
+} orbit_part_copy_request;
+
 typedef struct orbit_part_reply {
     const char *etag;        /* nullable; lives as long as the upload's handle */
     orbit_checksum checksum; /* of the part's bytes, when the backend computed one */
@@ -278,8 +296,9 @@ typedef struct orbit_finish_request {
     /* Set after a finish whose reply was lost (MAYBE_DONE): find out whether the object is there before
      * trying again; done OK if it is the one these parts make. */
     bool resolve;
-    /* Nullable; only where extents of an earlier upload were taken over: the CRC of all bytes, which nobody but the
-     * backend has seen. Where it is another one: ORBIT_E_CHECKSUM. reread: do not trust CRCs computed earlier. */
+    /* Nullable; only where extents of an earlier upload were taken over, or the store copied the parts by itself: the CRC
+     * of all bytes, which nobody but the backend has seen. Where it is another one: ORBIT_E_CHECKSUM. reread: do not
+     * trust CRCs computed earlier. */
     const orbit_checksum *expected;
     bool reread;
 } orbit_finish_request;
@@ -309,16 +328,6 @@ typedef struct orbit_rename_request {
     bool overwrite;
     bool create_parents;
 } orbit_rename_request;
-
-typedef struct orbit_copy_request {
-    const char *from, *to; /* both in this store (see same_store) */
-    void *from_self;       /* the backend that `from` belongs to */
-    const char *version_id;
-    const orbit_metadata *pin; /* nullable */
-    bool preserve;
-    const orbit_write_options *options;
-    const uint8_t *source_sse_customer_key;
-} orbit_copy_request;
 
 typedef struct orbit_set_metadata_request {
     const char *path;
@@ -455,6 +464,10 @@ struct orbit_backend_ops {
      * than a quick look, for it is called on the thread that starts a copy; it may be wrong. */
     bool (*kept)(void *self, const char *path);
     void (*presign)(void *self, orbit_op *op, const orbit_presign_request *request);
+    /* A part whose bytes the store takes from an object it has: copies of more than copy_max. ORBIT_E_CHANGED where the
+     * source is not what `pin` says. */
+    void (*part_copy)(void *self, orbit_op *op, void *upload, const orbit_part_copy_request *request,
+                      orbit_part_reply *reply);
 };
 
 ORBIT_END_DECLS

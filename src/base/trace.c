@@ -25,6 +25,7 @@ const char *orbit_request_name(orbit_request request)
         [ORBIT_REQUEST_SPACE] = "space",
         [ORBIT_REQUEST_CONTAINER] = "container",
         [ORBIT_REQUEST_UPLOADS] = "uploads",
+        [ORBIT_REQUEST_PART_COPY] = "part_copy",
     };
     return (unsigned)request < ORBIT_REQUEST_KINDS ? names[request] : "other";
 }

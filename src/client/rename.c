@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "client/file_task.h"
+#include "engine/copy.h"
 
 /* ---- the store's own ------------------------------------------------------------------------------- */
 
@@ -32,10 +33,10 @@ struct move_task {
     struct orbit_backend *backend;
     char *from, *to;
     bool overwrite, create_parents;
-    orbit_metadata source, copy;
+    struct orb_copy copy;
+    orbit_metadata source; /* until the copy has it */
     orbit_rename_request rename;
     orbit_stat_request stat;
-    orbit_copy_request request;
     orbit_write_options options;
     orbit_remove_item item;
     orbit_remove_request remove;
@@ -76,53 +77,44 @@ static void removed(struct orb_call *call, orbit_status status, const orbit_erro
     move_end(move, status, status < 0 ? &told : NULL);
 }
 
-static void copy_attempt(struct orb_call *call)
+static void copied(void *ctx, orbit_status status, const orbit_error *error)
 {
-    struct move_task *move = call->ctx;
-    const struct orb_backend *core = &move->backend->core;
-    orbit_metadata_release(&move->copy);
-    move->request = (orbit_copy_request){.from = move->from,
-                                         .to = move->to,
-                                         .from_self = core->self,
-                                         .pin = &move->source,
-                                         .preserve = true,
-                                         .options = &move->options};
-    orb_call_names(call, ORBIT_REQUEST_COPY, move->from);
-    core->ops->copy(core->self, &call->op.op, &move->request, &move->copy);
-}
-
-/* A copy may be repeated, but for one that must not replace what the lost one may have written. */
-static bool copy_again(struct orb_call *call, const orbit_error *error)
-{
-    struct move_task *move = call->ctx;
-    return move->overwrite || !(error->flags & ORBIT_ERROR_MAYBE_DONE);
-}
-
-static void copied(struct orb_call *call, orbit_status status, const orbit_error *error)
-{
-    struct move_task *move = call->ctx;
+    struct move_task *move = ctx;
+    struct orb_call *call = &move->call;
     if (status < 0 || move->task.stopping) {
         move_end(move, status < 0 ? status : ORBIT_E_CANCELLED, status < 0 ? error : NULL);
         return;
     }
-    call->again = NULL;
     call->judge = judge_remove;
     orb_call_start(call, &move->backend->core, remove_attempt, removed, move);
 }
 
+/* The version that was looked at, whole, with all that belongs to it; no byte comes here. */
+static void start_copy(struct move_task *move)
+{
+    struct orb_copy *copy = &move->copy;
+    copy->from = copy->to = &move->backend->core;
+    copy->from_path = move->from;
+    copy->to_path = move->to;
+    copy->length = ORBIT_TO_END;
+    copy->length_hint = ORBIT_SIZE_UNKNOWN;
+    copy->options = &move->options;
+    copy->preserve = copy->server_only = copy->verify = true;
+    copy->source = move->source;
+    move->source = (orbit_metadata){0};
+    copy->have_source = true;
+    copy->ended = copied;
+    copy->ctx = move;
+    copy->tally = &move->task.tally;
+    orb_copy_start(copy);
+}
+
 static orbit_status check_source(const struct move_task *move, orbit_error *error)
 {
-    const struct orb_backend *core = &move->backend->core;
     if (move->source.kind == ORBIT_KIND_DIRECTORY)
         return orb_fail(error, ORBIT_E_UNSUPPORTED, 0,
                         "the %s backend cannot rename the directory '%.150s': move what is in it one by one",
                         orbit_backend_name(move->backend), move->from);
-    if (core->caps.copy_max && (move->source.fields & ORBIT_HAS_SIZE) && move->source.size > core->caps.copy_max)
-        return orb_fail(error, ORBIT_E_UNSUPPORTED, 0,
-                        "'%.150s' has %llu bytes, the %s backend renames by a copy on the server of at most %llu: copy "
-                        "it and remove it afterwards",
-                        move->from, (unsigned long long)move->source.size, orbit_backend_name(move->backend),
-                        (unsigned long long)core->caps.copy_max);
     return ORBIT_OK;
 }
 
@@ -154,8 +146,7 @@ static void seen(struct orb_call *call, orbit_status status, const orbit_error *
         move_end(move, status, error);
         return;
     }
-    call->again = copy_again;
-    orb_call_start(call, &move->backend->core, copy_attempt, copied, move);
+    start_copy(move);
 }
 
 static void by_copy(struct move_task *move)
@@ -205,15 +196,17 @@ static void move_start(struct orbit_task *task)
 
 static void move_stop(struct orbit_task *task, orbit_status status)
 {
-    (void)status;
-    orb_call_cancel(&((struct move_task *)task)->call);
+    struct move_task *move = (struct move_task *)task;
+    orb_call_cancel(&move->call);
+    if (move->copy.ctx)
+        orb_copy_stop(&move->copy, status, NULL);
 }
 
 static void move_release(struct orbit_task *task)
 {
     struct move_task *move = (struct move_task *)task;
     orbit_metadata_release(&move->source);
-    orbit_metadata_release(&move->copy);
+    orb_copy_release(&move->copy);
     orb_free(move->from);
     orb_free(move->to);
     orb_free(move);

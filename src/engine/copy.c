@@ -30,7 +30,9 @@ static void free_ranges(struct orb_copy *copy)
         orb_free(copy->ranges[i]);
     }
     orb_free(copy->ranges);
+    orb_free(copy->pieces);
     copy->ranges = NULL;
+    copy->pieces = NULL;
     copy->ranges_made = 0;
     if (copy->charged)
         orb_budget_give(&copy->to->host->budget, copy->charged);
@@ -107,10 +109,12 @@ static void upload_ended(struct orb_upload *upload, orbit_status status, const o
     struct orb_copy *copy = upload->ctx;
     copy->upload_over = true;
     copy->bytes = upload->bytes + copy->resumed;
-    copy->parts = upload->parts;
+    copy->parts = copy->pieces ? 0 : upload->parts; /* sent, that is */
     copy->multipart = upload->multipart;
     copy->target = upload->metadata;
     upload->metadata = (orbit_metadata){0};
+    if (status < 0 && orb_copy_pieces_refused(copy, status))
+        return;
     if (status < 0) {
         orb_copy_fail(copy, status, error); /* if it was not the copy that stopped it */
         orb_copy_settle(copy);
@@ -576,20 +580,26 @@ void orb_copy_through_here(struct orb_copy *copy)
     }
 }
 
+void orb_copy_renew_upload(struct orb_copy *copy)
+{
+    copy->upload = (struct orb_upload){.backend = copy->to,
+                                       .path = copy->to_path,
+                                       .options = copy->options,
+                                       .preserve = copy->preserve ? &copy->source : NULL,
+                                       .opened = upload_opened,
+                                       .ended = upload_ended,
+                                       .ctx = copy,
+                                       .joined = !copy->from->caps.no_retry,
+                                       .tally = copy->tally};
+    orb_upload_init(&copy->upload);
+}
+
 void orb_copy_start(struct orb_copy *copy)
 {
-    copy->call.tally = copy->upload.tally = copy->tally;
-    copy->upload.backend = copy->to;
-    copy->upload.path = copy->to_path;
-    copy->upload.options = copy->options;
-    copy->upload.preserve = copy->preserve ? &copy->source : NULL;
-    copy->upload.opened = upload_opened;
-    copy->upload.ended = upload_ended;
-    copy->upload.ctx = copy;
-    orb_upload_init(&copy->upload);
+    copy->call.tally = copy->tally;
+    orb_copy_renew_upload(copy);
     copy->total = ORBIT_SIZE_UNKNOWN;
     choose_parallel(copy);
-    copy->upload.joined = !copy->from->caps.no_retry;
     orb_copy_ramp_start(copy);
     orb_hedger_init(&copy->hedger, copy->from, copy->no_hedge);
     if (copy->have_source)

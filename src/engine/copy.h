@@ -16,6 +16,7 @@
 #include "engine/upload_fill.h"
 
 struct orb_copy_stream;
+struct orb_copy_piece;
 
 /* The first range asks for the object without knowing it; what it learns may call for another beginning. */
 enum orb_copy_restart {
@@ -38,6 +39,7 @@ struct orb_copy {
     struct orb_tally *tally; /* nullable: its requests are counted there, too */
     bool preserve;
     bool no_server_copy;
+    bool server_only; /* the store copies by itself, or the copy fails with ORBIT_E_UNSUPPORTED */
     bool verify;
     bool no_hedge;    /* ranges that lag are not asked for again */
     bool verify_full; /* resumed bytes are read again */
@@ -102,6 +104,9 @@ struct orb_copy {
     orbit_stat_request stat_request;
     orbit_metadata looked;
     orbit_copy_request copy_request;
+    struct orb_copy_piece *pieces; /* `parallel` places: parts that the store copies */
+    uint32_t pieces_busy;
+    bool pieces_again; /* they were refused once */
     struct orb_copy_stream *stream;
     bool checking; /* `call` asks whether the source is still what it was */
     bool asking;   /* `call` asks for the checksum of the whole */
@@ -144,7 +149,6 @@ void orb_copy_watch_progress(struct orb_copy *copy);
 void orb_copy_look(struct orb_copy *copy);   /* asks; then orb_copy_looked() */
 void orb_copy_looked(struct orb_copy *copy); /* copy->source is known */
 uint64_t orb_copy_bytes(const struct orb_copy *copy);
-bool orb_copy_store_may(const struct orb_copy *copy); /* copy by itself */
 /* Where nothing but size and time says which version is read, they are looked at once more at the end. */
 bool orb_copy_checks_again(const struct orb_copy *copy);
 void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */
@@ -152,8 +156,15 @@ void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */
 /* A reply of a range seldom tells the checksum of the whole: asks for it while the ranges come. */
 void orb_copy_ask_checksum(struct orb_copy *copy);
 
+/* copy_server.c: the store may copy by itself; does so, false: the bytes go through this machine; an upload in parts that
+ * ended with `status` turned out to be none of the store's things, and the copy goes another way. */
+bool orb_copy_store_may(const struct orb_copy *copy);
+bool orb_copy_by_store(struct orb_copy *copy);
+bool orb_copy_pieces_refused(struct orb_copy *copy, orbit_status status);
+
 /* copy.c, for them: the bytes go through this machine; the source is still what it was. */
 void orb_copy_through_here(struct orb_copy *copy);
+void orb_copy_renew_upload(struct orb_copy *copy);
 void orb_copy_checked(struct orb_copy *copy);
 void orb_copy_pump(struct orb_copy *copy);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a copy knows of its source: a look before, where that is free or needed; who it is; the store that copies by
- * itself; and a second look at the end where only size and time tell versions apart. Loop thread only. */
+ * What a copy knows of its source: a look before, where that is free or needed; who it is; and a second look at the end where only size and time tell versions apart. Loop thread only. */
 #include "engine/copy.h"
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -66,60 +65,16 @@ static void start_stat(struct orb_call *call)
     copy->from->ops->stat(copy->from->self, &call->op.op, &copy->stat_request, &copy->looked);
 }
 
-static void start_copy(struct orb_call *call)
-{
-    struct orb_copy *copy = call->ctx;
-    orbit_metadata_release(&copy->target);
-    copy->copy_request = (orbit_copy_request){.from = copy->from_path,
-                                              .to = copy->to_path,
-                                              .from_self = copy->from->self,
-                                              .version_id = copy->version_id,
-                                              .pin = copy->have_source ? &copy->source : NULL,
-                                              .preserve = copy->preserve,
-                                              .options = copy->options,
-                                              .source_sse_customer_key = copy->source_key};
-    orb_call_names(call, ORBIT_REQUEST_COPY, copy->from_path);
-    copy->to->ops->copy(copy->to->self, &call->op.op, &copy->copy_request, &copy->target);
-}
-
-static void copy_done(struct orb_call *call, orbit_status status, const orbit_error *error)
-{
-    struct orb_copy *copy = call->ctx;
-    if (status >= 0) {
-        copy->bytes = copy->total;
-        orb_copy_succeed(copy);
-    } else if (copy->stopping) {
-        orb_copy_settle(copy);
-    } else if (status == ORBIT_E_UNSUPPORTED) {
-        orbit_metadata_release(&copy->target);
-        orb_copy_through_here(copy);
-    } else {
-        orb_copy_fail(copy, status, error);
-    }
-}
-
-bool orb_copy_store_may(const struct orb_copy *copy)
-{
-    const orbit_backend_ops *ops = copy->to->ops;
-    return !copy->no_server_copy && copy->from->ops == ops && ops->copy && ops->same_store && copy->offset == 0 &&
-           copy->length == ORBIT_TO_END && ops->same_store(copy->to->self, copy->from->self);
-}
-
 /* The source is known: let the store do it, or begin. */
 void orb_copy_looked(struct orb_copy *copy)
 {
     copy->total = orb_copy_bytes(copy);
-    uint64_t copy_max = copy->to->caps.copy_max;
     if (copy->source.kind == ORBIT_KIND_DIRECTORY) {
         orbit_error error;
         orb_fail(&error, ORBIT_E_PATH, 0, "cannot copy '%s': it is a directory", copy->from_path);
         error.flags |= ORBIT_ERROR_IS_DIRECTORY;
         orb_copy_fail(copy, ORBIT_E_PATH, &error);
-    } else if (orb_copy_store_may(copy) && copy->total != ORBIT_SIZE_UNKNOWN &&
-               (!copy_max || copy->total <= copy_max)) {
-        orb_copy_watch_progress(copy);
-        orb_call_start(&copy->call, copy->to, start_copy, copy_done, copy);
-    } else {
+    } else if (!orb_copy_by_store(copy)) {
         orb_copy_through_here(copy);
     }
 }

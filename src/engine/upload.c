@@ -314,7 +314,8 @@ void orb_upload_begin(struct orb_upload *upload, uint64_t size_hint, uint64_t pa
                                                   .preserve = upload->preserve,
                                                   .size_hint = size_hint,
                                                   .part_bytes = part_bytes,
-                                                  .keep = upload->extents};
+                                                  .keep = upload->extents,
+                                                  .copy = upload->source};
     if (!backend->ops->begin || !backend->ops->part || !backend->ops->finish) {
         orbit_error error;
         orb_fail(&error, ORBIT_E_LIMIT, 0,
@@ -356,6 +357,10 @@ static void start_part(struct orb_call *call)
         orbit_metadata_release(&upload->metadata);
         orb_call_names(call, ORBIT_REQUEST_PUT, upload->path);
         backend->ops->put(backend->self, &call->op.op, &upload->put_request, part->body, &upload->metadata);
+    } else if (upload->source) {
+        part->copy = (orbit_part_copy_request){upload->source, part->part};
+        orb_call_names(call, ORBIT_REQUEST_PART_COPY, upload->path);
+        backend->ops->part_copy(backend->self, &call->op.op, upload->handle, &part->copy, &part->reply);
     } else {
         orb_call_names(call, ORBIT_REQUEST_PART, upload->path);
         backend->ops->part(backend->self, &call->op.op, upload->handle, &part->part, part->body, &part->reply);

@@ -19,7 +19,8 @@ struct orb_upload_part {
     struct orb_call call;
     struct orb_upload *upload;
     orbit_part part;
-    orbit_body *body;
+    orbit_body *body; /* NULL where the store copies the part by itself: upload->source */
+    orbit_part_copy_request copy;
     orbit_part_reply reply;
     /* Before each attempt: the body stands at its start. Nullable. */
     void (*begin)(struct orb_upload_part *part);
@@ -49,6 +50,7 @@ struct orb_upload {
     const orbit_write_options *options;
     const orbit_metadata *preserve;    /* nullable */
     const orbit_keep_request *extents; /* nullable; where the backend keeps_extents: what it wrote outlives a failure */
+    const orbit_copy_request *source;  /* nullable: the store takes all parts from there */
     const orbit_checksum *expected;    /* nullable: the backend compares it at the end (see orbit_finish_request) */
     bool reread;
     void (*opened)(struct orb_upload *upload);

@@ -45,6 +45,8 @@ extern struct contract contract;
 /* ---- opening: another client, another handle of the same store ----------------------------------------------- */
 orbit_status contract_open_client(orbit_client **client, const orbit_client_options *options);
 orbit_status contract_open_store(orbit_backend **backend, orbit_client *client, orbit_error *error);
+orbit_status contract_open_with(orbit_backend **backend, orbit_client *client, const orbit_pair *settings, size_t count,
+                                orbit_error *error);
 bool supports(orbit_operation operation);
 
 /* ---- paths and bytes ------------------------------------------------------------------------------------------- */

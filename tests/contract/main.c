@@ -44,7 +44,15 @@ static orbit_status open_s3(orbit_backend **backend, orbit_client *client, const
 
 orbit_status contract_open_store(orbit_backend **backend, orbit_client *client, orbit_error *error)
 {
+    return contract_open_with(backend, client, NULL, 0, error);
+}
+
+orbit_status contract_open_with(orbit_backend **backend, orbit_client *client, const orbit_pair *settings, size_t count,
+                                orbit_error *error)
+{
     orbit_open_options options = ORBIT_OPEN_OPTIONS_INIT;
+    options.settings = settings;
+    options.setting_count = count;
     options.chunk_size = contract.chunk;
     options.retry_attempts = 4;
     if (contract.kind->profile != NULL) {

@@ -273,6 +273,43 @@ static void user_metadata_comes_back_on_object_stores(void **state)
     orbit_metadata_release(&metadata);
 }
 
+static void copy_of_more_than_one_request_carries_is_the_stores_work(void **state)
+{
+    (void)state;
+    static const orbit_pair limit = {"copy_max", "5MiB"}, pairs[] = {{"color", "blue green"}};
+    const size_t length = (16u << 20) + 7;
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+    orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    orbit_backend *limited = NULL;
+    if (!contract.kind->object)
+        return;
+    uint8_t *bytes = make_bytes(length, 4);
+    options.metadata = pairs;
+    options.metadata_count = COUNT_OF(pairs);
+    options.content_type = "text/x-orbit";
+    MUST(orbit_write(contract.backend, at("from"), orbit_source_memory(bytes, length), length, &options, NULL, error));
+    MUST(contract_open_with(&limited, contract.client, &limit, 1, error));
+    copy.preserve = true;
+    MUST(orbit_copy(limited, at("from"), limited, at("to"), &copy, &result, error));
+    assert_int_equal(result.bytes, length);
+    assert_int_equal(result.parts, 0); /* no byte came here */
+    assert_true(result.multipart);
+    orbit_write_result_release(&result);
+    check_bytes(at("to"), bytes, length);
+    MUST(orbit_rename(limited, at("to"), at("renamed"), true, NULL, error));
+    assert_false(exists(at("to")));
+    check_bytes(at("renamed"), bytes, length);
+    MUST(orbit_stat(limited, at("renamed"), NULL, &metadata, error));
+    assert_string_equal(metadata.content_type, "text/x-orbit");
+    assert_int_equal(metadata.user_count, 1);
+    assert_string_equal(user_value(&metadata, "color"), "blue green");
+    orbit_metadata_release(&metadata);
+    orbit_backend_close(limited);
+    free(bytes);
+}
+
 static void symlinks_are_made_read_and_removed_where_supported(void **state)
 {
     (void)state;
@@ -364,6 +401,7 @@ const struct CMUnitTest manage_tests[] = {
     CONTRACT_TEST(rename_moves_and_replaces),
     CONTRACT_TEST(copy_within_the_store_makes_an_equal_object),
     CONTRACT_TEST(copy_that_must_not_overwrite_does_not),
+    CONTRACT_TEST(copy_of_more_than_one_request_carries_is_the_stores_work),
     CONTRACT_TEST(copy_between_two_stores_goes_both_ways),
     CONTRACT_TEST(modes_and_times_are_set_where_the_store_has_them),
     CONTRACT_TEST(user_metadata_comes_back_on_object_stores),

@@ -28,6 +28,8 @@ struct chaos_op {
     struct chaos_backend *backend;
     struct args args;
     orbit_copy_request copy;
+    orbit_begin_request begin;
+    orbit_part_copy_request part_copy;
     void (*start)(struct chaos_backend *backend, orbit_op *op, const struct args *args);
     void (*lose)(struct chaos_backend *backend, const struct args *args); /* frees a reply that is lost */
     struct orb_timer *timer;
@@ -492,8 +494,6 @@ WRAP(read, CHAOS_READ, UNPACK(const orbit_read_request *request, orbit_sink *sin
      PACK(.request = request, .sink = sink, .reply = reply), UNPACK(a->request, a->sink, a->reply), lose_read)
 WRAP(put, CHAOS_PUT, UNPACK(const orbit_put_request *request, orbit_body *body, orbit_metadata *reply),
      PACK(.request = request, .body = body, .reply = reply), UNPACK(a->request, a->body, a->reply), lose_metadata)
-WRAP(begin, CHAOS_BEGIN, UNPACK(const orbit_begin_request *request, orbit_begin_reply *reply),
-     PACK(.request = request, .reply = reply), UNPACK(a->request, a->reply), lose_upload)
 WRAP(part, CHAOS_PART, UNPACK(void *upload, const orbit_part *part, orbit_body *body, orbit_part_reply *reply),
      PACK(.handle = upload, .request = part, .body = body, .reply = reply),
      UNPACK(a->handle, a->request, a->body, a->reply), NULL)
@@ -517,12 +517,50 @@ WRAP(space, CHAOS_OTHER, UNPACK(const char *path, orbit_space_reply *reply), PAC
      UNPACK(a->path, a->reply), NULL)
 
 /* The source's backend is a chaos backend, too. */
-static void start_copy(struct chaos_backend *backend, orbit_op *op, const struct args *args)
+static struct chaos_op *take_copy(orbit_op *op, const orbit_copy_request *request)
 {
     struct chaos_op *whole = (struct chaos_op *)(void *)((char *)op - offsetof(struct chaos_op, inner.op));
-    whole->copy = *(const orbit_copy_request *)args->request;
-    whole->copy.from_self = ((struct chaos_backend *)whole->copy.from_self)->core.self;
+    if (request) {
+        whole->copy = *request;
+        whole->copy.from_self = ((struct chaos_backend *)whole->copy.from_self)->core.self;
+    }
+    return whole;
+}
+
+static void start_copy(struct chaos_backend *backend, orbit_op *op, const struct args *args)
+{
+    struct chaos_op *whole = take_copy(op, args->request);
     backend->core.ops->copy(backend->core.self, op, &whole->copy, args->reply);
+}
+
+static void start_begin(struct chaos_backend *backend, orbit_op *op, const struct args *args)
+{
+    const orbit_begin_request *request = args->request;
+    struct chaos_op *whole = take_copy(op, request->copy);
+    whole->begin = *request;
+    if (request->copy)
+        whole->begin.copy = &whole->copy;
+    backend->core.ops->begin(backend->core.self, op, &whole->begin, args->reply);
+}
+
+static void chaos_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply)
+{
+    run(self, op, CHAOS_BEGIN, (struct args){.request = request, .reply = reply}, start_begin, lose_upload);
+}
+
+static void start_part_copy(struct chaos_backend *backend, orbit_op *op, const struct args *args)
+{
+    const orbit_part_copy_request *request = args->request;
+    struct chaos_op *whole = take_copy(op, request->copy);
+    whole->part_copy = (orbit_part_copy_request){&whole->copy, request->part};
+    backend->core.ops->part_copy(backend->core.self, op, args->handle, &whole->part_copy, args->reply);
+}
+
+static void chaos_part_copy(void *self, orbit_op *op, void *upload, const orbit_part_copy_request *request,
+                            orbit_part_reply *reply)
+{
+    run(self, op, CHAOS_PART, (struct args){.handle = upload, .request = request, .reply = reply}, start_part_copy,
+        NULL);
 }
 
 static void chaos_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply)
@@ -596,6 +634,7 @@ void chaos_init(struct chaos *chaos, const orbit_backend_ops *wrapped, void *wra
     TAKE(put);
     TAKE(begin);
     TAKE(part);
+    TAKE(part_copy);
     TAKE(finish);
     TAKE(abort);
     TAKE(parts);

@@ -61,6 +61,26 @@ exits 0 "cp -n"
 orbit cat "s3://$bucket/meta"
 prints_exactly "cp -n keeps what is there" one
 
+# A copy within the store of more than it copies in one request.
+bytes 314572800 >huge
+orbit cp --metadata color=blue --content-type text/x-test --part-size 64M huge "s3://$bucket/huge"
+exits 0 "300 MiB"
+orbit --stat -o copy_max=64MiB cp "s3://$bucket/huge" "s3://$bucket/huge2"
+exits 0 "300 MiB within the store"
+says "300 MiB within the store are its own work" '^ +5  part_copy$'
+orbit -o copy_max=64MiB mv "s3://$bucket/huge2" "s3://$bucket/huge3"
+exits 0 "mv of 300 MiB within the store"
+orbit stat "s3://$bucket/huge2"
+exits 3 "mv of 300 MiB takes the source away"
+orbit stat "s3://$bucket/huge3"
+prints "metadata goes along with 300 MiB" '^metadata color: blue$'
+prints "the type goes along with 300 MiB" '^content type: text/x-test$'
+orbit cat "s3://$bucket/huge3"
+same "300 MiB within the store" huge .out
+orbit uploads ls "s3://$bucket"
+prints_exactly "no upload is left of them" ""
+rm huge
+
 # Killed at a few moments, and gone on with.
 export ORBIT_STATE_DIR="$work/state"
 bytes 100000000 >large

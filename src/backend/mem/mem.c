@@ -250,6 +250,7 @@ const orbit_backend_ops orb_mem_ops = {
     .put = mem_put,
     .begin = mem_begin,
     .part = mem_part,
+    .part_copy = mem_part_copy,
     .finish = mem_finish,
     .abort = mem_abort,
     .release = mem_release,

@@ -193,6 +193,9 @@ struct mem_node *mem_object(struct mem_backend *backend, const struct orb_buf *k
 /* Either profile: the file at `path`, or why there is none. */
 orbit_status mem_find_file(struct mem_backend *backend, const char *path, struct mem_node **node, orbit_error *error);
 
+/* The file that a copy takes its bytes from, if it is the one that was meant. */
+orbit_status mem_copy_source(const orbit_copy_request *request, struct mem_node **node, orbit_error *error);
+
 orbit_status mem_fail_missing(struct mem_backend *backend, const char *path, orbit_error *error);
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
@@ -268,6 +271,8 @@ void mem_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_b
 void mem_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply);
 void mem_part(void *self, orbit_op *op, void *handle, const orbit_part *part, orbit_body *body,
               orbit_part_reply *reply);
+void mem_part_copy(void *self, orbit_op *op, void *handle, const orbit_part_copy_request *request,
+                   orbit_part_reply *reply);
 void mem_finish(void *self, orbit_op *op, void *handle, const orbit_finish_request *request, orbit_metadata *reply);
 void mem_abort(void *self, orbit_op *op, void *handle);
 void mem_release(void *self, void *upload);

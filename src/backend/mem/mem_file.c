@@ -269,6 +269,16 @@ static bool same_as_pin(const struct mem_backend *backend, const struct mem_node
            (!(pin->fields & ORBIT_HAS_SIZE) || pin->size == now.size);
 }
 
+orbit_status mem_copy_source(const orbit_copy_request *request, struct mem_node **node, orbit_error *error)
+{
+    struct mem_backend *source = request->from_self;
+    orbit_status status = mem_find_file(source, request->from, node, error);
+    if (status == ORBIT_OK && request->pin && !same_as_pin(source, *node, request->pin))
+        status = orb_fail(error, ORBIT_E_CHANGED, 0, "'%s' in %s was changed before it was copied", request->from,
+                          source->url);
+    return status;
+}
+
 /* Bytes are immutable: a copy shares them. */
 void mem_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply)
 {
@@ -280,10 +290,7 @@ void mem_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit
     orbit_error error;
     if (!mem_enter(backend, op))
         return;
-    orbit_status status = mem_find_file(source, request->from, &node, &error);
-    if (status == ORBIT_OK && request->pin && !same_as_pin(source, node, request->pin))
-        status = orb_fail(&error, ORBIT_E_CHANGED, 0, "'%s' in %s was changed before it was copied", request->from,
-                          source->url);
+    orbit_status status = mem_copy_source(request, &node, &error);
     if (status == ORBIT_OK && backend->limits.copy_max && node->content->size > backend->limits.copy_max)
         status = orb_fail(&error, ORBIT_E_LIMIT, 0, "'%s' is larger than %s copies in one piece", request->from,
                           backend->url);

@@ -125,9 +125,14 @@ static struct mem_upload *new_upload(struct mem_backend *backend, const orbit_be
     upload->started_ns = orb_realtime_ns();
     snprintf(upload->id, sizeof(upload->id), "%016llx", (unsigned long long)orb_random_u64());
     bool good = upload->path && keep_options(upload, request->options);
-    if (good && request->preserve) {
-        good = orbit_metadata_copy(&upload->preserve, request->preserve) == ORBIT_OK;
+    const orbit_metadata *preserve = request->preserve;
+    if (!preserve && request->copy && mem_is_object(backend))
+        preserve = request->copy->pin; /* as mem_copy() has it */
+    if (good && preserve) {
+        good = orbit_metadata_copy(&upload->preserve, preserve) == ORBIT_OK;
         upload->has_preserve = good;
+        if (!request->preserve)
+            upload->preserve.fields = 0;
     }
     if (!good) {
         mem_upload_drop(upload);
@@ -242,26 +247,31 @@ static orbit_status fail_gone(struct mem_backend *backend, const struct mem_uplo
                     backend->url);
 }
 
+/* Takes over `*content`. */
+static orbit_status keep_part(struct mem_backend *backend, struct mem_upload *upload, const orbit_part *part,
+                              struct mem_content **content, orbit_part_reply *reply, orbit_error *error)
+{
+    if (!upload->listed || upload->joined) /* aborted or being finished meanwhile */
+        return fail_gone(backend, upload, error);
+    struct mem_upload_part *stored = take_part(upload, part->number);
+    if (!stored)
+        return orb_fail_memory(error);
+    mem_content_drop(stored->content);
+    stored->content = *content;
+    *content = NULL;
+    stored->offset = part->offset;
+    mem_etag(stored->content, stored->etag);
+    reply->etag = stored->etag;
+    reply->checksum = orb_checksum_crc64nvme(stored->content->crc);
+    return ORBIT_OK;
+}
+
 static void part_drained(struct mem_drain *drain)
 {
     struct part *part = (struct part *)(void *)drain;
-    struct mem_upload *upload = part->upload;
-    struct mem_upload_part *stored = NULL;
     orbit_error error;
-    orbit_status status = ORBIT_OK;
-    if (!upload->listed || upload->joined) /* aborted or being finished meanwhile */
-        status = fail_gone(drain->transfer.backend, upload, &error);
-    else if (!(stored = take_part(upload, part->part.number)))
-        status = orb_fail_memory(&error);
-    if (status == ORBIT_OK) {
-        mem_content_drop(stored->content);
-        stored->content = drain->content;
-        drain->content = NULL;
-        stored->offset = part->part.offset;
-        mem_etag(stored->content, stored->etag);
-        part->reply->etag = stored->etag;
-        part->reply->checksum = orb_checksum_crc64nvme(stored->content->crc);
-    }
+    orbit_status status =
+        keep_part(drain->transfer.backend, part->upload, &part->part, &drain->content, part->reply, &error);
     mem_transfer_end(&drain->transfer, status, &error);
 }
 
@@ -277,13 +287,13 @@ static bool in_sequence(const struct mem_upload *upload, const orbit_part *part)
 }
 
 static orbit_status check_part(struct mem_backend *backend, const struct mem_upload *upload, const orbit_part *part,
-                               const orbit_body *body, orbit_error *error)
+                               uint64_t length, orbit_error *error)
 {
     const orbit_capabilities *limits = &backend->limits;
     if (!upload->listed || upload->joined)
         return fail_gone(backend, upload, error);
-    if (part->number == 0 || part->length != body->length)
-        return orb_fail(error, ORBIT_E_MISUSE, 0, "part %u of '%s' and its body do not agree", part->number,
+    if (part->number == 0 || part->length != length)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "part %u of '%s' and its bytes do not agree", part->number,
                         upload->path);
     if (limits->part_count_max && part->number > limits->part_count_max)
         return orb_fail(error, ORBIT_E_LIMIT, 0, "'%s' has more than the %u parts that %s takes", upload->path,
@@ -304,7 +314,7 @@ void mem_part(void *self, orbit_op *op, void *handle, const orbit_part *part, or
     orbit_error error;
     if (!mem_enter(backend, op))
         return;
-    orbit_status status = check_part(backend, upload, part, body, &error);
+    orbit_status status = check_part(backend, upload, part, body->length, &error);
     if (status == ORBIT_OK) {
         transfer = orb_calloc(1, sizeof(*transfer));
         if (transfer)
@@ -323,6 +333,50 @@ void mem_part(void *self, orbit_op *op, void *handle, const orbit_part *part, or
     transfer->reply = reply;
     transfer->drain.done = part_drained;
     mem_drain_start(&transfer->drain, backend, op, body, part_release);
+}
+
+/* Bytes of `from`, holes as zeroes. */
+static orbit_status take_bytes(struct mem_content *to, const struct mem_content *from, uint64_t offset, uint64_t length,
+                               orbit_error *error)
+{
+    orbit_status status = ORBIT_OK;
+    while (length > 0 && status == ORBIT_OK) {
+        const char *bytes;
+        size_t piece = mem_content_at(from, offset, length < SIZE_MAX ? (size_t)length : SIZE_MAX, &bytes);
+        status = bytes ? mem_content_append(to, bytes, piece, length, error)
+                       : mem_content_extend(to, to->size + piece, error);
+        offset += piece;
+        length -= piece;
+    }
+    return status;
+}
+
+void mem_part_copy(void *self, orbit_op *op, void *handle, const orbit_part_copy_request *request,
+                   orbit_part_reply *reply)
+{
+    struct mem_backend *backend = self;
+    struct mem_upload *upload = handle;
+    struct mem_content *content = NULL;
+    struct mem_node *node;
+    const orbit_part *part = &request->part;
+    orbit_error error;
+    if (!mem_enter(backend, op))
+        return;
+    orbit_status status = mem_copy_source(request->copy, &node, &error);
+    if (status == ORBIT_OK) {
+        uint64_t size = node->content->size, rest = part->offset < size ? size - part->offset : 0;
+        status = check_part(backend, upload, part, part->length < rest ? part->length : rest, &error);
+    }
+    if (status == ORBIT_OK && !(content = mem_content_new(backend->store)))
+        status = orb_fail_memory(&error);
+    if (status == ORBIT_OK)
+        status = take_bytes(content, node->content, part->offset, part->length, &error);
+    if (status == ORBIT_OK)
+        status = keep_part(backend, upload, part, &content, reply, &error);
+    if (status == ORBIT_OK)
+        orbit_op_progress(op, part->length);
+    mem_content_drop(content);
+    mem_done(op, status, &error);
 }
 
 /* ---- finish ----------------------------------------------------------------------------------------- */
@@ -452,6 +506,10 @@ void mem_finish(void *self, orbit_op *op, void *handle, const orbit_finish_reque
         status = mem_publish_check(backend, upload->path, &upload->options, &error);
     if (status == ORBIT_OK && !upload->joined)
         status = join_parts(backend, upload, request->size, &error);
+    if (status == ORBIT_OK && request->expected && request->expected->algorithm == ORBIT_CHECKSUM_CRC64NVME &&
+        orb_checksum_value(request->expected) != upload->joined->crc)
+        status = orb_fail(&error, ORBIT_E_CHECKSUM, 0, "the parts of '%s' do not make the bytes they were copied from",
+                          upload->path);
     if (status == ORBIT_OK)
         status = mem_publish(backend, upload->path, &upload->options, upload->has_preserve ? &upload->preserve : NULL,
                              upload->joined, reply, &error);

@@ -137,4 +137,5 @@ const orbit_backend_ops orb_s3_ops = {
     .adopt = orb_s3_upload_adopt,
     .locate = orb_s3_locate_path,
     .presign = orb_s3_presign,
+    .part_copy = orb_s3_upload_part_copy,
 };

@@ -18,7 +18,9 @@ enum {
     ORB_S3_REGION_MAX = 64,
     ORB_S3_ERROR_BODY_MAX = 64 << 10,
     ORB_S3_KEY_MAX = 4096, /* S3 allows 1,024 bytes; other stores differ, none goes that far */
-    ORB_S3_CHECKSUM_TEXT = 64
+    ORB_S3_CHECKSUM_TEXT = 64,
+    ORB_S3_TAGS_MAX = 64 << 10, /* ten tags of 384 characters, encoded */
+    ORB_S3_COPY_TIMEOUT_MS = 300000
 };
 
 /* Whether the endpoint takes the checksums of uploads. After a refusal they are left out once to see whether
@@ -51,6 +53,7 @@ struct orb_s3 {
     bool reached;           /* it has answered before: a refused connection is then worth another try */
     enum orb_s3_checksums checksums;
     bool wants_part_checksums;   /* with each part, not only at the end */
+    bool bare_copies;            /* parts that it copies go only into uploads without checksums */
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
 
     struct orb_buf scratch, authorization; /* for signing */
@@ -257,6 +260,24 @@ void orb_s3_customer_key_headers(struct orb_s3_op *op, const uint8_t *key, bool 
 void orb_s3_account_headers(struct orb_s3_op *op, const orbit_write_options *options);
 const char *orb_s3_content_type(const char *path); /* by extension; "application/octet-stream" otherwise */
 
+/* s3_tags.c: ask on an operation, then read in finished(): no tags are an empty text. */
+struct orb_s3_tags {
+    struct orb_buf text; /* as x-amz-tagging takes it */
+    struct orb_buf key, value;
+    bool is_tagging;
+};
+void orb_s3_tags_init(struct orb_s3_tags *tags);
+void orb_s3_tags_release(struct orb_s3_tags *tags);
+void orb_s3_tags_ask(struct orb_s3_op *op, const char *path, const char *version_id,
+                     void (*finished)(struct orb_s3_op *op));
+orbit_status orb_s3_tags_read(struct orb_s3_op *op, struct orb_s3_tags *tags, orbit_error *error);
+
+/* s3_part_copy.c: what says where a copy comes from, and how long it may take. */
+void orb_s3_copy_headers(struct orb_s3_op *op, const orbit_copy_request *request);
+const char *orb_s3_copy_version(const orbit_copy_request *request); /* NULL: the current one */
+/* An element of CopyObjectResult or CopyPartResult. */
+bool orb_s3_copy_result(orbit_metadata *result, const char *name, const char *text, size_t length);
+
 /* s3_config.c ----------------------------------------------------------------------------------------- */
 
 orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,
@@ -271,6 +292,8 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
 void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply);
 void orb_s3_upload_part(void *self, orbit_op *op, void *handle, const orbit_part *request, orbit_body *body,
                         orbit_part_reply *reply);
+void orb_s3_upload_part_copy(void *self, orbit_op *op, void *handle, const orbit_part_copy_request *request,
+                             orbit_part_reply *reply);
 void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_finish_request *request,
                           orbit_metadata *reply);
 void orb_s3_upload_abort(void *self, orbit_op *op, void *handle);

@@ -49,6 +49,7 @@ static const struct setting {
     {"put_max", SIZE, CONFIG(put_max_bytes)},
     {"part_min", SIZE, CONFIG(part_min_bytes)},
     {"part_max", SIZE, CONFIG(part_max_bytes)},
+    {"copy_max", SIZE, CONFIG(copy_max_bytes)},
     {"chunk_size", SIZE, offsetof(struct wanted, chunk_size)},
     {"part_count_max", COUNT, CONFIG(part_count_max)},
     {"list_page_entries", COUNT, CONFIG(list_page_entries)},
@@ -299,7 +300,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting part_count_max is at most 1000000");
     caps->object_max = caps->part_max > UINT64_MAX / caps->part_count_max ? 0 : caps->part_max * caps->part_count_max;
     caps->remove_batch = REMOVE_BATCH;
-    caps->copy_max = 5 * GIB;
+    caps->copy_max = config->copy_max_bytes ? config->copy_max_bytes : 5 * GIB;
     caps->page_entries = config->list_page_entries ? config->list_page_entries : 1000;
     if (caps->page_entries > PAGE_MAX)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);

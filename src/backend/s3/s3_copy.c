@@ -3,35 +3,19 @@
 #include "backend/s3/s3.h"
 #include "base/str.h"
 
-enum { COPY_TIMEOUT_MS = 300000, SOURCE_MAX = 16 << 10 };
-
 struct copy_op {
     struct orb_s3_op base; /* first */
     orbit_copy_request request;
     orbit_metadata *out;
-    struct orb_buf source;
     bool is_result;
 };
-
-static void free_copy(struct orb_s3_op *op)
-{
-    orb_buf_release(&((struct copy_op *)op)->source);
-}
 
 static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
 {
     struct copy_op *copy = ctx;
     if (depth == 1)
         copy->is_result = strcmp(name, "CopyObjectResult") == 0;
-    if (depth != 2)
-        return true;
-    if (strcmp(name, "ETag") == 0)
-        copy->out->etag = orb_s3_keep_etag(copy->out, text, length);
-    else if (strcmp(name, "LastModified") == 0 && orb_parse_time(text, &copy->out->mtime_ns))
-        copy->out->fields |= ORBIT_HAS_MTIME;
-    else if (orb_str_prefix(name, "Checksum"))
-        (void)orb_s3_checksum_parse(&copy->out->checksum, orb_s3_checksum_from_word(name + strlen("Checksum")), text);
-    return true;
+    return depth != 2 || orb_s3_copy_result(copy->out, name, text, length);
 }
 
 static void copied(struct orb_s3_op *op)
@@ -66,14 +50,7 @@ static void send_copy(struct copy_op *copy)
     struct orb_s3_op *op = &copy->base;
     const orbit_copy_request *request = &copy->request;
     orb_s3_begin(op, "PUT", request->to);
-    op->url.failed |= copy->source.failed;
-    orb_s3_header(op, "x-amz-copy-source", orb_buf_string(&copy->source));
-    if (request->pin && request->pin->etag) {
-        char quoted[300];
-        int length = snprintf(quoted, sizeof quoted, "\"%s\"", request->pin->etag);
-        if (length > 0 && (size_t)length < sizeof quoted)
-            orb_s3_header(op, "x-amz-copy-source-if-match", quoted);
-    }
+    orb_s3_copy_headers(op, request);
     if (request->preserve && !differs(request->options)) {
         orb_s3_header(op, "x-amz-metadata-directive", "COPY"); /* what it is comes along */
         orb_s3_storage_headers(op, request->options);
@@ -83,13 +60,7 @@ static void send_copy(struct copy_op *copy)
     }
     if (request->options->tagging)
         orb_s3_header(op, "x-amz-tagging-directive", "REPLACE");
-    if (request->from_self)
-        orb_s3_header(op, "x-amz-source-expected-bucket-owner",
-                      ((const struct orb_s3 *)request->from_self)->expected_bucket_owner);
-    orb_s3_customer_key_headers(op, request->source_sse_customer_key, true);
     orb_s3_condition_headers(op, request->options->overwrite, request->options->if_match);
-    op->http.patient = true;
-    op->http.first_byte_timeout_ms = COPY_TIMEOUT_MS;
     op->metadata = copy->out;
     orb_s3_send(op, copied);
 }
@@ -118,24 +89,12 @@ void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, or
         return;
     const struct orb_s3 *from = request->from_self ? request->from_self : self;
     orbit_error error;
-    copy->base.release = free_copy;
     copy->request = *request;
     copy->out = reply;
-    orb_buf_init(&copy->source, SOURCE_MAX);
     if (!*request->from || !*request->to) {
         orb_s3_op_end(&copy->base,
                       orb_fail(&error, ORBIT_E_PATH, 0, "cannot copy 's3://%s': it is a bucket", from->bucket), &error);
         return;
-    }
-    orb_buf_char(&copy->source, '/');
-    orb_percent_encode(&copy->source, from->bucket, strlen(from->bucket), "");
-    orb_buf_char(&copy->source, '/');
-    orb_percent_encode(&copy->source, from->prefix, strlen(from->prefix), "/");
-    orb_percent_encode(&copy->source, request->from, strlen(request->from), "/");
-    const char *version = request->version_id ? request->version_id : request->pin ? request->pin->version_id : NULL;
-    if (version) {
-        orb_buf_text(&copy->source, "?versionId=");
-        orb_percent_encode(&copy->source, version, strlen(version), "");
     }
     if (request->options->overwrite) {
         send_copy(copy);

@@ -156,7 +156,7 @@ static void expected_etag(struct finish_op *finish)
     EVP_MD_CTX_free(ctx);
 }
 
-static void expected_checksum(struct finish_op *finish)
+static void checksum_of_parts(struct finish_op *finish)
 {
     struct orb_s3_upload *upload = finish->upload;
     struct orb_s3_crc whole = {upload->algorithm, 0};
@@ -172,6 +172,23 @@ static void expected_checksum(struct finish_op *finish)
     }
     if (size == finish->request.size)
         finish->checksum = orb_s3_crc_checksum(&whole);
+}
+
+/* A copy's is that of its source: it is compared with what the store says of the parts it copied, and where that says
+ * nothing, the store is told what it has to make. */
+static orbit_status expected_checksum(struct finish_op *finish, orbit_error *error)
+{
+    const orbit_checksum *expected = finish->request.expected;
+    checksum_of_parts(finish);
+    if (!expected || expected->algorithm != finish->upload->algorithm)
+        return ORBIT_OK;
+    if (!finish->checksum.algorithm)
+        finish->checksum = *expected;
+    if (memcmp(finish->checksum.value, expected->value, expected->length) == 0)
+        return ORBIT_OK;
+    char name[240];
+    return orb_fail(error, ORBIT_E_CHECKSUM, 0, "cannot finish writing '%s': its parts are not the bytes of the source",
+                    orb_s3_name(finish->base.s3, finish->upload->path, name, sizeof name));
 }
 
 static orbit_status check_parts(struct finish_op *finish, orbit_error *error)
@@ -402,12 +419,13 @@ void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_fi
     orbit_status status = check_parts(finish, &error);
     if (status >= 0 && !list_init(finish))
         status = orb_fail_memory(&error);
+    if (status >= 0)
+        status = expected_checksum(finish, &error);
     if (status < 0) {
         orb_s3_op_end(&finish->base, status, &error);
         return;
     }
     expected_etag(finish);
-    expected_checksum(finish);
     finish->resolving = request->resolve;
     /* Stores that are not AWS may ignore conditions here: look first. */
     bool conditional = !upload->overwrite || upload->if_match;

@@ -86,12 +86,16 @@ void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upl
 struct begin_op {
     struct orb_s3_op base;        /* first */
     struct orb_s3_upload *upload; /* until it is given away */
+    orbit_begin_request request;
     orbit_begin_reply *out;
+    struct orb_s3_tags tags; /* of a copy's source */
 };
 
 static void free_begin(struct orb_s3_op *op)
 {
-    orb_s3_upload_release(op->s3, ((struct begin_op *)op)->upload);
+    struct begin_op *begin = (struct begin_op *)op;
+    orb_s3_tags_release(&begin->tags);
+    orb_s3_upload_release(op->s3, begin->upload);
 }
 
 static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
@@ -160,6 +164,68 @@ static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_req
     return upload;
 }
 
+static void send_begin(struct begin_op *begin)
+{
+    struct orb_s3_op *op = &begin->base;
+    const orbit_begin_request *request = &begin->request;
+    uint32_t algorithm = begin->upload->algorithm;
+    orb_s3_begin(op, "POST", request->path);
+    orb_s3_param(op, "uploads", "");
+    op->http.once = true; /* each one that arrives makes an upload: the engine has to know of a second */
+    orb_s3_write_headers(op, request->path, request->options, request->preserve);
+    if (begin->tags.text.length)
+        orb_s3_header(op, "x-amz-tagging", orb_buf_string(&begin->tags.text));
+    if (algorithm) {
+        orb_s3_header(op, "x-amz-checksum-algorithm", orb_s3_checksum_word(algorithm));
+        orb_s3_header(op, "x-amz-checksum-type", "FULL_OBJECT");
+        op->sent_checksum = true;
+    }
+    orb_s3_send(op, begun);
+}
+
+/* ---- begin, for a copy: its source may be in another bucket ----- */
+
+/* Which backend a request goes to. */
+static void turn_to(struct begin_op *begin, struct orb_s3 *s3, const char *verb, const char *path)
+{
+    begin->base.s3 = s3;
+    begin->base.http.site = &s3->site;
+    begin->base.verb = verb;
+    begin->base.path = path;
+}
+
+static void tags_came(struct orb_s3_op *op)
+{
+    struct begin_op *begin = (struct begin_op *)op;
+    orbit_error error;
+    orbit_status status = orb_s3_tags_read(op, &begin->tags, &error);
+    if (status < 0) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    turn_to(begin, begin->upload->s3, "begin to write", begin->request.path);
+    send_begin(begin);
+}
+
+static void ask_tags(struct begin_op *begin)
+{
+    const orbit_copy_request *copy = begin->request.copy;
+    turn_to(begin, copy->from_self, "read the tags of", copy->from);
+    orb_s3_tags_ask(&begin->base, copy->from, orb_s3_copy_version(copy), tags_came);
+}
+
+/* A copy keeps the kind of checksum that its source has, so that the whole can be compared. */
+static uint32_t wanted_checksum(const struct orb_s3 *s3, const orbit_begin_request *request)
+{
+    const orbit_metadata *source = request->copy ? request->copy->pin : NULL;
+    bool comparable =
+        source && !source->checksum.composite &&
+        (source->checksum.algorithm == ORBIT_CHECKSUM_CRC64NVME || source->checksum.algorithm == ORBIT_CHECKSUM_CRC32C);
+    if (request->options->checksum || s3->checksum || s3->no_checksum || !comparable)
+        return request->options->checksum;
+    return source->checksum.algorithm;
+}
+
 void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply)
 {
     struct begin_op *begin = orb_s3_op_new(self, op, sizeof *begin, "begin to write", request->path);
@@ -170,31 +236,25 @@ void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *re
     uint32_t algorithm = 0;
     orbit_status status = ORBIT_OK;
     base->release = free_begin;
+    begin->request = *request;
     begin->out = reply;
+    orb_s3_tags_init(&begin->tags);
     if (!*request->path)
         status = orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", base->s3->bucket);
     if (status >= 0)
-        status = orb_s3_upload_checksum(self, request->options->checksum, &algorithm, &error);
+        status = orb_s3_upload_checksum(self, wanted_checksum(self, request), &algorithm, &error);
+    if (request->copy && base->s3->bare_copies)
+        algorithm = ORBIT_CHECKSUM_NONE;
     if (status >= 0 && !(begin->upload = new_upload(self, request, algorithm)))
         status = orb_fail_memory(&error);
-    if (status < 0) {
+    if (status < 0)
         orb_s3_op_end(base, status, &error);
-        return;
-    }
-    if (request->resume_id) {
+    else if (request->resume_id)
         give(begin);
-        return;
-    }
-    orb_s3_begin(base, "POST", request->path);
-    orb_s3_param(base, "uploads", "");
-    base->http.once = true; /* each one that arrives makes an upload: the engine has to know of a second */
-    orb_s3_write_headers(base, request->path, request->options, request->preserve);
-    if (algorithm) {
-        orb_s3_header(base, "x-amz-checksum-algorithm", orb_s3_checksum_word(algorithm));
-        orb_s3_header(base, "x-amz-checksum-type", "FULL_OBJECT");
-        base->sent_checksum = true;
-    }
-    orb_s3_send(base, begun);
+    else if (request->copy && request->copy->from_self && !request->options->tagging)
+        ask_tags(begin);
+    else
+        send_begin(begin);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------------- */

@@ -109,10 +109,10 @@ static void object_headers(struct request *request, const struct object *object,
     }
 }
 
-static void change_object(struct request *request, const struct object *object, bool generated)
+void change_object(const char *bucket_name, const struct object *object, bool generated)
 {
     if (generated) {
-        pattern_change(request->key);
+        pattern_change(object->key);
         return;
     }
     struct object *other = object_new(object->key, object->key_length);
@@ -126,7 +126,7 @@ static void change_object(struct request *request, const struct object *object, 
         object_header(other, object->headers[i].name, object->headers[i].value);
     segments_copy(&other->segments, &other->segment_count, object->segments, object->segment_count);
     pthread_rwlock_wrlock(&store.lock);
-    struct bucket *bucket = store_bucket(request->bucket);
+    struct bucket *bucket = store_bucket(bucket_name);
     if (bucket != NULL)
         bucket_put(bucket, other);
     pthread_rwlock_unlock(&store.lock);
@@ -219,10 +219,10 @@ void get_object(struct request *request)
         no_such(request, code);
         return;
     }
-    if (customer_key_fits(request, generated ? NULL : object) && !read_condition(request, object))
+    if (customer_key_fits(request, "x-amz-", generated ? NULL : object) && !read_condition(request, object))
         serve_object(request, object, generated);
     if (request->fault.change)
-        change_object(request, object, generated);
+        change_object(request->bucket, object, generated);
     object_drop(object);
 }
 
@@ -283,7 +283,7 @@ void put_object(struct request *request)
         reply_error(request, 400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size");
         return;
     }
-    if (!metadata_fits(request) || !options_fit(request) || !customer_key_fits(request, NULL) ||
+    if (!metadata_fits(request) || !options_fit(request) || !customer_key_fits(request, "x-amz-", NULL) ||
         !condition_holds(request))
         return;
     unsigned also = (wants_md5() ? SUM_MD5 : 0) | (stores ? SUM_CRC64 : 0);
@@ -320,7 +320,7 @@ void put_object(struct request *request)
 
 /* ---- copy ------------------------------------------------------------------------------------------------- */
 
-struct object *copy_source(struct request *request, bool *generated)
+struct object *copy_source(struct request *request, bool *generated, char bucket[64])
 {
     char *source = need(strdup(header(request, "x-amz-copy-source")));
     const char *match = header(request, "x-amz-copy-source-if-match"), *code = "NoSuchKey";
@@ -332,6 +332,7 @@ struct object *copy_source(struct request *request, bool *generated)
     struct object *object = NULL;
     if (slash != NULL) {
         *slash = '\0';
+        snprintf(bucket, 64, "%s", name);
         object = store_get(name, slash + 1, length - (size_t)(slash + 1 - source), generated, &code);
     }
     free(source);
@@ -344,12 +345,17 @@ struct object *copy_source(struct request *request, bool *generated)
         object_drop(object);
         return NULL;
     }
+    if (!customer_key_fits(request, "x-amz-copy-source-", *generated ? NULL : object)) {
+        object_drop(object);
+        return NULL;
+    }
     return object;
 }
 
-void take_range(const struct object *object, bool generated, uint64_t offset, uint64_t length, struct segment **to,
-                size_t *count, struct sums *sums)
+unsigned take_range(const struct object *object, bool generated, uint64_t offset, uint64_t length, struct segment **to,
+                    size_t *count, struct sums *sums)
 {
+    unsigned known = ~0u;
     if (generated) {
         struct segment whole = {NULL, length, 0};
         if (length <= (uint64_t)atomic_load(&settings.keep_object))
@@ -360,11 +366,15 @@ void take_range(const struct object *object, bool generated, uint64_t offset, ui
             memcpy(whole.blob->bytes + at, pattern_bytes() + from, (size_t)piece);
             at += piece;
         }
-        if (sums != NULL && whole.blob != NULL)
+        if (whole.blob != NULL) {
             sums_add(sums, whole.blob->bytes, (size_t)length);
+        } else {
+            sums->crc64 = pattern_crc64((object->seed + offset) % PATTERN_PERIOD, length);
+            known = SUM_CRC64;
+        }
         segments_copy(to, count, &whole, 1);
         blob_drop(whole.blob);
-        return;
+        return known;
     }
     for (size_t i = 0; i < object->segment_count && length > 0; i++) {
         const struct segment *segment = &object->segments[i];
@@ -374,8 +384,10 @@ void take_range(const struct object *object, bool generated, uint64_t offset, ui
         }
         uint64_t piece = segment->length - offset < length ? segment->length - offset : length;
         struct segment part = {NULL, piece, 0};
-        if (sums != NULL && segment->blob != NULL)
+        if (segment->blob != NULL)
             sums_add(sums, segment->blob->bytes + offset, (size_t)piece);
+        else
+            known = 0;
         if (piece == segment->length) {
             part.blob = segment->blob;
             segments_copy(to, count, &part, 1);
@@ -387,6 +399,7 @@ void take_range(const struct object *object, bool generated, uint64_t offset, ui
         length -= piece;
         offset = 0;
     }
+    return known;
 }
 
 static struct object *copied(struct request *request, const struct object *source, bool generated)
@@ -414,11 +427,12 @@ static struct object *copied(struct request *request, const struct object *sourc
     if (source->tagging != NULL && object->tagging == NULL && (tags == NULL || strcmp(tags, "REPLACE") != 0))
         object->tagging = need(strdup(source->tagging));
     sums_begin(&sums, SUM_CRC64 | (wants_md5() ? SUM_MD5 : 0));
-    take_range(source, generated, 0, source->size, &object->segments, &object->segment_count, &sums);
+    unsigned known = take_range(source, generated, 0, source->size, &object->segments, &object->segment_count, &sums);
     sums_end(&sums);
     sums.bytes = source->size;
+    sums.want &= known;
     make_etag(object->etag, &sums); /* a copy of an object in parts is an object in one */
-    object->sum = SUM_CRC64;
+    object->sum = sums.want & SUM_CRC64;
     sums_base64(&sums, SUM_CRC64, object->sum_text);
     return object;
 }
@@ -427,10 +441,12 @@ void copy_object(struct request *request)
 {
     bool generated = false;
     const char *directive = header(request, "x-amz-metadata-directive"), *code;
+    char from[64];
     int status;
-    if (!metadata_fits(request) || !options_fit(request) || !condition_holds(request))
+    if (!metadata_fits(request) || !options_fit(request) || !customer_key_fits(request, "x-amz-", NULL) ||
+        !condition_holds(request))
         return;
-    struct object *source = copy_source(request, &generated);
+    struct object *source = copy_source(request, &generated, from);
     if (source == NULL)
         return;
     bool itself = source->key_length == request->key_length &&
@@ -452,7 +468,11 @@ void copy_object(struct request *request)
             text_clear(out);
             text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CopyObjectResult><LastModified>");
             text_time(out, object->mtime_ms);
-            text_format(out, "</LastModified><ETag>&quot;%s&quot;</ETag></CopyObjectResult>", object->etag);
+            text_format(out, "</LastModified><ETag>&quot;%s&quot;</ETag>", object->etag);
+            if (object->sum != 0 && atomic_load(&settings.checksums))
+                text_format(out, "<Checksum%s>%s</Checksum%s>", sum_name(object->sum, true), object->sum_text,
+                            sum_name(object->sum, true));
+            text_str(out, "</CopyObjectResult>");
             reply_xml(request, 200);
         }
         object_drop(object);
@@ -600,6 +620,11 @@ void object_tagging(struct request *request)
     }
     pthread_rwlock_unlock(&store.lock);
     text_str(out, "</TagSet></Tagging>");
+    if (!found && !removing) { /* a generated one has none */
+        const char *code;
+        struct object *other = store_get(request->bucket, request->key, request->key_length, &found, &code);
+        object_drop(other);
+    }
     if (!found)
         no_such(request, "NoSuchKey");
     else if (removing)

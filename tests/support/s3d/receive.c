@@ -67,10 +67,13 @@ bool same_etag(const char *list, const char *etag)
     return false;
 }
 
-bool customer_key_fits(struct request *request, const struct object *object)
+bool customer_key_fits(struct request *request, const char *prefix, const struct object *object)
 {
-    const char *key = header(request, "x-amz-server-side-encryption-customer-key");
-    const char *md5 = header(request, "x-amz-server-side-encryption-customer-key-md5");
+    char name[96];
+    snprintf(name, sizeof(name), "%sserver-side-encryption-customer-key", prefix);
+    const char *key = header(request, name);
+    snprintf(name, sizeof(name), "%sserver-side-encryption-customer-key-md5", prefix);
+    const char *md5 = header(request, name);
     const char *stored =
         object == NULL ? NULL : object_get_header(object, "x-amz-server-side-encryption-customer-key-md5");
     if (key != NULL) {

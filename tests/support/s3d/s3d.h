@@ -65,6 +65,7 @@ void sleep_us(uint64_t us);
     X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */            \
     X(put_max, (int64_t)5 << 30)                                                                                     \
     X(copy_max, (int64_t)5 << 30)                                                                                    \
+    X(copy_sums, 1) /* the reply to the copy of a part tells its checksum */                                         \
     X(page_max, 1000)                                                                                                \
     X(token_circle, 0)   /* continuation tokens come again after so many pages */                                    \
     X(clock_offset_s, 0) /* the server's clock against ours */                                                       \
@@ -439,15 +440,19 @@ bool sum_supported(struct request *request); /* replies itself when not */
 bool options_fit(struct request *request);
 bool owner_fits(struct request *request);
 void options_echo(struct request *request, const struct object *object);
-bool customer_key_fits(struct request *request, const struct object *object); /* SSE-C; replies itself */
-/* A piece of an object as segments of its own; `sums` (nullable) gets its CRC64. */
-void take_range(const struct object *object, bool generated, uint64_t offset, uint64_t length, struct segment **to,
-                size_t *count, struct sums *sums);
+/* SSE-C; replies itself. prefix: "x-amz-", of a copy's source "x-amz-copy-source-". */
+bool customer_key_fits(struct request *request, const char *prefix, const struct object *object);
+/* A piece of an object as segments of its own. `sums`, begun, gets its checksums; the bits of those that are known are
+ * returned: where contents are not kept none, of a generated object CRC64. */
+unsigned take_range(const struct object *object, bool generated, uint64_t offset, uint64_t length, struct segment **to,
+                    size_t *count, struct sums *sums);
+/* It is another one from now on. */
+void change_object(const char *bucket, const struct object *object, bool generated);
 /* "bytes=A-B" and its kin against a size: 1 a range, 0 none that counts, -1 not satisfiable. */
 int parse_range(const char *text, uint64_t size, uint64_t *offset, uint64_t *length);
 bool same_etag(const char *list, const char *etag); /* quotes and "*" understood */
-/* The object that x-amz-copy-source names, referenced; replies itself when there is none. */
-struct object *copy_source(struct request *request, bool *generated);
+/* The object that x-amz-copy-source names, referenced, and its bucket; replies itself when there is none. */
+struct object *copy_source(struct request *request, bool *generated, char bucket[64]);
 
 /* XML that comes in (xmlin.c). */
 struct xml_part {

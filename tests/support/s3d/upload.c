@@ -46,7 +46,7 @@ void create_upload(struct request *request)
         reply_error(request, 404, "NoSuchBucket", "The specified bucket does not exist");
         return;
     }
-    if (!options_fit(request) || !customer_key_fits(request, NULL))
+    if (!options_fit(request) || !customer_key_fits(request, "x-amz-", NULL))
         return;
     struct upload *upload = need(calloc(1, sizeof(*upload)));
     upload->bucket = need(strdup(request->bucket));
@@ -135,7 +135,7 @@ static void receive_part(struct request *request, struct upload *upload, uint32_
     struct received received;
     bool stores = atomic_load(&settings.store) != 0, verify = atomic_load(&settings.verify) != 0;
     unsigned also = (wants_md5() ? SUM_MD5 : 0) | (stores || verify ? SUM_CRC64 | upload->algorithm : 0);
-    if (!customer_key_fits(request, upload->meta) || !receive_body(request, also, stores, &received))
+    if (!customer_key_fits(request, "x-amz-", upload->meta) || !receive_body(request, also, stores, &received))
         return;
     int64_t mtime_ms;
     char etag[48], text[64];
@@ -186,10 +186,20 @@ static void copy_part(struct request *request, struct upload *upload, uint32_t n
 {
     const char *range = header(request, "x-amz-copy-source-range");
     uint64_t offset = 0, length = source->size;
+    if (upload->algorithm != 0 && atomic_load(&settings.sum_with_part)) {
+        reply_error(request, 400, "InvalidArgument", "checksum missing");
+        return;
+    }
     if (range != NULL && parse_range(range, source->size, &offset, &length) != 1) {
         reply_error(request, 416, "InvalidRange", "The requested range is not valid for the source");
         return;
     }
+    if (length > (uint64_t)atomic_load(&settings.part_max) || length > (uint64_t)atomic_load(&settings.copy_max)) {
+        reply_error(request, 400, "InvalidRequest", "The specified copy source is larger than the maximum allowable");
+        return;
+    }
+    if (!customer_key_fits(request, "x-amz-", upload->meta))
+        return;
     if (request->fault.error_200) {
         reply_error(request, 200, "InternalError", "We encountered an internal error. Please try again.");
         return;
@@ -198,12 +208,11 @@ static void copy_part(struct request *request, struct upload *upload, uint32_t n
     struct segment *segments = NULL;
     size_t count = 0;
     int64_t mtime_ms = 0;
-    char etag[48];
+    char etag[48], text[64];
     sums_begin(&sums, SUM_CRC64 | upload->algorithm | (wants_md5() ? SUM_MD5 : 0));
-    take_range(source, generated, offset, length, &segments, &count, &sums);
+    unsigned known = take_range(source, generated, offset, length, &segments, &count, &sums);
     sums_end(&sums);
-    if (generated && sums.bytes == 0 && length > 0 && offset == 0 && length == source->size)
-        sums.crc64 = pattern_crc64(source->seed, length);
+    sums.want &= known;
     sums.bytes = length;
     for (size_t i = 0; i < count; i++)
         segments[i].part = number;
@@ -216,7 +225,15 @@ static void copy_part(struct request *request, struct upload *upload, uint32_t n
     begin_xml(out, "CopyPartResult");
     text_str(out, "<LastModified>");
     text_time(out, mtime_ms);
-    text_format(out, "</LastModified><ETag>&quot;%s&quot;</ETag></CopyPartResult>", etag);
+    text_format(out, "</LastModified><ETag>&quot;%s&quot;</ETag>", etag);
+    if ((sums.want & upload->algorithm) != 0 && atomic_load(&settings.checksums) && atomic_load(&settings.copy_sums)) {
+        const char *name = sum_name(upload->algorithm, true);
+        sums_base64(&sums, upload->algorithm, text);
+        if (request->fault.wrong_checksum)
+            text[0] = text[0] == 'A' ? 'B' : 'A';
+        text_format(out, "<Checksum%s>%s</Checksum%s>", name, text, name);
+    }
+    text_str(out, "</CopyPartResult>");
     reply_xml(request, 200);
 }
 
@@ -224,14 +241,17 @@ void put_part_copy(struct request *request)
 {
     uint32_t number;
     bool generated = false;
+    char from[64];
     if (!part_number(request, &number))
         return;
     struct upload *upload = join_upload(request);
     if (upload == NULL)
         return;
-    struct object *source = copy_source(request, &generated);
+    struct object *source = copy_source(request, &generated, from);
     if (source != NULL)
         copy_part(request, upload, number, source, generated);
+    if (source != NULL && request->fault.change)
+        change_object(from, source, generated);
     object_drop(source);
     leave(upload);
 }
