@@ -10,7 +10,6 @@
 #include "base/mem.h"
 
 #define PATH_MAX_BYTES  ((size_t)768 << 10) /* of a directory's path: an entry must fit into a page */
-#define LEVEL_BYTES     ((size_t)64 << 10)  /* of one page of a directory */
 #define ALLOWANCE_MAX   (1u << 20)
 #define HELD_BACK_MS    2u
 #define CURSORS_DEFAULT 64u
@@ -36,6 +35,7 @@ static void deliver(struct orb_walk *walk, orbit_status last, const orbit_error 
 void orb_walk_fail(struct orb_walk *walk, orbit_status status, const orbit_error *error)
 {
     walk->stopped = true;
+    orb_ahead_stop(walk);
     deliver(walk, status, error);
 }
 
@@ -67,8 +67,6 @@ static void grant(struct orb_walk *walk)
     walk->allowance = walk->next_allowance;
     if (walk->started && walk->next_allowance < ALLOWANCE_MAX)
         walk->next_allowance *= 2;
-    if (!walk->timer && !walk->direct)
-        walk->timer = orb_timer_start(walk->backend->host->loop, HELD_BACK_MS, held_back, walk);
 }
 
 /* ---- levels -------------------------------------------------------------------------------------- */
@@ -79,14 +77,23 @@ static void out_of_memory(struct orb_walk *walk)
     orb_walk_fail(walk, orb_fail_memory(&error), &error);
 }
 
-/* The directory whose path is in walk->path becomes the level at hand. */
-static bool push(struct orb_walk *walk, uint32_t depth)
+void orb_walk_page_init(const struct orb_walk *walk, struct orbit_page *page)
+{
+    orb_lister_page_init(walk->lister, page);
+    if (page->max_bytes > ORB_LEVEL_BYTES)
+        page->max_bytes = ORB_LEVEL_BYTES;
+}
+
+/* The directory whose path is in walk->path becomes the level at hand; `scout` (nullable) is its own from here on. */
+static bool push(struct orb_walk *walk, uint32_t depth, struct orb_scout *scout)
 {
     if (walk->count == walk->room) {
         size_t room = walk->room ? walk->room * 2 : 16;
         struct orb_level *levels = orb_realloc(walk->levels, room * sizeof *levels);
-        if (!levels)
+        if (!levels) {
+            orb_scout_drop(scout);
             return false;
+        }
         walk->levels = levels;
         walk->room = room;
     }
@@ -96,9 +103,8 @@ static bool push(struct orb_walk *walk, uint32_t depth)
     memset(level, 0, sizeof *level);
     level->depth = depth;
     level->path_length = walk->path.length;
-    orb_lister_page_init(walk->lister, &level->page);
-    if (level->page.max_bytes > LEVEL_BYTES)
-        level->page.max_bytes = LEVEL_BYTES;
+    level->scout = scout;
+    orb_walk_page_init(walk, &level->page);
     return true;
 }
 
@@ -157,8 +163,10 @@ enum taken { TAKEN, ENTERED, FULL, BROKEN };
 
 static enum taken added(struct orb_walk *walk, orbit_status status)
 {
-    if (status == ORBIT_OK)
+    if (status == ORBIT_OK) {
+        walk->added++;
         return TAKEN;
+    }
     if (status == ORBIT_END)
         return FULL;
     orbit_error error;
@@ -196,8 +204,8 @@ static bool refused(struct orb_walk *walk, uint32_t depth, const orbit_metadata 
     return false;
 }
 
-/* Puts the entry into the batch if it is wanted, and enters it if it is a directory. */
-static enum taken take(struct orb_walk *walk, struct orb_level *level, const struct orb_page_item *item)
+/* The entry at `place` of the page: puts it into the batch if it is wanted, and enters it if it is a directory. */
+static enum taken take(struct orb_walk *walk, struct orb_level *level, const struct orb_page_item *item, size_t place)
 {
     const orbit_list_options *options = &walk->lister->options;
     uint32_t depth = level->depth + 1;
@@ -226,7 +234,12 @@ static enum taken take(struct orb_walk *walk, struct orb_level *level, const str
     if (taken != TAKEN || !enters)
         return taken;
     level->position = item->position; /* before `level` moves */
-    if (!push(walk, depth)) {
+    struct orb_scout *scout = orb_brood_take(&level->brood, place);
+    if (scout && scout->running && options->unordered && !options->follow_symlinks) {
+        orb_brood_tell(&level->brood, scout); /* entered when it is there */
+        return TAKEN;
+    }
+    if (!push(walk, depth, scout)) {
         out_of_memory(walk);
         return BROKEN;
     }
@@ -245,7 +258,30 @@ static void tell_failure(struct orb_walk *walk, struct orb_level *level)
     case BROKEN:
         break;
     default:
+        level->state = ORB_LEVEL_OPEN; /* and nothing more of it */
+        level->more = false;
+    }
+}
+
+/* The level at hand is over, but for directories that are to be entered later. */
+static void leave(struct orb_walk *walk, struct orb_level *level)
+{
+    bool any;
+    struct orb_scout *scout = orb_brood_told(&level->brood, &any);
+    if (!any) {
         orb_walk_pop(walk);
+        return;
+    }
+    if (!scout) {
+        orb_scout_await(walk, NULL);
+        return;
+    }
+    cut_path(walk, 0);
+    if (!orb_buf_append(&walk->path, orb_buf_string(&scout->path), scout->path.length)) {
+        orb_scout_drop(scout);
+        out_of_memory(walk);
+    } else if (!push(walk, scout->depth, scout)) {
+        out_of_memory(walk);
     }
 }
 
@@ -258,7 +294,7 @@ static void next_entries(struct orb_walk *walk)
         struct orb_page_cursor before = level->at;
         if (!orb_page_next(&level->page, &level->at, &item))
             break;
-        taken = take(walk, level, &item);
+        taken = take(walk, level, &item, before.at);
         if (taken == FULL) {
             level->at = before;
             deliver(walk, ORBIT_OK, NULL);
@@ -268,13 +304,13 @@ static void next_entries(struct orb_walk *walk)
     }
     if (taken != TAKEN || walk->stopped)
         return;
-    if (level->more && !level->cursor && level->state == ORB_LEVEL_OPEN) {
+    if (level->more && !level->behind && !level->cursor && level->state == ORB_LEVEL_OPEN) {
         level->state = ORB_LEVEL_FRESH; /* given up to save memory: begun again after `position` */
     } else if (level->more) {
-        if (may_ask(walk))
+        if (level->behind || may_ask(walk))
             orb_level_page(walk);
     } else {
-        orb_walk_pop(walk);
+        leave(walk, level);
     }
 }
 
@@ -291,7 +327,9 @@ static void step(struct orb_walk *walk)
     switch (level->state) {
     case ORB_LEVEL_FRESH:
         cut_path(walk, level->path_length);
-        if (may_ask(walk))
+        if (level->scout)
+            orb_level_adopt(walk);
+        else if (may_ask(walk))
             orb_level_begin(walk);
         break;
     case ORB_LEVEL_FAILED:
@@ -313,7 +351,7 @@ static void work(struct orb_job *job)
 {
     struct orb_walk *walk = (struct orb_walk *)(void *)((char *)job - offsetof(struct orb_walk, job));
     walk->job_ns = orb_now_ns();
-    while (walk->producing && !walk->stopped && !atomic_load(&walk->halt)) {
+    while (walk->producing && !walk->stopped && !atomic_load(&walk->halt) && !orb_ahead_on(walk)) {
         if (held_back_too_long(walk))
             deliver(walk, ORBIT_OK, NULL);
         else
@@ -330,32 +368,39 @@ static void work_over(struct orb_message *message)
         walk->stopped = true;
     else if (walk->delivers)
         deliver(walk, walk->last, &walk->last_error);
-    if (walk->shut)
-        orb_walk_over(walk);
-    else
-        walk->running = false;
+    if (orb_walk_over(walk))
+        return;
+    orb_walk_run(walk); /* the batch is not done: the walk goes on here, looking ahead */
 }
 
-/* On the loop: goes on until a batch is full or the store was asked. */
+/* On the loop: goes on until a batch is full or the store was asked, and looks ahead. */
 void orb_walk_run(struct orb_walk *walk)
 {
     if (walk->on_worker)
         return; /* it goes on by itself */
-    if (walk->direct && walk->producing && !walk->running && !walk->stopped) {
+    bool goes_on = walk->producing && !walk->running && !walk->stopped;
+    if (goes_on && walk->may_be_direct && !walk->ahead.count && !orb_ahead_on(walk)) {
+        orb_timer_cancel(walk->timer);
+        walk->timer = NULL;
         walk->running = walk->on_worker = true;
         walk->delivers = false;
         orb_pool_submit(walk->backend->host->pool, &walk->job);
         return;
     }
+    if (goes_on && !walk->timer)
+        walk->timer = orb_timer_start(walk->backend->host->loop, HELD_BACK_MS, held_back, walk);
     while (walk->producing && !walk->running && !walk->stopped)
         step(walk);
+    orb_ahead_look(walk);
 }
 
 /* ---- the producer -------------------------------------------------------------------------------- */
 
-static void free_walk(struct orb_walk *walk)
+void orb_walk_free_idle(struct orb_walk *walk)
 {
     struct orbit_lister *lister = walk->lister;
+    if (walk->running || walk->ahead.running)
+        return;
     while (walk->count)
         orb_walk_pop(walk);
     orb_spool_close(&walk->spool);
@@ -376,7 +421,7 @@ bool orb_walk_over(struct orb_walk *walk)
         return atomic_load(&walk->halt);
     walk->running = false;
     if (walk->shut)
-        free_walk(walk);
+        orb_walk_free_idle(walk);
     else if (!walk->stopped)
         return false;
     return true;
@@ -391,7 +436,7 @@ static void walk_more(struct orb_producer *producer)
     if (!walk->started) {
         walk->started = true;
         orbit_metadata nothing = ORBIT_METADATA_INIT;
-        if (!push(walk, 0) || !note_ancestor(walk, 0, &nothing)) {
+        if (!push(walk, 0, NULL) || !note_ancestor(walk, 0, &nothing)) {
             out_of_memory(walk);
             return;
         }
@@ -414,6 +459,7 @@ static void walk_stop(struct orb_producer *producer)
         return;
     }
     walk->stopped = true;
+    orb_ahead_stop(walk);
     if (walk->running)
         orb_call_cancel(&walk->call);
 }
@@ -422,8 +468,7 @@ static void walk_shut(struct orb_producer *producer)
 {
     struct orb_walk *walk = (struct orb_walk *)producer;
     walk->shut = true;
-    if (!walk->running)
-        free_walk(walk);
+    orb_walk_free_idle(walk);
 }
 
 static const struct orb_producer_kind walk_kind = {walk_more, walk_stop, walk_shut};
@@ -440,11 +485,14 @@ struct orb_producer *orb_walk_new(struct orbit_lister *lister, orbit_error *erro
     walk->backend = &lister->stream.backend->core;
     walk->cursors_max = walk->backend->caps.open_cursors_max ? walk->backend->caps.open_cursors_max : CURSORS_DEFAULT;
     walk->next_allowance = 1;
+    walk->spooling = SIZE_MAX;
     const orbit_capabilities *caps = &walk->backend->caps;
-    walk->direct = caps->worker_list && caps->no_retry && caps->seekable_list && walk->backend->ops->list_suspend;
+    walk->may_be_direct =
+        caps->worker_list && caps->no_retry && caps->seekable_list && walk->backend->ops->list_suspend;
     walk->job.run = work;
     walk->job_message.deliver = work_over;
     walk->call.watched = true;
+    orb_ahead_init(walk);
     size_t most = PATH_MAX_BYTES + (1u << 16);
     orb_buf_init(&walk->path, most);
     orb_buf_init(&walk->request_path, most + strlen(lister->path));

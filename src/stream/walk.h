@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A walk through real directories, depth first, in bounded memory: walk.c decides what comes next and fills the
- * batches for the user, walk_level.c asks the store, walk_spool.c keeps on disk what does not fit. Loop thread, or one worker instead of it.
+ * batches for the user, walk_level.c asks the store, walk_ahead.c does so for directories that come later,
+ * walk_spool.c keeps on disk what does not fit. Loop thread, or one worker instead of it.
  *
  * A level is a directory some entries of which are still to come. Of the levels below the one at hand
  *  - at most `cursors_max` keep an open cursor, the shallowest are suspended first;
@@ -13,7 +14,10 @@
 
 #include "base/buf.h"
 #include "stream/lister.h"
+#include "stream/walk_ahead.h"
 #include "stream/walk_spool.h"
+
+#define ORB_LEVEL_BYTES ((size_t)64 << 10) /* of one page of a directory */
 
 enum orb_level_state {
     ORB_LEVEL_FRESH,   /* to be begun; goes on after `position` when that is not 0 */
@@ -36,6 +40,9 @@ struct orb_level {
     uint64_t spool_from, spool_at, spool_end; /* of the rest of it, in the spool */
     uint64_t spool_page;                      /* where the page at hand came from */
     size_t spool_skip;                        /* of it, when it is read again */
+    struct orb_scout *scout;                  /* FRESH: who has looked at the directory already; else NULL */
+    struct orb_scout_page *behind;            /* pages that follow the one at hand and are there already */
+    struct orb_brood brood;                   /* who looks at the directories in the page at hand */
 };
 
 struct orb_walk {
@@ -66,7 +73,7 @@ struct orb_walk {
     struct orb_buf request_path, name_prefix;
     orbit_error failure;
     size_t spooled;       /* levels that have something in the spool */
-    size_t spooling;      /* the level that is being spooled */
+    size_t spooling;      /* the level that is being spooled; SIZE_MAX: none */
     uint32_t empty_pages; /* in a row */
     struct orb_spool spool;
 
@@ -75,11 +82,14 @@ struct orb_walk {
     bool started;
     uint32_t allowance, next_allowance; /* pages that may be asked for before it is */
     struct orb_timer *timer;            /* a batch is not held back for long while the store is slow */
+    uint64_t added;                     /* entries that came into batches */
+    uint64_t begun_ns;                  /* when the directory at hand was asked for; 0: its first page has come */
+    struct orb_ahead ahead;
 
     /* Where the store's listings may be asked for on a worker (worker_list), a whole batch is filled in one run of
      * one: switching threads for every small directory would cost more than reading it. The walk is the worker's
-     * then, from the submission of the job until its message. */
-    bool direct;
+     * then, from the submission of the job until its message. Not while directories are read ahead. */
+    bool may_be_direct;
     bool on_worker;
     _Atomic bool halt; /* the loop wants the worker to end */
     struct orb_job job;
@@ -97,6 +107,9 @@ bool orb_walk_over(struct orb_walk *walk);
 /* The listing is over with an error. */
 void orb_walk_fail(struct orb_walk *walk, orbit_status status, const orbit_error *error);
 void orb_walk_pop(struct orb_walk *walk);
+void orb_walk_page_init(const struct orb_walk *walk, struct orbit_page *page);
+/* After shut: frees, when nothing is under way any more. */
+void orb_walk_free_idle(struct orb_walk *walk);
 
 /* ---- walk_level.c */
 /* Each starts one operation and sets `running`; orb_walk_run() follows when it is done. */
@@ -106,5 +119,9 @@ void orb_walk_stat_root(struct orb_walk *walk);
 /* Gives up cursors and pages above the limits. True: an operation was started, wait for it. */
 bool orb_walk_shed(struct orb_walk *walk);
 void orb_level_release(struct orb_walk *walk, struct orb_level *level);
+/* The level at hand has a scout: takes over what that has, or waits for it. */
+void orb_level_adopt(struct orb_walk *walk);
+/* Where the listed directory's `path` is, for the store. False when memory is out. */
+bool orb_walk_spell(const struct orb_walk *walk, const char *path, size_t length, struct orb_buf *to);
 
 #endif

@@ -3,6 +3,7 @@
  * that neither depth nor width costs memory. Loop thread only. See walk.h. */
 #include "stream/walk.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -25,6 +26,7 @@ static struct orb_level *at_hand(struct orb_walk *walk)
 static void ask(struct orb_walk *walk, void (*start)(struct orb_call *call),
                 void (*done)(struct orb_call *call, orbit_status status, const orbit_error *error))
 {
+    walk->call.op.synchronous = walk->on_worker;
     if (!walk->on_worker) {
         walk->running = true;
         walk->call.tally = &walk->producer.lister->stream.tally;
@@ -34,7 +36,6 @@ static void ask(struct orb_walk *walk, void (*start)(struct orb_call *call),
     struct orb_op *op = &walk->call.op;
     walk->call.ctx = walk;
     orb_op_begin(op, walk->backend, NULL);
-    op->synchronous = true;
     orb_tally_add(&walk->backend->host->tally.operations, 1);
     orb_tally_add(&walk->producer.lister->stream.tally.operations, 1);
     start(&walk->call);
@@ -55,10 +56,21 @@ static void end_cursor(struct orb_walk *walk, struct orb_level *level)
     level->cursor = NULL;
 }
 
+static void drop_behind(struct orb_walk *walk, struct orb_level *level)
+{
+    while (level->behind) {
+        struct orbit_page page = orb_scout_page_take(walk, &level->behind);
+        orb_page_release(&page);
+    }
+}
+
 void orb_level_release(struct orb_walk *walk, struct orb_level *level)
 {
     end_cursor(walk, level);
     orb_page_release(&level->page);
+    drop_behind(walk, level);
+    orb_brood_drop(&level->brood, true);
+    orb_scout_drop(level->scout);
     if (level->state != ORB_LEVEL_SPOOLED)
         return;
     if (--walk->spooled == 0)
@@ -71,12 +83,22 @@ static void drop_page(struct orb_walk *walk, struct orb_level *level)
 {
     walk->retained -= level->page.room;
     orb_page_release(&level->page);
+    orb_brood_drop(&level->brood, false);
     level->at.at = 0;
+}
+
+/* The page behind the one at hand becomes it. */
+static void take_behind(struct orb_walk *walk, struct orb_level *level)
+{
+    orb_page_release(&level->page);
+    level->page = orb_scout_page_take(walk, &level->behind);
+    orb_brood_drop(&level->brood, false);
 }
 
 /* The cursor goes on after `position` when it is asked again, or it is given up and begun again there. */
 static void suspend(struct orb_walk *walk, struct orb_level *level, uint64_t position)
 {
+    drop_behind(walk, level);
     if (!level->cursor)
         return;
     if (level->path_length > SUSPEND_PATH_MAX) {
@@ -104,6 +126,14 @@ static uint64_t last_position(const struct orb_level *level)
 
 static void spool_next(struct orb_walk *walk);
 
+static void spool_went_on(struct orb_walk *walk, struct orb_level *level)
+{
+    level->more = level->page.more;
+    level->at.at = 0;
+    walk->retained += level->page.room;
+    spool_next(walk);
+}
+
 static void spool_page_done(struct orb_call *call, orbit_status status, const orbit_error *error)
 {
     struct orb_walk *walk = walk_of(call);
@@ -114,10 +144,7 @@ static void spool_page_done(struct orb_call *call, orbit_status status, const or
         orb_walk_fail(walk, status, error);
         return;
     }
-    level->more = level->page.more;
-    level->at.at = 0;
-    walk->retained += level->page.room;
-    spool_next(walk);
+    spool_went_on(walk, level);
 }
 
 static void spool_start_page(struct orb_call *call)
@@ -141,6 +168,11 @@ static void spool_written(void *ctx, orbit_status status, const orbit_error *err
     }
     level->spool_end = walk->spool.end;
     drop_page(walk, level);
+    if (level->behind) {
+        take_behind(walk, level);
+        spool_went_on(walk, level);
+        return;
+    }
     if (level->more) {
         walk->running = true;
         atomic_fetch_add(&walk->lister->pages, 1);
@@ -150,6 +182,7 @@ static void spool_written(void *ctx, orbit_status status, const orbit_error *err
     end_cursor(walk, level);
     level->state = ORB_LEVEL_SPOOLED;
     walk->spooled++;
+    walk->spooling = SIZE_MAX;
     level->more = level->spool_at < level->spool_end;
     orb_walk_run(walk);
 }
@@ -215,7 +248,7 @@ static bool shed_page(struct orb_walk *walk)
 bool orb_walk_shed(struct orb_walk *walk)
 {
     /* The level at hand and, for its beginning, the one above it stay. */
-    while (walk->cursors > walk->cursors_max && walk->lowest_cursor + 2 < walk->count)
+    while (walk->cursors > orb_ahead_leaves_cursors(walk) && walk->lowest_cursor + 2 < walk->count)
         if (shed_cursor(walk))
             return true;
     while (walk->retained > RETAINED_MAX && walk->lowest_page + 2 < walk->count)
@@ -249,6 +282,7 @@ static void failed(struct orb_walk *walk, orbit_status status, const orbit_error
 {
     struct orb_level *level = at_hand(walk);
     orb_page_reset(&level->page);
+    orb_brood_drop(&level->brood, false);
     level->at.at = 0;
     if (level->depth == 0 || is_final(status)) {
         orb_walk_fail(walk, status, error);
@@ -256,7 +290,6 @@ static void failed(struct orb_walk *walk, orbit_status status, const orbit_error
     }
     walk->failure = *error;
     level->state = ORB_LEVEL_FAILED;
-    orb_walk_run(walk);
 }
 
 /* A parent of which nothing is left is over; its place is its child's. */
@@ -265,7 +298,7 @@ static void tail(struct orb_walk *walk)
     if (walk->count < 2)
         return;
     struct orb_level *parent = &walk->levels[walk->count - 2];
-    if (!parent->more && parent->at.at >= parent->page.used) {
+    if (!parent->more && parent->at.at >= parent->page.used && !parent->brood.first) {
         walk->retained -= parent->page.room;
         orb_level_release(walk, parent);
         *parent = *at_hand(walk);
@@ -293,6 +326,7 @@ static void begin_done(struct orb_call *call, orbit_status status, const orbit_e
         return;
     if (status < 0) {
         failed(walk, status, error);
+        orb_walk_run(walk);
         return;
     }
     level->state = ORB_LEVEL_OPEN;
@@ -314,19 +348,27 @@ static void start_begin(struct orb_call *call)
     walk->backend->ops->list_begin(walk->backend->self, &call->op.op, &walk->request, &at_hand(walk)->cursor);
 }
 
+bool orb_walk_spell(const struct orb_walk *walk, const char *path, size_t length, struct orb_buf *to)
+{
+    const char *root = walk->lister->path;
+    size_t root_length = strlen(root);
+    orb_buf_reset(to);
+    orb_buf_append(to, root, root_length);
+    if (length && root_length && root[root_length - 1] != '/')
+        orb_buf_char(to, '/');
+    orb_buf_append(to, path, length);
+    return !to->failed;
+}
+
 static bool make_request(struct orb_walk *walk)
 {
     const orbit_list_options *options = &walk->lister->options;
     const struct orb_level *level = at_hand(walk);
-    const char *root = walk->lister->path;
-    size_t root_length = strlen(root), name_length;
-    const char *name = orb_list_name_prefix(options, orb_buf_string(&walk->path), walk->path.length, &name_length);
-    orb_buf_reset(&walk->request_path);
+    size_t name_length;
+    const char *path = orb_buf_string(&walk->path);
+    const char *name = orb_list_name_prefix(options, path, walk->path.length, &name_length);
+    bool spelled = orb_walk_spell(walk, path, level->path_length, &walk->request_path);
     orb_buf_reset(&walk->name_prefix);
-    orb_buf_append(&walk->request_path, root, root_length);
-    if (level->path_length && root_length && root[root_length - 1] != '/')
-        orb_buf_char(&walk->request_path, '/');
-    orb_buf_append(&walk->request_path, orb_buf_string(&walk->path), level->path_length);
     orb_buf_append(&walk->name_prefix, name, name_length);
     const struct orb_level *parent = walk->count > 1 ? &walk->levels[walk->count - 2] : NULL;
     bool direct = parent && parent->open && parent->depth + 1 == level->depth;
@@ -339,7 +381,7 @@ static bool make_request(struct orb_walk *walk)
         .keep_open = true,
         .parent = direct ? parent->cursor : NULL,
     };
-    return !walk->request_path.failed && !walk->name_prefix.failed;
+    return spelled && !walk->name_prefix.failed;
 }
 
 void orb_level_begin(struct orb_walk *walk)
@@ -349,40 +391,44 @@ void orb_level_begin(struct orb_walk *walk)
         orb_walk_fail(walk, orb_fail_memory(&error), &error);
         return;
     }
+    walk->begun_ns = orb_now_ns();
     ask(walk, start_begin, begin_done);
+}
+
+/* For messages: no operation is under way. */
+static const char *directory_at_hand(struct orb_walk *walk)
+{
+    const struct orb_level *level = at_hand(walk);
+    bool spelled = orb_walk_spell(walk, orb_buf_string(&walk->path), level->path_length, &walk->request_path);
+    return spelled ? orb_buf_string(&walk->request_path) : walk->lister->path;
 }
 
 static orbit_status look_at_page(struct orb_walk *walk, struct orb_level *level, orbit_error *error)
 {
     struct orb_page_cursor at = {0};
     struct orb_page_item first;
-    const char *path = orb_buf_string(&walk->request_path);
     if (level->page.out_of_memory && !level->page.count)
         return orb_fail_memory(error);
     if (!orb_page_next(&level->page, &at, &first)) {
         if (level->page.more && ++walk->empty_pages >= EMPTY_PAGES_MAX)
-            return orb_fail(error, ORBIT_E_PROTOCOL, 0, "listing '%s': the store sends empty pages without end", path);
+            return orb_fail(error, ORBIT_E_PROTOCOL, 0, "listing '%s': the store sends empty pages without end",
+                            directory_at_hand(walk));
         return ORBIT_OK;
     }
     walk->empty_pages = 0;
     uint64_t hash = orb_crc64nvme(1, first.entry.path, first.entry.path_length);
     if (level->page.more && hash == level->previous)
-        return orb_fail(error, ORBIT_E_PROTOCOL, 0, "listing '%s': the store sends the same page again", path);
+        return orb_fail(error, ORBIT_E_PROTOCOL, 0, "listing '%s': the store sends the same page again",
+                        directory_at_hand(walk));
     level->previous = hash;
     return ORBIT_OK;
 }
 
-static void page_done(struct orb_call *call, orbit_status status, const orbit_error *error)
+/* A page is there, or never will be. */
+static void came(struct orb_walk *walk, orbit_status status, const orbit_error *error)
 {
-    struct orb_walk *walk = walk_of(call);
     struct orb_level *level = at_hand(walk);
     orbit_error own;
-    if (!level->open) { /* it was suspended and is open again, or so it may be */
-        level->open = true;
-        walk->cursors++;
-    }
-    if (orb_walk_over(walk))
-        return;
     if (status >= 0) {
         status = look_at_page(walk, level, &own);
         error = &own;
@@ -393,6 +439,22 @@ static void page_done(struct orb_call *call, orbit_status status, const orbit_er
     }
     level->at.at = 0;
     level->more = level->page.more;
+}
+
+static void page_done(struct orb_call *call, orbit_status status, const orbit_error *error)
+{
+    struct orb_walk *walk = walk_of(call);
+    struct orb_level *level = at_hand(walk);
+    if (!level->open) { /* it was suspended and is open again, or so it may be */
+        level->open = true;
+        walk->cursors++;
+    }
+    if (orb_walk_over(walk))
+        return;
+    if (status >= 0 && walk->begun_ns)
+        orb_ahead_learn(walk, orb_now_ns() - walk->begun_ns, level->page.count);
+    walk->begun_ns = 0;
+    came(walk, status, error);
     orb_walk_run(walk);
 }
 
@@ -419,6 +481,7 @@ static void spool_was_read(void *ctx, orbit_status status, const orbit_error *er
     if (level->spool_skip)
         level->at.at = level->spool_skip;
     level->spool_skip = 0;
+    orb_brood_drop(&level->brood, false);
     level->spool_page = level->spool_at;
     level->spool_at = walk->spool.next;
     level->more = level->spool_at < level->spool_end;
@@ -428,6 +491,12 @@ static void spool_was_read(void *ctx, orbit_status status, const orbit_error *er
 void orb_level_page(struct orb_walk *walk)
 {
     struct orb_level *level = at_hand(walk);
+    if (level->behind) {
+        take_behind(walk, level);
+        came(walk, ORBIT_OK, NULL);
+        return;
+    }
+    orb_brood_drop(&level->brood, false);
     if (level->state == ORB_LEVEL_SPOOLED) {
         walk->running = true;
         orb_page_reset(&level->page);
@@ -438,6 +507,40 @@ void orb_level_page(struct orb_walk *walk)
         walk->allowance--;
     atomic_fetch_add(&walk->lister->pages, 1);
     ask(walk, start_page, page_done);
+}
+
+void orb_level_adopt(struct orb_walk *walk)
+{
+    struct orb_level *level = at_hand(walk);
+    struct orb_scout *scout = level->scout;
+    if (scout->running) {
+        orb_scout_await(walk, scout);
+        return;
+    }
+    level->scout = NULL;
+    if (scout->failed) {
+        orbit_status status = scout->failed;
+        orbit_error error = scout->error;
+        orb_scout_drop(scout);
+        if (status != ORBIT_E_MEMORY) /* else the walk asks for it itself */
+            failed(walk, status, &error);
+        return;
+    }
+    level->cursor = scout->cursor;
+    level->open = scout->cursor != NULL;
+    walk->cursors += level->open;
+    level->state = ORB_LEVEL_OPEN;
+    level->more = scout->more;
+    level->behind = scout->first;
+    level->brood = scout->brood;
+    orb_scout_leave(scout);
+    tail(walk);
+    level = at_hand(walk);
+    if (!level->behind)
+        return;
+    orb_page_release(&level->page);
+    level->page = orb_scout_page_take(walk, &level->behind); /* its brood is the level's already */
+    came(walk, ORBIT_OK, NULL);
 }
 
 /* ---- the listed directory's identity ------------------------------------------------------------- */

@@ -131,6 +131,29 @@ for i in 1 2; do
     prints "class of $i" 'STANDARD_IA'
 done
 
+# Where pages take long several are asked for at once, whatever the names are for; they come in the same order.
+control "set?list_latency_ms=40"
+at_once() { # at_once WHAT ARGUMENT…: lists the same names as with one page at a time, in many requests
+    local what=$1 most
+    shift
+    orbit "$@" --list-workers 1
+    exits 0 "$what, a page at a time"
+    sed 's/ .*keys-/ keys-/' .out >one.names
+    control reset
+    orbit "$@"
+    exits 0 "$what"
+    most=$(curl -sf "http://127.0.0.1:$port/_control/stats" | sed 's/.*"max_concurrent":\([0-9]*\).*/\1/')
+    check "$what: pages at once ($most)" test "$most" -gt 4
+    sed 's/ .*keys-/ keys-/' .out >many.names
+    check "$what: names in the same order" cmp one.names many.names
+    check "$what: all of them" is "$(wc -l <many.names)" 30000
+}
+at_once "rm -r" rm -r --dry-run s3://keys-30000/
+at_once "rm of a pattern" rm --dry-run 's3://keys-30000/*'
+at_once "cp -r" cp --dry-run s3://keys-30000/ there
+at_once "mv of a pattern" mv --dry-run 's3://keys-30000/**' s3://bucket/there/
+control "set?list_latency_ms=0"
+
 # Names that come slowly: each is told when it is done, and a signal ends the wait.
 mkfifo slow
 interruptible "$ORBIT" cp --files-from slow tree slowly >.out 2>.err &

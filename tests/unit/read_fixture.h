@@ -21,6 +21,7 @@ struct world {
     orbit_client *client;
     orbit_backend *backend;
     orbit_error error;
+    uint32_t list_workers; /* of listings that do not say so themselves */
 };
 
 static inline int world_open(void **state)

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "read_fixture.h"
+#include "stream/walk.h"
 
 /* The walk runs on a worker, as it does on local disks. */
 static int set_up_direct(void **state)
@@ -26,10 +27,37 @@ static int set_up_direct(void **state)
     return status;
 }
 
+/* Directories are read ahead: by the loop, and of disks as soon as the walk leaves its worker. */
+static int set_up_ahead(void **state)
+{
+    int status = world_open(state);
+    struct world *world = *state;
+    world->list_workers = 8;
+    return status;
+}
+
+static int set_up_direct_ahead(void **state)
+{
+    int status = set_up_direct(state);
+    struct world *world = *state;
+    world->list_workers = 8;
+    return status;
+}
+
+static orbit_status try_list(struct world *world, const orbit_list_options *given, orbit_lister **lister)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    if (given)
+        options = *given;
+    if (!options.list_workers)
+        options.list_workers = world->list_workers;
+    return orbit_list(lister, world->backend, "", &options, &world->error);
+}
+
 static orbit_lister *list(struct world *world, const orbit_list_options *options)
 {
     orbit_lister *lister = NULL;
-    assert_int_equal(orbit_list(&lister, world->backend, "", options, &world->error), ORBIT_OK);
+    assert_int_equal(try_list(world, options, &lister), ORBIT_OK);
     return lister;
 }
 
@@ -558,7 +586,7 @@ static void every_failed_allocation_is_told(void **state)
         for (uint64_t n = 0; n <= allocations; n++) {
             orbit_lister *lister = NULL;
             orb_mem_fail_at(n);
-            orbit_status status = orbit_list(&lister, world->backend, "", &options, &world->error);
+            orbit_status status = try_list(world, &options, &lister);
             if (status >= 0)
                 status = drain(world, lister).end;
             orbit_lister_close(lister);
@@ -569,6 +597,80 @@ static void every_failed_allocation_is_told(void **state)
             orb_mem_fail_at(0);
         }
     }
+}
+
+/* ---- looking ahead --------------------------------------------------------------------------------- */
+
+static void learn(struct orb_walk *walk, unsigned times, double took_ms, uint64_t count)
+{
+    while (times--)
+        orb_ahead_learn(walk, (uint64_t)(took_ms * (double)ORB_MS), count);
+}
+
+static void only_directories_that_take_long_in_a_row_are_read_ahead(void **state)
+{
+    (void)state;
+    struct orb_walk walk = {.next_allowance = 4, .ahead = {.workers = 16}};
+    assert_false(orb_ahead_on(&walk));
+    learn(&walk, 1000, 0.1, 10);
+    assert_false(orb_ahead_on(&walk));
+    for (int i = 0; i < 100; i++) { /* mishaps */
+        learn(&walk, 3, 30, 10);
+        assert_false(orb_ahead_on(&walk));
+        learn(&walk, 2, 0.1, 10);
+    }
+    learn(&walk, 100, 25, 10000); /* it is their entries that take long */
+    assert_false(orb_ahead_on(&walk));
+    learn(&walk, 4, 5, 10);
+    assert_true(orb_ahead_on(&walk));
+    learn(&walk, 2, 0.4, 10);
+    assert_true(orb_ahead_on(&walk));
+    learn(&walk, 20, 0.1, 10);
+    assert_false(orb_ahead_on(&walk));
+    learn(&walk, 4, 5, 10);
+    walk.next_allowance = 2; /* who takes one entry and leaves */
+    assert_false(orb_ahead_on(&walk));
+    walk.next_allowance = 4;
+    walk.ahead.workers = 1;
+    assert_false(orb_ahead_on(&walk));
+}
+
+static void wide_tree_is_read_ahead_within_the_bound_of_open_directories(void **state)
+{
+    struct world *world = *state;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    options.recursive = true;
+    options.list_workers = 64;
+    world->store.files = 30;
+    world->store.depth = 3;
+    world->store.directories = 12;
+    world->store.page = 5;
+    world->store.caps.open_cursors_max = 12;
+    begin(world);
+    expect_tree(world, &options);
+    assert_true(world->store.cursors_max > 3);
+    assert_true(world->store.cursors_max <= 12);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_peak_bytes < 6u << 20);
+    assert_int_equal(stats.memory_used_bytes, 0);
+}
+
+static void large_directories_are_read_ahead_in_bounded_memory(void **state)
+{
+    struct world *world = *state;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    options.recursive = true;
+    options.list_workers = 32;
+    world->store.files = 5000;
+    world->store.depth = 1;
+    world->store.directories = 100;
+    begin(world);
+    expect_tree(world, &options);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_peak_bytes < 6u << 20);
+    assert_int_equal(stats.memory_used_bytes, 0);
 }
 
 /* ---- a real disk ----------------------------------------------------------------------------------- */
@@ -668,6 +770,16 @@ static void disk_is_walked_deeper_than_any_path(void **state)
         "directly_" #name, name, set_up_direct, world_close, NULL \
     }
 
+#define ONLY_AHEAD(name)                                      \
+    {                                                         \
+        "ahead_" #name, name, set_up_ahead, world_close, NULL \
+    }
+#define AHEAD(name)                                                               \
+    ONLY_AHEAD(name),                                                             \
+    {                                                                             \
+        "directly_and_ahead_" #name, name, set_up_direct_ahead, world_close, NULL \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -712,6 +824,27 @@ int main(void)
         DIRECT(trying_lister_is_called_once_for_each_again),
         DIRECT(walk_works_on_an_external_loop),
         DIRECT(every_failed_allocation_is_told),
+        TEST(only_directories_that_take_long_in_a_row_are_read_ahead),
+        TEST(wide_tree_is_read_ahead_within_the_bound_of_open_directories),
+        TEST(large_directories_are_read_ahead_in_bounded_memory),
+        AHEAD(walk_goes_through_everything),
+        AHEAD(walk_goes_depth_first),
+        ONLY_AHEAD(deep_walk_suspends_its_ancestors),
+        ONLY_AHEAD(deep_walk_with_long_pages_keeps_few_of_them),
+        ONLY_AHEAD(few_cursors_suffice),
+        AHEAD(unlistable_directory_is_one_failed_entry),
+        ONLY_AHEAD(loops_of_symlinks_are_failed_entries),
+        ONLY_AHEAD(depth_hidden_kinds_and_prefix_are_filtered),
+        AHEAD(closing_a_walk_early_leaves_nothing_open),
+        ONLY_AHEAD(cancelled_lister_stays_cancelled),
+        ONLY_AHEAD(trying_lister_is_called_once_for_each_again),
+        AHEAD(walk_works_on_an_external_loop),
+        ONLY_AHEAD(every_failed_allocation_is_told),
+        AHEAD(error_in_the_middle_is_no_end),
+        ONLY_AHEAD(repeated_page_ends_the_listing),
+        ONLY_AHEAD(limit_asks_for_no_more_than_it_needs),
+        ONLY_AHEAD(deep_walk_spools_where_cursors_cannot_be_suspended),
+        ONLY_AHEAD(deep_walk_spools_long_pages_too),
         TEST(disk_is_walked_without_following_links),
         TEST(disk_is_walked_deeper_than_any_path),
     };
