@@ -255,8 +255,9 @@ static bool check_list(const struct options *options)
         return true;
     if (options->files_from && options->files_from0)
         return usage_error(options->verb, "--files-from and --files-from0 do not go together"), false;
-    if (options->include.count || options->exclude.count || options->version_id)
-        return usage_error(options->verb, "--include, --exclude and --version-id do not go with a list of names"),
+    if (options->include.count || options->exclude.count || options->version_id || options->all_versions)
+        return usage_error(options->verb,
+                           "--include, --exclude, --version-id and --all-versions do not go with a list of names"),
                false;
     if (options->argument_count != roots)
         return usage_error(options->verb,

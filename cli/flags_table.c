@@ -60,8 +60,8 @@ static const struct flag flags[] = {
     {"newer", 0, FLAG_MOMENT, LS, AT(newer), "TIME", "only files changed after: an age (90m, 12h, 7d) or a date (UTC)"},
     {"older-than", 0, FLAG_MOMENT, UPLOADS, AT(older), "TIME", "only what was begun before that: an age such as 7d"},
     {"older", 0, FLAG_MOMENT, LS, AT(older), "TIME", "only files changed before that"},
-    {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS), AT(all_versions), 0,
-     "every version of each object, as 'versions' does"},
+    {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS) | RM, AT(all_versions), 0,
+     "every version of each object, as 'versions' lists them"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
 
     {"method", 0, FLAG_TEXT, PRESIGN, AT(method), "METHOD", "what the URL is for: GET (default), HEAD, PUT or DELETE"},

@@ -12,6 +12,7 @@
 #include "report.h"
 #include "sorter.h"
 #include "verbs.h"
+#include "versions.h"
 
 static const char *kind_name(uint32_t kind)
 {
@@ -231,10 +232,8 @@ static bool names_suffice(const struct options *o)
            !o->older.given && (!o->sort || sorted_by(o, 'n'));
 }
 
-/* The direct children of a directory, or, with `only`, the versions of one of them. Returns how many there were, or that
- * something failed. */
-static void ls_children(struct listing *listing, const struct place *place, const char *directory, const char *only,
-                        uint64_t *count, bool *failed)
+/* The direct children of a directory. Returns how many there were, or that something failed. */
+static void ls_children(struct listing *listing, const struct place *place, uint64_t *count, bool *failed)
 {
     struct session *session = listing->session;
     orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
@@ -242,12 +241,9 @@ static void ls_children(struct listing *listing, const struct place *place, cons
     orbit_lister *lister = NULL;
     orbit_entry entry;
     uint64_t pages = 0;
-    const struct options *o = session->options;
+    const char *directory = *place->path || !place->local ? place->path : ".";
 
     options.cancel = session->cancel;
-    options.versions = all_versions(o);
-    options.recursive = o->recursive && !only;
-    options.prefix = only;
     options.want_metadata = !names_suffice(session->options);
     options.list_workers = (uint32_t)session->options->list_workers;
     options.unordered = session->options->unordered;
@@ -259,13 +255,7 @@ static void ls_children(struct listing *listing, const struct place *place, cons
             pages = orbit_lister_pages(lister);
             output_flush();
         }
-        if (only && strcmp(entry.path, only) > 0) {
-            status = ORBIT_END; /* longer names */
-            break;
-        }
-        if (only && entry.metadata.kind == ORBIT_KIND_DIRECTORY && status == ORBIT_OK)
-            continue;
-        char *shown = only ? strdup(place->shown) : path_join(place->shown, entry.path);
+        char *shown = path_join(place->shown, entry.path);
         if (status == ORBIT_ENTRY_FAILED) {
             report_failed(session, session->verb, shown, NULL, &error);
             *failed = true;
@@ -282,38 +272,17 @@ static void ls_children(struct listing *listing, const struct place *place, cons
     orbit_lister_close(lister);
 }
 
-/* All versions of what is named: of one object they are those of this one name in its directory. */
-static void ls_versions(struct listing *listing, const struct place *place)
+static bool visit_version(void *ctx, const char *path, const char *name, const char *shown, const orbit_entry *entry)
 {
-    uint64_t count = 0;
-    bool failed = false;
-    char *parent = strdup(place->path);
-    char *slash = parent ? strrchr(parent, '/') : NULL;
-    orbit_error error;
-
-    if (!parent || place->directory || !*place->path) {
-        ls_children(listing, place, place->path, NULL, &count, &failed);
-    } else {
-        const char *name = slash ? place->path + (slash - parent) + 1 : place->path;
-        parent[slash ? slash + 1 - parent : 0] = '\0';
-        ls_children(listing, place, parent, name, &count, &failed);
-        if (!count && !failed && !session_stopped(listing->session)) {
-            orbit_call_options call = session_call(listing->session);
-            orbit_metadata metadata = ORBIT_METADATA_INIT;
-            if (orbit_stat(place->store->backend, place->path, &call, &metadata, &error) < 0)
-                report_failed(listing->session, listing->session->verb, place->shown, NULL, &error);
-            else if (metadata.kind == ORBIT_KIND_DIRECTORY)
-                ls_children(listing, place, place->path, NULL, &count, &failed);
-            orbit_metadata_release(&metadata);
-        }
-    }
-    free(parent);
+    struct listing *listing = ctx;
+    (void)path;
+    print_entry(listing, name, shown, &entry->metadata, entry->flags);
+    return !ls_stopped(listing);
 }
 
 static void ls_place(struct listing *listing, const struct place *place)
 {
     struct session *session = listing->session;
-    const char *directory = *place->path || !place->local ? place->path : ".";
     orbit_call_options call = session_call(session);
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     orbit_error error;
@@ -323,14 +292,14 @@ static void ls_place(struct listing *listing, const struct place *place)
     call.follow_symlinks = true;
     /* A bucket or prefix that is named as such is listed without asking what it is. */
     if (!place->local && place->directory) {
-        ls_children(listing, place, directory, NULL, &count, &failed);
+        ls_children(listing, place, &count, &failed);
         if (!count && !failed && *place->path && !session_stopped(session) &&
             orbit_stat(place->store->backend, place->path, &call, &metadata, &error) < 0)
             report_failed(session, session->verb, place->shown, NULL, &error);
     } else if (orbit_stat(place->store->backend, *place->path ? place->path : ".", &call, &metadata, &error) < 0) {
         report_failed(session, session->verb, place->shown, NULL, &error);
     } else if (metadata.kind == ORBIT_KIND_DIRECTORY) {
-        ls_children(listing, place, directory, NULL, &count, &failed);
+        ls_children(listing, place, &count, &failed);
     } else {
         print_entry(listing, path_name(place->path), place->shown, &metadata, 0);
     }
@@ -354,7 +323,7 @@ static bool ls_argument(struct listing *listing, const char *typed)
         if (place.stdio)
             report_refused(session, session->verb, typed, NULL, ORBIT_E_CONFIG, "standard input cannot be listed");
         else if (all_versions(o))
-            ls_versions(listing, &place);
+            versions_each(session, &place, o->recursive, &(const struct version_visitor){visit_version, listing});
         else
             ls_place(listing, &place);
         place_release(&place);

@@ -9,6 +9,7 @@
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
+#include "versions.h"
 
 /* ---- directories, deepest first ------------------------------------------------------------------- */
 
@@ -249,22 +250,74 @@ static void remove_names(struct session *session, const char *typed)
     place_release(&place);
 }
 
-/* Of a version nothing can be seen but itself: whether there is an object of its name now says nothing about it. */
-static void remove_version(struct removing *removing, const char *typed)
+static bool submit_version(struct removing *removing, struct store *store, const char *path, const char *shown,
+                           const char *version)
 {
     struct session *session = removing->session;
     orbit_metadata metadata = ORBIT_METADATA_INIT;
+    struct text name = {0};
+
+    text_format(&name, "%s (version %s)", shown, version);
+    struct job job = {.from_shown = text_string(&name)};
+    metadata.kind = ORBIT_KIND_FILE;
+    orbit_job_init(&job.work);
+    job.work.operation = ORBIT_JOB_REMOVE;
+    job.work.from_backend = store->backend;
+    job.work.from = path;
+    job.work.version_id = version;
+    job.work.metadata = &metadata;
+    if (session->options->dry_run)
+        report_done(session, &(struct result){.operation = "rm", .source = job.from_shown});
+    else
+        crew_submit(removing->crew, &job);
+    text_release(&name);
+    return !session_stopped(session);
+}
+
+static void refuse_tree(struct session *session, const char *shown)
+{
+    report_refused(session, "rm", shown, NULL, ORBIT_E_PATH,
+                   "'%s' is a directory: -r removes the versions of all that is in it", shown);
+}
+
+struct versions_to_remove {
+    struct removing *removing;
+    const struct place *place;
+};
+
+static bool visit_version(void *ctx, const char *path, const char *name, const char *shown, const orbit_entry *entry)
+{
+    struct versions_to_remove *versions = ctx;
+    (void)name;
+    struct session *session = versions->removing->session;
+    if (!session->options->recursive && strcmp(path, versions->place->path) != 0) { /* it was a prefix */
+        refuse_tree(session, versions->place->shown);
+        return false;
+    }
+    return submit_version(versions->removing, versions->place->store, path, shown,
+                          entry->metadata.version_id ? entry->metadata.version_id : "null");
+}
+
+/* One version or all of them. Whether there is an object of that name now says nothing about it, so nobody looks. */
+static void remove_versions(struct removing *removing, const char *typed)
+{
+    struct session *session = removing->session;
+    const struct options *o = session->options;
     struct place place;
 
     if (!place_open(session, &place, typed, SIDE_SOURCE))
         return;
-    metadata.kind = ORBIT_KIND_FILE;
-    const struct item item = {.store = place.store, .path = place.path, .shown = place.shown, .metadata = &metadata};
+    struct versions_to_remove versions = {removing, &place};
     if (place.stdio || place.local)
         report_refused(session, "rm", place.shown ? place.shown : typed, NULL, ORBIT_E_UNSUPPORTED,
-                       "--version-id: only objects have versions");
+                       "only objects have versions");
+    else if (o->all_versions && !o->recursive && (place.directory || !*place.path))
+        refuse_tree(session, place.shown);
+    else if (o->all_versions)
+        versions_each(session, &place, o->recursive, &(const struct version_visitor){visit_version, &versions});
     else
-        visit_rm(removing, &item);
+        submit_version(removing, place.store, place.path, place.shown, o->version_id);
+    crew_drain(removing->crew); /* the store may be gone with its place */
     place_release(&place);
 }
 
@@ -291,8 +344,8 @@ void verb_rm(struct session *session)
     struct progress *progress = progress_start(session, removing.crew);
     for (size_t i = 0; i < o->argument_count && !session_stopped(session); i++) {
         removing.found_directory = false;
-        if (o->version_id)
-            remove_version(&removing, o->arguments[i]);
+        if (o->version_id || o->all_versions)
+            remove_versions(&removing, o->arguments[i]);
         else if (expand(&expansion, o->arguments[i]) && removing.found_directory && !o->dry_run)
             remove_directories(session, o->arguments[i],
                                session->tally.failed == removing.failed_before && !o->include.count &&

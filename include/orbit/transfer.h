@@ -53,6 +53,7 @@ typedef struct orbit_job {
     uint64_t bytes;                 /* of the source if known, else ORBIT_SIZE_UNKNOWN; metadata's size wins */
     orbit_source source; /* ORBIT_JOB_WRITE; read on a thread of its own; the transfer closes it when it took the job */
     void *ctx;           /* yours, comes back with the result */
+    const char *version_id; /* of the source, copied; NULL: that of the options' `copy`. Not for moves */
 } orbit_job;
 ORBIT_API void orbit_job_init(orbit_job *job);
 

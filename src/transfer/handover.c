@@ -34,14 +34,17 @@ orbit_status orb_transfer_job_new(struct orb_transfer_job **made, struct orbit_t
 {
     const char *from = given->from ? given->from : "", *to = given->to ? given->to : "";
     const orbit_metadata *metadata = given->metadata;
-    size_t from_bytes = strlen(from) + 1, to_bytes = strlen(to) + 1;
-    struct orb_transfer_job *job = orb_calloc(1, sizeof(*job) + from_bytes + to_bytes);
+    const char *version = given->version_id ? given->version_id : "";
+    size_t from_bytes = strlen(from) + 1, to_bytes = strlen(to) + 1, version_bytes = strlen(version) + 1;
+    struct orb_transfer_job *job = orb_calloc(1, sizeof(*job) + from_bytes + to_bytes + version_bytes);
     if (!job)
         return orb_fail_memory(error);
     memcpy(job->names, from, from_bytes);
     memcpy(job->names + from_bytes, to, to_bytes);
+    memcpy(job->names + from_bytes + to_bytes, version, version_bytes);
     job->from = job->names;
     job->to = job->names + from_bytes;
+    job->version_id = given->version_id ? job->to + to_bytes : transfer->version_id;
     job->transfer = transfer;
     job->operation = given->operation;
     job->flags = given->flags;
@@ -93,7 +96,7 @@ void orb_transfer_job_fail(struct orb_transfer_job *job, orbit_status status, co
 static uint64_t weight(const orbit_job *job)
 {
     return sizeof(struct orb_transfer_job) + sizeof(orbit_error) + (job->from ? strlen(job->from) : 0) +
-           (job->to ? strlen(job->to) : 0) + 2;
+           (job->to ? strlen(job->to) : 0) + (job->version_id ? strlen(job->version_id) : 0) + 3;
 }
 
 /* ---- room ------------------------------------------------------------------------------------------ */
@@ -111,7 +114,8 @@ static void give_room(struct orbit_transfer *transfer, uint64_t charged, uint64_
 
 static uint64_t weight_of(const struct orb_transfer_job *job)
 {
-    return sizeof(*job) + sizeof(orbit_error) + strlen(job->from) + strlen(job->to) + 2;
+    const char *version = job->to + strlen(job->to) + 1; /* "" for that of all jobs */
+    return sizeof(*job) + sizeof(orbit_error) + strlen(job->from) + strlen(job->to) + strlen(version) + 3;
 }
 
 void orb_transfer_release_job(struct orb_transfer_job *job)

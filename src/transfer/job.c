@@ -65,6 +65,7 @@ static orbit_status start_copy(struct orb_transfer_job *job, orbit_task **task, 
     orbit_write_options write = write_options(job);
     copy.preserve = copy.preserve || transfer->options.preserve || (job->flags & ORBIT_JOB_PRESERVE);
     copy.write = &write;
+    copy.version_id = job->version_id;
     return orbit_copy_start(task, job->from_backend, job->from, job->to_backend, job->to, &copy, &job->result,
                             step_done, job, error);
 }

@@ -105,6 +105,7 @@ struct tree {
     orbit_lister *lister;
     orbit_cancel *cancel;
     orbit_metadata metadata; /* borrowed from the lister; a marker is a file here */
+    bool versions;
 };
 
 static orbit_status tree_next(void *ctx, orbit_job *job, orbit_error *error)
@@ -130,6 +131,8 @@ static orbit_status tree_next(void *ctx, orbit_job *job, orbit_error *error)
         if (as_key)
             tree->metadata.kind = ORBIT_KIND_FILE;
         job->metadata = &tree->metadata;
+        if (tree->versions)
+            job->version_id = tree->metadata.version_id;
         return usable;
     }
 }
@@ -166,6 +169,7 @@ orbit_status orbit_jobs_tree(orbit_job_source *jobs, uint32_t operation, orbit_b
     if (status >= 0 && !(tree->cancel = orbit_cancel_new()))
         status = orb_fail_memory(error);
     options.recursive = true;
+    tree->versions = options.versions;
     options.cancel = tree->cancel;
     options.ready = NULL;
     if (status >= 0)
@@ -183,7 +187,7 @@ orbit_status orbit_jobs_tree(orbit_job_source *jobs, uint32_t operation, orbit_b
 struct one {
     orbit_job job;
     orbit_metadata metadata;
-    char *from, *to;
+    char *from, *to, *version_id;
     bool given;
 };
 
@@ -206,6 +210,7 @@ static void one_close(void *ctx)
     orbit_metadata_release(&one->metadata);
     orb_free(one->from);
     orb_free(one->to);
+    orb_free(one->version_id);
     orb_free(one);
 }
 
@@ -221,8 +226,10 @@ orbit_status orbit_jobs_one(orbit_job_source *jobs, const orbit_job *given, orbi
     orbit_status status = orb_options_take(&one->job, sizeof(one->job), given, "orbit_job", error);
     one->from = orb_strdup(one->job.from);
     one->to = orb_strdup(one->job.to);
-    if (status >= 0 && ((one->job.from && !one->from) || (one->job.to && !one->to) ||
-                        (one->job.metadata && orbit_metadata_copy(&one->metadata, one->job.metadata) < 0)))
+    one->version_id = orb_strdup(one->job.version_id);
+    if (status >= 0 &&
+        ((one->job.from && !one->from) || (one->job.to && !one->to) || (one->job.version_id && !one->version_id) ||
+         (one->job.metadata && orbit_metadata_copy(&one->metadata, one->job.metadata) < 0)))
         status = orb_fail_memory(error);
     if (status < 0) {
         one->given = true; /* the source stays the caller's */
@@ -231,6 +238,7 @@ orbit_status orbit_jobs_one(orbit_job_source *jobs, const orbit_job *given, orbi
     }
     one->job.from = one->from;
     one->job.to = one->to;
+    one->job.version_id = one->version_id;
     one->job.metadata = one->job.metadata ? &one->metadata : NULL;
     *jobs = (orbit_job_source){.next = one_next, .close = one_close, .ctx = one};
     return ORBIT_OK;

@@ -156,7 +156,7 @@ static bool send_one(struct orbit_transfer *transfer)
         struct orb_transfer_job *job = orb_transfer_jobs_pop(&transfer->removals);
         batch->tags[batch->count] = job;
         batch->items[batch->count++] = (orbit_remove_item){
-            .path = job->from, .version_id = job->operation == ORBIT_JOB_REMOVE ? transfer->version_id : NULL};
+            .path = job->from, .version_id = job->operation == ORBIT_JOB_REMOVE ? job->version_id : NULL};
     }
     removing->busy = true;
     removing->backend = first->from_backend;

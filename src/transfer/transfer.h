@@ -30,7 +30,7 @@ struct orb_transfer_job {
     uint64_t sequence;
     uint32_t operation, flags;
     struct orbit_backend *from_backend, *to_backend; /* held until the job has ended */
-    const char *from, *to;                           /* in names */
+    const char *from, *to, *version_id;              /* in names; version_id nullable */
     void *ctx;
     orbit_source source;
     uint32_t kind;

@@ -71,6 +71,25 @@ orbit rm --version-id x "$work/file"
 exits 1 "a version of a file"
 says "why" "only objects have versions"
 
+for i in 1 2 3; do text "$i" "many/k$i"; text "again $i" "many/k$i"; done
+text longer many/k11
+orbit rm --all-versions "s3://$bucket/many/k1"
+exits 0 "rm of all versions of one"
+orbit versions -r "s3://$bucket/many/"
+check "the others stay" is "$(wc -l <.out)" 5
+orbit rm --all-versions --dry-run -r "s3://$bucket/many/"
+check "said only" is "$(grep -c '^rm .*version' .out)" 5
+orbit rm --all-versions "s3://$bucket/"
+exits 1 "a tree without -r"
+says "a tree without -r" "is a directory: -r"
+orbit rm --all-versions "s3://$bucket/many"
+exits 1 "the same without its slash"
+says_once "the same without its slash" "is a directory: -r"
+orbit rm --all-versions -r "s3://$bucket/many/"
+exits 0 "rm of all versions of a prefix"
+orbit versions -r "s3://$bucket/many/"
+check "nothing is left" is "$(wc -l <.out)" 0
+
 orbit --json versions -r "s3://$bucket/"
 while read -r version name; do
     orbit rm -q --raw --version-id "$version" "$name"
