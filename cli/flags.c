@@ -234,7 +234,7 @@ static bool check_words(const struct options *options)
            one_of(options, "method", options->method, "GET HEAD PUT DELETE") &&
            one_of(options, "sort", options->sort, "name size time") &&
            one_of(options, "addressing-style", options->addressing_style, "auto path virtual") &&
-           one_of(options, "checksum-algorithm", options->checksum_algorithm, "CRC64NVME CRC32C CRC32 SHA256 SHA1");
+           one_of(options, "checksum-algorithm", options->checksum_algorithm, "CRC64NVME CRC32C CRC32 SHA256 SHA1 MD5");
 }
 
 /* Limits that leave nothing are a slip of the pen, not a wish for an empty listing. */

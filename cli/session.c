@@ -406,11 +406,9 @@ static uint32_t checksum_algorithm(const char *name)
     static const struct {
         const char *name;
         uint32_t algorithm;
-    } known[] = {{"CRC64NVME", ORBIT_CHECKSUM_CRC64NVME},
-                 {"CRC32C", ORBIT_CHECKSUM_CRC32C},
-                 {"CRC32", ORBIT_CHECKSUM_CRC32},
-                 {"SHA256", ORBIT_CHECKSUM_SHA256},
-                 {"SHA1", ORBIT_CHECKSUM_SHA1}};
+    } known[] = {{"CRC64NVME", ORBIT_CHECKSUM_CRC64NVME}, {"CRC32C", ORBIT_CHECKSUM_CRC32C},
+                 {"CRC32", ORBIT_CHECKSUM_CRC32},         {"SHA256", ORBIT_CHECKSUM_SHA256},
+                 {"SHA1", ORBIT_CHECKSUM_SHA1},           {"MD5", ORBIT_CHECKSUM_MD5}};
     for (size_t i = 0; name && i < sizeof known / sizeof known[0]; i++)
         if (strcasecmp(name, known[i].name) == 0)
             return known[i].algorithm;

@@ -151,6 +151,7 @@ typedef struct orbit_capabilities {
     const char *endpoint;
     bool keeps_extents; /* begin() takes `keep`, and there is suspend() */
     bool list_versions; /* list_begin takes `versions` */
+    bool reads_twice; /* puts and parts read their body before they send it: it must rewind, whatever the options say */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */

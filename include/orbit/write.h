@@ -32,8 +32,11 @@ typedef struct orbit_write_options {
     uint32_t sync;                /* orbit_sync */
     uint64_t chunk_size;          /* bytes a part; 0: Orbit chooses. Raised where the size needs it */
     uint32_t parallel_operations; /* parts in flight; 0: Orbit chooses */
-    uint32_t checksum;            /* orbit_checksum_algorithm; 0: the store's default */
-    const char *if_match;         /* replace only this ETag; ORBIT_E_CHANGED otherwise */
+    /* orbit_checksum_algorithm; 0: the store's default. S3 keeps CRCs of the whole; of SHA-256 and SHA-1, in an upload of
+     * parts, a hash of the parts' hashes; of MD5 (Content-MD5) none. The last three are known before the bytes go: files and
+     * other stores' objects then go by way of memory, and have no journal (state_dir). */
+    uint32_t checksum;
+    const char *if_match; /* replace only this ETag; ORBIT_E_CHANGED otherwise */
 
     /* Object stores; ignored where a store has no such thing. Strings are copied by the call. */
     const char *content_type; /* NULL: by the name's extension */

@@ -566,6 +566,7 @@ static void admitted(void *ctx)
 void orb_copy_through_here(struct orb_copy *copy)
 {
     bool sequential = !copy->from->caps.ranged_read || copy->source.kind == ORBIT_KIND_OTHER ||
+                      orb_upload_reads_twice(copy->to, copy->options, copy->total) || /* a pipe's are gone */
                       (copy->have_source && copy->total == ORBIT_SIZE_UNKNOWN);
     if (!copy->from->ops->read) {
         orbit_error error;
@@ -604,7 +605,8 @@ void orb_copy_start(struct orb_copy *copy)
     orb_hedger_init(&copy->hedger, copy->from, copy->no_hedge);
     if (copy->have_source)
         orb_copy_looked(copy);
-    else if (copy->from->ops->stat && (copy->from->caps.random_access || copy->look_first || orb_copy_store_may(copy)))
+    else if (copy->from->ops->stat && (copy->from->caps.random_access || copy->look_first || copy->options->checksum ||
+                                       orb_copy_store_may(copy)))
         orb_copy_look(copy);
     else
         orb_copy_through_here(copy);

@@ -35,6 +35,23 @@ uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_op
     return most > usual ? most : usual;
 }
 
+/* A store keeps a CRC that it is told of; in an upload of parts one word at the beginning does, in a single put the value
+ * has to come along. */
+bool orb_upload_reads_twice(const struct orb_backend *backend, const orbit_write_options *options, uint64_t total)
+{
+    switch (options->checksum) {
+    case ORBIT_CHECKSUM_SHA256:
+    case ORBIT_CHECKSUM_SHA1:
+    case ORBIT_CHECKSUM_MD5:
+        return !backend->caps.random_access;
+    case ORBIT_CHECKSUM_CRC32C:
+    case ORBIT_CHECKSUM_CRC32:
+        return backend->caps.reads_twice || (!backend->caps.random_access && total <= backend->caps.put_max);
+    default:
+        return backend->caps.reads_twice;
+    }
+}
+
 uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_options *options)
 {
     if (options && options->chunk_size)

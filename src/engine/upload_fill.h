@@ -91,6 +91,9 @@ struct orb_parts_rule orb_fill_rule(const struct orb_backend *backend, const orb
 uint32_t orb_upload_parallel(const struct orb_backend *backend, const orbit_write_options *options);
 /* The same, or more where nobody fixed it: as many as the endpoint may turn out to be worth. */
 uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_options *options);
+/* Whether bodies of a write of `total` bytes are read before they are sent, so that they must be there still: for a
+ * checksum that goes ahead of them. */
+bool orb_upload_reads_twice(const struct orb_backend *backend, const orbit_write_options *options, uint64_t total);
 /* The part size somebody asked for, 0: nobody. */
 uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_options *options);
 

@@ -154,6 +154,13 @@ r = json.load(open(sys.argv[1]))
 sys.exit(not (r["success"] is False and r["error"]["kind"] == "not_found" and r["error"]["retriable"] is False and
               r["error"]["message"]))' .err
 
+orbit cp --checksum-algorithm SHA256 tree/a.txt s3://bucket/summed
+orbit stat s3://bucket/summed
+prints "a checksum by name" "^checksum: sha256:$(sha256sum <tree/a.txt | cut -d' ' -f1)\$"
+orbit cp --checksum-algorithm CRC32 data s3://bucket/summed
+orbit stat s3://bucket/summed
+prints "one of a large file" '^checksum: crc32:[0-9a-f]{8}$'
+
 # ---- buckets
 # The service: its buckets, and nothing else.
 orbit mb s3://first s3://second s3://third

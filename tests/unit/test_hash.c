@@ -108,6 +108,32 @@ static void pieces_give_the_crc_of_the_whole(void **state)
     assert_true(orb_crc64nvme_combine(a, 0x1234, 0) == (a ^ 0x1234));
 }
 
+static uint32_t crc32_by_bits(const uint8_t *from, size_t length)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < length; i++) {
+        crc ^= from[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
+    }
+    return ~crc;
+}
+
+static void crc32_is_that_of_zip(void **state)
+{
+    (void)state;
+    assert_int_equal(orb_crc32(0, "123456789", 9), 0xcbf43926u);
+    assert_int_equal(orb_crc32(0, "", 0), 0);
+    for (size_t length = 0; length < 1300; length++)
+        assert_int_equal(orb_crc32(0, bytes + length % 67, length), crc32_by_bits(bytes + length % 67, length));
+    for (int round = 0; round < 100; round++) {
+        size_t length = dice() % 20000, cut = length ? dice() % length : 0;
+        uint32_t whole = crc32_by_bits(bytes, length), rest = orb_crc32(0, bytes + cut, length - cut);
+        assert_int_equal(orb_crc32(orb_crc32(0, bytes, cut), bytes + cut, length - cut), whole);
+        assert_int_equal(orb_crc32_combine(orb_crc32(0, bytes, cut), rest, length - cut), whole);
+    }
+}
+
 static void checksums_are_big_endian_bytes(void **state)
 {
     (void)state;
@@ -129,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc64nvme_of_published_messages),
         cmocka_unit_test(crc32c_of_published_messages),
+        cmocka_unit_test(crc32_is_that_of_zip),
         cmocka_unit_test(every_length_and_alignment_agrees_with_the_tables),
         cmocka_unit_test(pieces_give_the_crc_of_the_whole),
         cmocka_unit_test(checksums_are_big_endian_bytes),

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "backend/s3/keys/keys.h"
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/mem.h"
 #include "wire/http.h"
 #include "wire/sigv4.h"
@@ -161,21 +162,35 @@ orbit_status orb_s3_fail_code(struct orb_s3_op *op, const char *path, const char
 
 /* s3_checksum.c ------------------------------------------------------------------------------------- */
 
-/* Header names of an algorithm: "x-amz-checksum-crc64nvme", and its word "CRC64NVME"; NULL for none. */
+/* Header names of an algorithm: "x-amz-checksum-crc64nvme", and its word "CRC64NVME"; NULL for none. MD5 has a header
+ * (Content-MD5) and no word: it is compared and not kept. */
 const char *orb_s3_checksum_header(uint32_t algorithm);
 const char *orb_s3_checksum_word(uint32_t algorithm);
 uint32_t orb_s3_checksum_from_word(const char *word);
+uint8_t orb_s3_checksum_bytes(uint32_t algorithm); /* of its value */
 /* Base64 of it, as the headers carry it. */
 void orb_s3_checksum_text(const orbit_checksum *checksum, char text[ORB_S3_CHECKSUM_TEXT]);
 /* The other way; "…-12" is a composite. False for what is none. */
 bool orb_s3_checksum_parse(orbit_checksum *checksum, uint32_t algorithm, const char *text);
-/* A CRC of either kind that is computed on the way. */
-struct orb_s3_crc {
-    uint32_t algorithm; /* 0: none */
-    uint64_t value;
+/* Whether the checksum of a whole follows from those of its parts (CRCs). Of the others S3 keeps a checksum of the parts'
+ * checksums: a "composite" one. */
+bool orb_s3_combines(uint32_t algorithm);
+/* Whether it has to be known before the first byte goes: a hash, whose body then is read twice. */
+bool orb_s3_checksum_comes_first(uint32_t algorithm);
+/* A checksum of any kind that is computed on the way. */
+struct orb_s3_sum {
+    uint32_t algorithm;        /* 0: none */
+    uint64_t crc;              /* of CRCs, so far */
+    struct orb_digest *digest; /* of the others, from start on */
+    orbit_checksum finished;   /* of the others: the value, once it was asked for */
+    bool failed;               /* the system's cryptography did */
 };
-void orb_s3_crc_update(struct orb_s3_crc *crc, const void *bytes, size_t length);
-orbit_checksum orb_s3_crc_checksum(const struct orb_s3_crc *crc);
+/* Its algorithm is set. False when memory is out. Begins anew where it had begun. */
+bool orb_s3_sum_start(struct orb_s3_sum *sum);
+void orb_s3_sum_release(struct orb_s3_sum *sum);
+void orb_s3_sum_update(struct orb_s3_sum *sum, const void *bytes, size_t length);
+orbit_checksum orb_s3_sum_checksum(struct orb_s3_sum *sum); /* no update after it */
+orbit_checksum orb_s3_crc_checksum(uint32_t algorithm, uint64_t crc);
 uint64_t orb_s3_crc_combine(uint32_t algorithm, uint64_t a, uint64_t b, uint64_t length_b);
 /* The algorithm of an upload with these options; ORBIT_E_UNSUPPORTED for one that cannot be done. 0: none. */
 orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, uint32_t asked, uint32_t *algorithm, orbit_error *error);
@@ -189,30 +204,30 @@ enum { ORB_S3_TRAILER_PIECE = 160 };
 struct orb_s3_trailer {
     orbit_body body; /* first */
     orbit_body *inner;
-    struct orb_s3_crc *crc;           /* of the bytes so far */
+    struct orb_s3_sum *sum;           /* of the bytes so far */
     uint64_t left, chunk;             /* of the body after this chunk; of the chunk */
     const void *lent;                 /* the inner body's bytes that were lent last */
     char piece[ORB_S3_TRAILER_PIECE]; /* between the bytes */
     size_t length, used;
     bool begun, last;
 };
-/* `inner`'s bytes as chunks, with `crc` (its algorithm is set) behind them. */
-orbit_body *orb_s3_trailer_init(struct orb_s3_trailer *trailer, orbit_body *inner, struct orb_s3_crc *crc);
+/* `inner`'s bytes as chunks, with `sum` (a CRC, its algorithm is set) behind them. */
+orbit_body *orb_s3_trailer_init(struct orb_s3_trailer *trailer, orbit_body *inner, struct orb_s3_sum *sum);
 
 struct orb_s3_sending {
     struct orb_s3_op base; /* first */
     orbit_body *body;
     struct orb_s3_trailer trailer;
     bool trailing;         /* the checksum is sent behind the body */
-    struct orb_s3_crc crc; /* of the body, complete when it was sent (or before) */
-    bool crc_known;        /* before sending: it goes into a header */
+    struct orb_s3_sum sum; /* of the body, complete when it was sent (or before) */
+    bool sum_known;        /* before sending: it goes into a header */
     struct orb_sha256 *sha;
     _Atomic int pass; /* of the pass over the body before it is sent */
     orbit_status pass_status;
     /* Builds the request and sends it; all that must be known before is. Loop thread. */
     void (*ready)(struct orb_s3_sending *sending);
 };
-/* With body, crc.algorithm and ready filled. Reads the body beforehand where its hash has to be known. */
+/* With body, sum.algorithm and ready filled. Reads the body beforehand where its hash has to be known. */
 void orb_s3_sending_start(struct orb_s3_sending *sending);
 /* Adds body and checksum headers, sends. */
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op));
@@ -225,7 +240,8 @@ void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *
 
 struct orb_s3_part {
     uint64_t length, crc;
-    bool known, has_crc;
+    uint8_t *hash; /* owned: the checksum where it is no CRC */
+    bool known, has_sum;
     char etag[38]; /* "" : long_etag */
     char *long_etag;
 };
@@ -245,6 +261,9 @@ struct orb_s3_upload {
 struct orb_s3_part *orb_s3_upload_at(struct orb_s3_upload *upload, uint32_t number, bool make);
 const char *orb_s3_part_etag(const struct orb_s3_part *part);
 bool orb_s3_part_set(struct orb_s3_part *part, const char *etag, uint64_t length);
+/* Its checksum, where that is of the upload's algorithm. False when memory is out. */
+bool orb_s3_part_set_sum(struct orb_s3_part *part, const struct orb_s3_upload *upload, const orbit_checksum *checksum);
+orbit_checksum orb_s3_part_sum(const struct orb_s3_part *part, const struct orb_s3_upload *upload); /* NONE: unknown */
 /* Headers that every request of an upload carries. */
 void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upload, bool with_key);
 

@@ -118,10 +118,13 @@ static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_e
         }
         if (setting->kind == CHECKSUM) {
             uint32_t algorithm = orb_s3_checksum_from_word(pair->value);
+            if (strcasecmp(pair->value, "md5") == 0)
+                algorithm = ORBIT_CHECKSUM_MD5;
             wanted->config.no_checksum = strcasecmp(pair->value, "none") == 0;
             *(uint32_t *)field = algorithm;
-            return algorithm || wanted->config.no_checksum ? ORBIT_OK
-                                                           : bad_value(pair, "crc64nvme, crc32c or none", error);
+            return algorithm || wanted->config.no_checksum
+                       ? ORBIT_OK
+                       : bad_value(pair, "crc64nvme, crc32c, crc32, sha256, sha1, md5 or none", error);
         }
         return set_number(setting, pair, field, error);
     }
@@ -309,6 +312,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
                                               s3->secure ? "https" : "http", s3->endpoint_host)
                                    : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
     caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
+    caps->reads_twice = config->sign_payload || orb_s3_checksum_comes_first(config->checksum);
     caps->ranged_read = true;
     caps->deep_list = caps->list_versions = !orb_s3_is_service(s3);
     /* Directory buckets list out of order, and buckets come in any. */

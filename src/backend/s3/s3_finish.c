@@ -47,13 +47,12 @@ struct finish_op {
 /* The element of a part's checksum; "" where it has none. */
 static void checksum_element(const struct part_list *list, const struct orb_s3_part *part, char *out, size_t room)
 {
-    struct orb_s3_crc crc = {list->upload->algorithm, part->crc};
+    orbit_checksum checksum = orb_s3_part_sum(part, list->upload);
+    const char *word = orb_s3_checksum_word(checksum.algorithm);
     char text[ORB_S3_CHECKSUM_TEXT];
     *out = '\0';
-    if (!list->checksums || !part->has_crc)
+    if (!list->checksums || !word)
         return;
-    orbit_checksum checksum = orb_s3_crc_checksum(&crc);
-    const char *word = orb_s3_checksum_word(crc.algorithm);
     orb_s3_checksum_text(&checksum, text);
     (void)snprintf(out, room, "<Checksum%s>%s</Checksum%s>", word, text, word);
 }
@@ -156,22 +155,28 @@ static void expected_etag(struct finish_op *finish)
     EVP_MD_CTX_free(ctx);
 }
 
+/* A CRC of all bytes, or the hash of the parts' hashes. */
 static void checksum_of_parts(struct finish_op *finish)
 {
     struct orb_s3_upload *upload = finish->upload;
-    struct orb_s3_crc whole = {upload->algorithm, 0};
+    struct orb_s3_sum whole = {.algorithm = upload->algorithm};
+    bool combines = orb_s3_combines(upload->algorithm), fine = orb_s3_sum_start(&whole);
     uint64_t size = 0;
-    if (!upload->algorithm)
-        return;
-    for (uint32_t i = 1; i <= finish->request.part_count; i++) {
+    for (uint32_t i = 1; fine && i <= finish->request.part_count; i++) {
         const struct orb_s3_part *part = orb_s3_upload_at(upload, i, false);
-        if (!part->has_crc)
-            return;
-        whole.value = orb_s3_crc_combine(whole.algorithm, whole.value, part->crc, part->length);
+        orbit_checksum checksum = orb_s3_part_sum(part, upload);
+        fine = orb_s3_checksum_word(checksum.algorithm) != NULL;
+        if (fine && combines)
+            whole.crc = orb_s3_crc_combine(whole.algorithm, whole.crc, part->crc, part->length);
+        else if (fine)
+            orb_s3_sum_update(&whole, checksum.value, checksum.length);
         size += part->length;
     }
-    if (size == finish->request.size)
-        finish->checksum = orb_s3_crc_checksum(&whole);
+    if (fine && size == finish->request.size) {
+        finish->checksum = orb_s3_sum_checksum(&whole);
+        finish->checksum.composite = !combines;
+    }
+    orb_s3_sum_release(&whole);
 }
 
 /* A copy's is that of its source: it is compared with what the store says of the parts it copied, and where that says
@@ -217,7 +222,7 @@ static bool is_ours(const struct finish_op *finish)
     if (!(seen->fields & ORBIT_HAS_SIZE) || seen->size != finish->request.size)
         return false;
     if (finish->checksum.algorithm && seen->checksum.algorithm == finish->checksum.algorithm &&
-        !seen->checksum.composite)
+        seen->checksum.composite == finish->checksum.composite)
         return memcmp(seen->checksum.value, finish->checksum.value, finish->checksum.length) == 0;
     if (finish->etag[0] && seen->etag && strcasecmp(seen->etag, finish->etag) == 0)
         return true;
@@ -374,7 +379,7 @@ static void send_complete(struct finish_op *finish)
     orb_s3_header(op, "content-type", "application/xml");
     orb_s3_condition_headers(op, upload->overwrite, upload->if_match);
     orb_s3_upload_headers(op, upload, true);
-    if (finish->checksum.algorithm && finish->list.checksums) {
+    if (finish->checksum.algorithm && finish->list.checksums && !finish->checksum.composite) {
         orb_s3_checksum_text(&finish->checksum, text);
         orb_s3_header(op, orb_s3_checksum_header(finish->checksum.algorithm), text);
         orb_s3_header(op, "x-amz-checksum-type", "FULL_OBJECT");

@@ -92,13 +92,10 @@ static orbit_status keep(struct part_copy_op *part, orbit_error *error)
     struct orb_s3_upload *upload = part->upload;
     const orbit_checksum *checksum = &part->result.checksum;
     struct orb_s3_part *entry = orb_s3_upload_at(upload, part->request.part.number, true);
-    if (!entry || !orb_s3_part_set(entry, part->result.etag, part->request.part.length))
+    if (!entry || !orb_s3_part_set(entry, part->result.etag, part->request.part.length) ||
+        !orb_s3_part_set_sum(entry, upload, checksum))
         return orb_fail_memory(error);
-    if (upload->algorithm && checksum->algorithm == upload->algorithm && !checksum->composite) {
-        entry->crc = orb_checksum_value(checksum);
-        entry->has_crc = true;
-        part->out->checksum = *checksum;
-    }
+    part->out->checksum = orb_s3_part_sum(entry, upload);
     part->out->etag = orb_s3_part_etag(entry);
     return ORBIT_OK;
 }

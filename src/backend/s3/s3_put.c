@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * put, and what put and part share: a body on its way out with its checksum. A CRC is computed while the bytes are
- * sent, or before where they lie in memory as one piece, so that the store can check them. A SHA-256 (only where
- * it is asked for) takes a pass of its own over the body, in a worker. */
+ * sent, or before where they lie in memory as one piece, so that the store can check them. A hash (only where it is asked
+ * for, as checksum or for the signature) takes a pass of its own over the body, in a worker. */
 #include "backend/s3/s3.h"
 #include "base/hash.h"
 
@@ -38,15 +38,15 @@ static void finish_pass(struct orb_s3_sending *sending, orbit_status status)
     if (status >= 0 && sending->sha && !orb_sha256_hex(sending->sha, sending->base.payload_hash))
         status = ORBIT_E_MEMORY;
     sending->pass_status = status;
-    sending->crc_known = status >= 0 && sending->crc.algorithm;
+    sending->sum_known = status >= 0 && sending->sum.algorithm;
     atomic_store(&sending->pass, PASS_DONE);
     orb_s3_op_step(&sending->base, pass_over);
 }
 
 static bool hash(struct orb_s3_sending *sending, const void *bytes, size_t length)
 {
-    orb_s3_crc_update(&sending->crc, bytes, length);
-    return !sending->sha || orb_sha256_update(sending->sha, bytes, length);
+    orb_s3_sum_update(&sending->sum, bytes, length);
+    return !sending->sum.failed && (!sending->sha || orb_sha256_update(sending->sha, bytes, length));
 }
 
 /* In a worker. */
@@ -104,7 +104,9 @@ static void cancel_pass(struct orb_s3_op *op)
 
 static void free_sending(struct orb_s3_op *op)
 {
-    orb_sha256_free(((struct orb_s3_sending *)op)->sha);
+    struct orb_s3_sending *sending = (struct orb_s3_sending *)op;
+    orb_sha256_free(sending->sha);
+    orb_s3_sum_release(&sending->sum);
 }
 
 void orb_s3_sending_start(struct orb_s3_sending *sending)
@@ -114,16 +116,17 @@ void orb_s3_sending_start(struct orb_s3_sending *sending)
     op->release = free_sending;
     op->op->resume = orb_s3_op_resume;
     atomic_init(&sending->pass, PASS_RUNNING);
-    if (op->s3->sign_payload && !(sending->sha = orb_sha256_new())) {
+    if (!orb_s3_sum_start(&sending->sum) || (op->s3->sign_payload && !(sending->sha = orb_sha256_new()))) {
         orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
         return;
     }
     bool inlined = body->length == 0 || (body->whole && body->length <= INLINE_MAX);
-    if (!sending->sha && (!sending->crc.algorithm || (!inlined && !body->whole))) {
+    bool first = sending->sha || orb_s3_checksum_comes_first(sending->sum.algorithm);
+    if (!first && (!sending->sum.algorithm || (!inlined && !body->whole))) {
         sending->ready(sending); /* the CRC is computed on the way */
     } else if (inlined) {
         bool fine = hash(sending, body->whole ? body->whole : "", (size_t)body->length);
-        sending->crc_known = sending->crc.algorithm;
+        sending->sum_known = sending->sum.algorithm;
         if (!fine || (sending->sha && !orb_sha256_hex(sending->sha, op->payload_hash)))
             orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
         else
@@ -140,15 +143,15 @@ void orb_s3_sending_start(struct orb_s3_sending *sending)
 static void on_sending(struct orb_http_request *request, const void *bytes, size_t length)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
-    if (!sending->crc_known && !sending->trailing)
-        orb_s3_crc_update(&sending->crc, bytes, length);
+    if (!sending->sum_known && !sending->trailing)
+        orb_s3_sum_update(&sending->sum, bytes, length);
 }
 
 static void on_rewound(struct orb_http_request *request)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
-    if (!sending->crc_known && !sending->trailing)
-        sending->crc.value = 0;
+    if (!sending->sum_known && !sending->trailing)
+        (void)orb_s3_sum_start(&sending->sum);
 }
 
 static const struct orb_http_events sending_events = {
@@ -162,8 +165,8 @@ static orbit_body *framed(struct orb_s3_sending *sending)
     memcpy(op->payload_hash, ORB_SIGV4_TRAILER, sizeof ORB_SIGV4_TRAILER);
     orb_s3_header(op, "content-encoding", "aws-chunked");
     orb_s3_header(op, "x-amz-decoded-content-length", length);
-    orb_s3_header(op, "x-amz-trailer", orb_s3_checksum_header(sending->crc.algorithm));
-    return orb_s3_trailer_init(&sending->trailer, sending->body, &sending->crc);
+    orb_s3_header(op, "x-amz-trailer", orb_s3_checksum_header(sending->sum.algorithm));
+    return orb_s3_trailer_init(&sending->trailer, sending->body, &sending->sum);
 }
 
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op))
@@ -171,14 +174,14 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
     struct orb_s3_op *op = &sending->base;
     uint64_t length = sending->body->length;
     char text[ORB_S3_CHECKSUM_TEXT];
-    if (sending->crc_known && sending->crc.algorithm) {
-        orbit_checksum checksum = orb_s3_crc_checksum(&sending->crc);
+    if (sending->sum_known && sending->sum.algorithm) {
+        orbit_checksum checksum = orb_s3_sum_checksum(&sending->sum);
         orb_s3_checksum_text(&checksum, text);
-        orb_s3_header(op, orb_s3_checksum_header(sending->crc.algorithm), text);
-        op->sent_checksum = true;
+        orb_s3_header(op, orb_s3_checksum_header(sending->sum.algorithm), text);
+        op->sent_checksum = orb_s3_checksum_word(sending->sum.algorithm) != NULL;
     }
     op->http.events = &sending_events;
-    sending->trailing = sending->trailing && sending->crc.algorithm && !sending->crc_known;
+    sending->trailing = sending->trailing && sending->sum.algorithm && !sending->sum_known;
     op->http.body = sending->trailing ? framed(sending) : sending->body;
     op->http.large = length > SMALL_MAX;
     /* Where a refusal is likely, it had better come before the bytes. */
@@ -188,7 +191,7 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
 
 orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_checksum *stored, orbit_error *error)
 {
-    orbit_checksum own = orb_s3_crc_checksum(&sending->crc);
+    orbit_checksum own = orb_s3_sum_checksum(&sending->sum);
     char name[240];
     if (!own.algorithm || stored->algorithm != own.algorithm || stored->composite)
         return ORBIT_OK;
@@ -242,7 +245,7 @@ static void stored(struct orb_s3_op *op)
     put->out->size = put->sending.body->length;
     put->out->fields |= ORBIT_HAS_SIZE;
     if (!put->out->checksum.algorithm)
-        put->out->checksum = orb_s3_crc_checksum(&put->sending.crc);
+        put->out->checksum = orb_s3_sum_checksum(&put->sending.sum);
     orb_s3_op_end(op, ORBIT_OK, NULL);
 }
 
@@ -276,7 +279,7 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
         status =
             orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", put->sending.base.s3->bucket);
     if (status >= 0)
-        status = orb_s3_upload_checksum(self, request->options->checksum, &put->sending.crc.algorithm, &error);
+        status = orb_s3_upload_checksum(self, request->options->checksum, &put->sending.sum.algorithm, &error);
     if (status < 0)
         orb_s3_op_end(&put->sending.base, status, &error);
     else

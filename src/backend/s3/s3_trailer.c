@@ -13,13 +13,13 @@ static size_t chunk_head(char *out, size_t room, bool first, uint64_t length)
     return (size_t)snprintf(out, room, "%s%llx\r\n", first ? "" : "\r\n", (unsigned long long)length);
 }
 
-static size_t end_of_body(char *out, size_t room, bool first, const struct orb_s3_crc *crc)
+static size_t end_of_body(char *out, size_t room, bool first, struct orb_s3_sum *sum)
 {
     char text[ORB_S3_CHECKSUM_TEXT];
-    orbit_checksum checksum = orb_s3_crc_checksum(crc);
+    orbit_checksum checksum = orb_s3_sum_checksum(sum);
     orb_s3_checksum_text(&checksum, text);
     return (size_t)snprintf(out, room, "%s0\r\n%s:%s\r\n\r\n", first ? "" : "\r\n",
-                            orb_s3_checksum_header(crc->algorithm), text);
+                            orb_s3_checksum_header(sum->algorithm), text);
 }
 
 /* The piece that stands before the next bytes, or behind the last. */
@@ -30,7 +30,7 @@ static void next_piece(struct orb_s3_trailer *trailer)
     trailer->used = 0;
     trailer->chunk = trailer->left < CHUNK ? trailer->left : CHUNK;
     trailer->last = trailer->left == 0;
-    trailer->length = trailer->last ? end_of_body(trailer->piece, sizeof trailer->piece, first, trailer->crc)
+    trailer->length = trailer->last ? end_of_body(trailer->piece, sizeof trailer->piece, first, trailer->sum)
                                     : chunk_head(trailer->piece, sizeof trailer->piece, first, trailer->chunk);
     trailer->left -= trailer->chunk;
 }
@@ -59,7 +59,7 @@ static void consume(orbit_body *body, size_t length)
         trailer->used += length;
         return;
     }
-    orb_s3_crc_update(trailer->crc, trailer->lent, length);
+    orb_s3_sum_update(trailer->sum, trailer->lent, length);
     trailer->inner->consume(trailer->inner, length);
     trailer->chunk -= length;
     if (trailer->chunk == 0)
@@ -68,7 +68,7 @@ static void consume(orbit_body *body, size_t length)
 
 static void begin(struct orb_s3_trailer *trailer)
 {
-    trailer->crc->value = 0;
+    (void)orb_s3_sum_start(trailer->sum);
     trailer->left = trailer->inner->length;
     trailer->begun = false;
     next_piece(trailer);
@@ -83,13 +83,13 @@ static orbit_status rewind_all(orbit_body *body)
     return status;
 }
 
-orbit_body *orb_s3_trailer_init(struct orb_s3_trailer *trailer, orbit_body *inner, struct orb_s3_crc *crc)
+orbit_body *orb_s3_trailer_init(struct orb_s3_trailer *trailer, orbit_body *inner, struct orb_s3_sum *sum)
 {
     uint64_t chunks = (inner->length + CHUNK - 1) / CHUNK, last = inner->length % CHUNK;
     char piece[ORB_S3_TRAILER_PIECE];
     *trailer = (struct orb_s3_trailer){
-        .body = {.peek = peek, .consume = consume, .rewind = rewind_all}, .inner = inner, .crc = crc};
-    trailer->body.length = inner->length + end_of_body(piece, sizeof piece, chunks == 0, crc);
+        .body = {.peek = peek, .consume = consume, .rewind = rewind_all}, .inner = inner, .sum = sum};
+    trailer->body.length = inner->length + end_of_body(piece, sizeof piece, chunks == 0, sum);
     if (chunks > 0)
         trailer->body.length += chunk_head(piece, sizeof piece, true, chunks > 1 || last == 0 ? CHUNK : last);
     if (chunks > 2)

@@ -48,8 +48,35 @@ bool orb_s3_part_set(struct orb_s3_part *part, const char *etag, uint64_t length
         memcpy(part->etag, etag, bytes + 1);
     part->length = length;
     part->known = true;
-    part->has_crc = false;
+    part->has_sum = false;
     return true;
+}
+
+bool orb_s3_part_set_sum(struct orb_s3_part *part, const struct orb_s3_upload *upload, const orbit_checksum *checksum)
+{
+    if (!upload->algorithm || checksum->algorithm != upload->algorithm || checksum->composite)
+        return true;
+    if (orb_s3_combines(upload->algorithm)) {
+        part->crc = orb_checksum_value(checksum);
+    } else {
+        if (!part->hash && !(part->hash = orb_malloc(sizeof checksum->value)))
+            return false;
+        memcpy(part->hash, checksum->value, sizeof checksum->value);
+    }
+    part->has_sum = true;
+    return true;
+}
+
+orbit_checksum orb_s3_part_sum(const struct orb_s3_part *part, const struct orb_s3_upload *upload)
+{
+    orbit_checksum checksum = {.algorithm = (uint8_t)upload->algorithm,
+                               .length = orb_s3_checksum_bytes(upload->algorithm)};
+    if (!part->has_sum)
+        return (orbit_checksum){0};
+    if (orb_s3_combines(upload->algorithm))
+        return orb_s3_crc_checksum(upload->algorithm, part->crc);
+    memcpy(checksum.value, part->hash, sizeof checksum.value);
+    return checksum;
 }
 
 void orb_s3_upload_release(void *self, void *handle)
@@ -59,8 +86,10 @@ void orb_s3_upload_release(void *self, void *handle)
     if (!upload)
         return;
     for (size_t block = 0; block < upload->block_count; block++) {
-        for (size_t i = 0; upload->blocks[block] && i < ORB_S3_PART_BLOCK; i++)
+        for (size_t i = 0; upload->blocks[block] && i < ORB_S3_PART_BLOCK; i++) {
             orb_free(upload->blocks[block][i].long_etag);
+            orb_free(upload->blocks[block][i].hash);
+        }
         orb_free(upload->blocks[block]);
     }
     orb_free(upload->blocks);
@@ -175,9 +204,9 @@ static void send_begin(struct begin_op *begin)
     orb_s3_write_headers(op, request->path, request->options, request->preserve);
     if (begin->tags.text.length)
         orb_s3_header(op, "x-amz-tagging", orb_buf_string(&begin->tags.text));
-    if (algorithm) {
+    if (orb_s3_checksum_word(algorithm)) {
         orb_s3_header(op, "x-amz-checksum-algorithm", orb_s3_checksum_word(algorithm));
-        orb_s3_header(op, "x-amz-checksum-type", "FULL_OBJECT");
+        orb_s3_header(op, "x-amz-checksum-type", orb_s3_combines(algorithm) ? "FULL_OBJECT" : "COMPOSITE");
         op->sent_checksum = true;
     }
     orb_s3_send(op, begun);
@@ -218,9 +247,7 @@ static void ask_tags(struct begin_op *begin)
 static uint32_t wanted_checksum(const struct orb_s3 *s3, const orbit_begin_request *request)
 {
     const orbit_metadata *source = request->copy ? request->copy->pin : NULL;
-    bool comparable =
-        source && !source->checksum.composite &&
-        (source->checksum.algorithm == ORBIT_CHECKSUM_CRC64NVME || source->checksum.algorithm == ORBIT_CHECKSUM_CRC32C);
+    bool comparable = source && !source->checksum.composite && orb_s3_combines(source->checksum.algorithm);
     if (request->options->checksum || s3->checksum || s3->no_checksum || !comparable)
         return request->options->checksum;
     return source->checksum.algorithm;
@@ -289,14 +316,11 @@ static void part_stored(struct orb_s3_op *op)
         return;
     }
     struct orb_s3_part *entry = orb_s3_upload_at(part->upload, part->part.number, true);
-    if (!entry || !orb_s3_part_set(entry, part->headers.etag, part->part.length)) {
+    part->out->checksum = orb_s3_sum_checksum(&part->sending.sum);
+    if (!entry || !orb_s3_part_set(entry, part->headers.etag, part->part.length) ||
+        !orb_s3_part_set_sum(entry, part->upload, &part->out->checksum)) {
         fail_part(part, orb_fail_memory(&error), &error);
         return;
-    }
-    if (part->sending.crc.algorithm) {
-        entry->crc = part->sending.crc.value;
-        entry->has_crc = true;
-        part->out->checksum = orb_s3_crc_checksum(&part->sending.crc);
     }
     part->out->etag = orb_s3_part_etag(entry);
     orbit_metadata_release(&part->headers);
@@ -318,7 +342,7 @@ static void part_ready(struct orb_s3_sending *sending)
     op->metadata = &part->headers;
     op->changes = false; /* done twice is done once */
     sending->trailing = op->s3->wants_part_checksums;
-    op->bare_part = sending->crc.algorithm && !sending->crc_known && !sending->trailing;
+    op->bare_part = sending->sum.algorithm && !sending->sum_known && !sending->trailing;
     orb_s3_sending_send(sending, part_stored);
 }
 
@@ -334,8 +358,8 @@ void orb_s3_upload_part(void *self, orbit_op *op, void *handle, const orbit_part
     part->out = reply;
     part->sending.body = body;
     part->sending.ready = part_ready;
-    part->sending.crc.algorithm = upload->algorithm;
-    if (!upload->s3->sign_payload) {
+    part->sending.sum.algorithm = upload->algorithm;
+    if (!upload->s3->sign_payload && !orb_s3_checksum_comes_first(upload->algorithm)) {
         /* The part is checked against the store's reply and by the checksum of the whole: no pass beforehand, and no
          * trailer where the store does without: its chunks cost, and some stores do not know them. */
         part->sending.base.op->resume = orb_s3_op_resume;

@@ -40,13 +40,10 @@ static bool one_part(struct parts_op *parts)
     }
     uint32_t number = (uint32_t)parts->number;
     struct orb_s3_part *part = orb_s3_upload_at(parts->upload, number, true);
-    if (!part || !orb_s3_part_set(part, parts->etag, parts->size)) {
+    if (!part || !orb_s3_part_set(part, parts->etag, parts->size) ||
+        !orb_s3_part_set_sum(part, parts->upload, &parts->checksum)) {
         parts->status = ORBIT_E_MEMORY;
         return false;
-    }
-    if (parts->upload->algorithm && parts->checksum.algorithm == parts->upload->algorithm) {
-        part->crc = orb_checksum_value(&parts->checksum);
-        part->has_crc = true;
     }
     orbit_stored_part stored = {.part = {number, 0, parts->size}, .reply = {orb_s3_part_etag(part), parts->checksum}};
     parts->last = number;
@@ -123,15 +120,11 @@ void orb_s3_upload_parts(void *self, orbit_op *op, const orbit_parts_request *re
 orbit_status orb_s3_upload_adopt(void *self, void *handle, const orbit_stored_part *stored, orbit_error *error)
 {
     struct orb_s3_upload *upload = handle;
-    const orbit_checksum *checksum = &stored->reply.checksum;
     (void)self;
     struct orb_s3_part *part = orb_s3_upload_at(upload, stored->part.number, true);
-    if (!part || !stored->reply.etag || !orb_s3_part_set(part, stored->reply.etag, stored->part.length))
+    if (!part || !stored->reply.etag || !orb_s3_part_set(part, stored->reply.etag, stored->part.length) ||
+        !orb_s3_part_set_sum(part, upload, &stored->reply.checksum))
         return orb_fail_memory(error);
-    if (upload->algorithm && checksum->algorithm == upload->algorithm) {
-        part->crc = orb_checksum_value(checksum);
-        part->has_crc = true;
-    }
     return ORBIT_OK;
 }
 

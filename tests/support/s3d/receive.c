@@ -218,6 +218,10 @@ bool receive_body(struct request *request, unsigned also, bool keep, struct rece
         }
         expected = strtoull(decoded, NULL, 10);
     }
+    if (atomic_load(&settings.need_md5) && header(request, "content-md5") == NULL) {
+        reply_error(request, 400, "InvalidRequest", "Missing required header for this request: Content-MD5");
+        return false;
+    }
     if (!named_sum(request, &received->named, &value)) {
         reply_error(request, 400, "InvalidRequest", "Expecting a single x-amz-checksum- header");
         return false;

@@ -65,6 +65,7 @@ void sleep_us(uint64_t us);
     X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */            \
     X(put_max, (int64_t)5 << 30)                                                                                     \
     X(copy_max, (int64_t)5 << 30)                                                                                    \
+    X(need_md5, 0)  /* bodies come with Content-MD5 */                                                               \
     X(copy_sums, 1) /* the reply to the copy of a part tells its checksum */                                         \
     X(page_max, 1000)                                                                                                \
     X(token_circle, 0)   /* continuation tokens come again after so many pages */                                    \

@@ -89,6 +89,11 @@ uint32_t sum_crc32c_combine(uint32_t a, uint32_t b, uint64_t length_b)
     return multiply32(a, result) ^ b;
 }
 
+uint32_t sum_crc32_combine(uint32_t a, uint32_t b, uint64_t length_b)
+{
+    return (uint32_t)crc32_combine(a, b, (z_off_t)length_b);
+}
+
 uint64_t sum_crc64_repeat(uint64_t block, uint64_t length, uint64_t count)
 {
     uint64_t result = 0;

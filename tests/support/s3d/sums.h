@@ -26,6 +26,7 @@ uint32_t sum_crc32c(uint32_t crc, const void *bytes, size_t length);
 /* Of A followed by B. */
 uint64_t sum_crc64_combine(uint64_t a, uint64_t b, uint64_t length_b);
 uint32_t sum_crc32c_combine(uint32_t a, uint32_t b, uint64_t length_b);
+uint32_t sum_crc32_combine(uint32_t a, uint32_t b, uint64_t length_b);
 /* Of `count` times the same block. */
 uint64_t sum_crc64_repeat(uint64_t block, uint64_t length, uint64_t count);
 

@@ -140,8 +140,9 @@ static void receive_part(struct request *request, struct upload *upload, uint32_
     int64_t mtime_ms;
     char etag[48], text[64];
     make_etag(etag, &received.sums);
-    if (upload->algorithm != 0 && received.named == 0 && atomic_load(&settings.sum_with_part)) {
-        reply_error(request, 400, "InvalidArgument", "checksum missing");
+    bool alone = upload->algorithm != 0 && received.named == 0;
+    if (alone && (atomic_load(&settings.sum_with_part) || !upload->full_object)) {
+        reply_error(request, 400, upload->full_object ? "InvalidArgument" : "InvalidRequest", "checksum missing");
         received_free(&received);
         return;
     }
@@ -263,7 +264,7 @@ static bool sum_fits(const struct upload *upload, const struct xml_part *said, c
 {
     char text[64];
     if (said->sum[0] == '\0')
-        return upload->algorithm == 0 || !atomic_load(&settings.part_sums);
+        return upload->algorithm == 0 || (upload->full_object && !atomic_load(&settings.part_sums));
     if (upload->algorithm == 0 || (part->sums.want & upload->algorithm) == 0 ||
         strcmp(said->algorithm, sum_name(upload->algorithm, true)) != 0)
         return false;
@@ -311,17 +312,17 @@ static void combine(struct upload *upload, const struct xml_part *list, size_t c
         known = known && (part->sums.want & which) != 0;
         whole.crc64 = sum_crc64_combine(whole.crc64, part->sums.crc64, part->size);
         whole.crc32c = sum_crc32c_combine(whole.crc32c, part->sums.crc32c, part->size);
+        whole.crc32 = sum_crc32_combine(whole.crc32, part->sums.crc32, part->size);
         sums_base64(&part->sums, which, text);
         int length = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)strlen(text));
         for (size_t pad = strlen(text); length > 0 && pad > 0 && text[pad - 1] == '='; pad--)
             length--;
         text_add(&values, (const char *)bytes, length < 0 ? 0 : (size_t)length);
     }
-    bool full = upload->full_object && which != SUM_CRC32;
-    if (known && full) {
+    if (known && upload->full_object) {
         object->sum = which;
         sums_base64(&whole, which, object->sum_text);
-    } else if (known && !upload->full_object) {
+    } else if (known) {
         struct sums sums;
         char text[64];
         sums_begin(&sums, which);
