@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How an upload in parts is kept and taken up. A part counts when the journal and the store tell the same number, length
- * and ETag of it; the checksum of the whole is then made of the journal's. What is done about the rest:
+ * How an upload in parts is kept: the plan and the parts in a journal, and what is done about the one that an earlier
+ * attempt left. What the store knows of that is copy_earlier.c's.
  *
  *   the file or the options are others now     the old upload is aborted, a new one begins
  *   the store does not know the upload         it may be finished: the object is looked at when the journal says that
@@ -12,69 +12,28 @@
  * Loop thread; run() is a worker's. */
 #include "engine/copy_resume.h"
 
-#include <inttypes.h>
-
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/pack.h"
-#include "engine/copy.h"
-#include "engine/journal.h"
-#include "engine/sweep.h"
+#include "engine/copy_earlier.h"
 
-enum step { STEP_OPEN, STEP_PLAN, STEP_RECORD, STEP_CLOSE, STEP_REMOVE };
-
-struct orb_resume {
-    struct orb_copy *copy;
-    struct orb_journal journal;
-    struct orb_journal_plan plan; /* of now */
-
-    /* A worker has the journal from submit() until the message. */
-    struct orb_job job;
-    struct orb_message message;
-    enum step step;
-    bool working;
-    orbit_status status;
-    orbit_error error;
-
-    /* To be recorded: due is the loop's, batch the worker's. */
-    struct orb_upload_part *due, *batch;
-    const char *begun; /* the id, until it is recorded */
-    bool begun_due, begun_batch;
-    bool finish_due, finish_batch;
-
-    /* What is asked of the store about an earlier upload. */
-    struct orb_call call;
-    void *handle;
-    orbit_begin_request begin_request;
-    orbit_begin_reply begin_reply;
-    orbit_parts_request parts_request;
-    orbit_more_reply more_reply;
-    orbit_finish_request finish_request;
-    uint32_t last; /* part told */
-
-    struct orb_sweep sweep;
-
-    uint8_t *done; /* a bit a part */
-    uint32_t done_count;
-    uint64_t done_bytes;
-
-    bool off; /* no journal: as if there were none */
-    bool taken_up;
-    bool keep; /* the store has an upload that this journal is of */
-    bool stopping;
-    bool closed;
-};
-
-static void fail(struct orb_resume *resume, orbit_status status, const orbit_error *error)
+void orb_resume_fail(struct orb_resume *resume, orbit_status status, const orbit_error *error)
 {
     orb_copy_fail(resume->copy, status, error);
     orb_copy_settle(resume->copy);
 }
 
-static void warn(struct orb_resume *resume, const char *what, const orbit_error *error)
+void orb_resume_warn(struct orb_resume *resume, const char *what, const orbit_error *error)
 {
     orb_log(&resume->copy->to->host->log, ORBIT_LOG_WARN, "%s: %s", what, error->message);
+}
+
+bool orb_resume_over(struct orb_resume *resume)
+{
+    if (resume->stopping || resume->copy->stopping)
+        orb_copy_settle(resume->copy);
+    return resume->stopping || resume->copy->stopping;
 }
 
 /* ---- workers ----------------------------------------------------------------------------------------- */
@@ -99,27 +58,27 @@ static void run(struct orb_job *job)
     struct orb_copy *copy = resume->copy;
     resume->status = ORBIT_OK;
     switch (resume->step) {
-    case STEP_OPEN:
+    case ORB_RESUME_OPEN:
         resume->status = orb_journal_open(&resume->journal, copy->options->state_dir, &resume->error);
         break;
-    case STEP_PLAN:
+    case ORB_RESUME_PLAN:
         resume->status = orb_journal_begin(&resume->journal, &resume->plan, &resume->error);
         break;
-    case STEP_RECORD:
+    case ORB_RESUME_RECORD:
         resume->status = record(resume, &resume->error);
         break;
-    case STEP_REMOVE:
+    case ORB_RESUME_REMOVE:
         orb_journal_remove(&resume->journal);
         orb_journal_release(&resume->journal);
         break;
-    case STEP_CLOSE:
+    case ORB_RESUME_CLOSE:
         orb_journal_release(&resume->journal);
         break;
     }
     orb_loop_post(copy->to->host->loop, &resume->message);
 }
 
-static void submit(struct orb_resume *resume, enum step step)
+static void submit(struct orb_resume *resume, enum orb_resume_step step)
 {
     resume->step = step;
     resume->working = true;
@@ -136,7 +95,7 @@ static void record_due(struct orb_resume *resume)
     resume->finish_batch = resume->finish_due;
     resume->due = NULL;
     resume->begun_due = resume->finish_due = false;
-    submit(resume, STEP_RECORD);
+    submit(resume, ORB_RESUME_RECORD);
 }
 
 /* ---- parts on their way ------------------------------------------------------------------------------- */
@@ -161,7 +120,7 @@ static void recorded(struct orb_resume *resume)
     struct orb_upload_part *batch = resume->batch;
     bool finish = resume->finish_batch;
     if (resume->status < 0 && !resume->off) {
-        warn(resume, "the upload goes on without its journal", &resume->error);
+        orb_resume_warn(resume, "the upload goes on without its journal", &resume->error);
         resume->off = true;
     }
     if (resume->begun_batch && !resume->off) {
@@ -231,8 +190,7 @@ static void go_on_without(struct orb_resume *resume)
     orb_copy_planned(resume->copy);
 }
 
-/* Only an upload that was asked for may be meant: what is kept stays, and the caller hears why it cannot go on. */
-static bool wanted_only(struct orb_resume *resume, orbit_status status, const char *why)
+bool orb_resume_wanted_only(struct orb_resume *resume, orbit_status status, const char *why)
 {
     struct orb_copy *copy = resume->copy;
     orbit_error error;
@@ -240,297 +198,25 @@ static bool wanted_only(struct orb_resume *resume, orbit_status status, const ch
         return false;
     orb_fail(&error, status, 0, "the upload of '%s' to '%s' cannot be gone on with: %s", copy->from_path, copy->to_path,
              why);
-    fail(resume, status, &error);
+    orb_resume_fail(resume, status, &error);
     return true;
 }
 
-static void plan_anew(struct orb_resume *resume)
+void orb_resume_plan_anew(struct orb_resume *resume)
 {
     resume->keep = false;
     resume->plan.planned_ns = orb_realtime_ns();
-    submit(resume, STEP_PLAN);
+    submit(resume, ORB_RESUME_PLAN);
 }
 
 static void planned(struct orb_resume *resume)
 {
     if (resume->status < 0) {
-        warn(resume, "the upload is not kept for another try", &resume->error);
+        orb_resume_warn(resume, "the upload is not kept for another try", &resume->error);
         go_on_without(resume);
     } else {
         orb_copy_planned(resume->copy);
     }
-}
-
-/* ---- an earlier upload ---------------------------------------------------------------------------------- */
-
-static void let_go(struct orb_resume *resume)
-{
-    struct orb_backend *to = resume->copy->to;
-    if (resume->handle && to->ops->release)
-        to->ops->release(to->self, resume->handle);
-    resume->handle = NULL;
-}
-
-static void start_begin(struct orb_call *call)
-{
-    struct orb_resume *resume = call->ctx;
-    struct orb_copy *copy = resume->copy;
-    orb_call_names(call, ORBIT_REQUEST_BEGIN, copy->to_path);
-    resume->begin_reply = (orbit_begin_reply){0};
-    resume->begin_request = (orbit_begin_request){.path = copy->to_path,
-                                                  .options = copy->options,
-                                                  .preserve = copy->upload.preserve,
-                                                  .size_hint = copy->total,
-                                                  .part_bytes = resume->journal.plan.part_bytes,
-                                                  .resume_id = resume->journal.upload_id,
-                                                  .resume_begun_ns = resume->journal.plan.planned_ns};
-    copy->to->ops->begin(copy->to->self, &call->op.op, &resume->begin_request, &resume->begin_reply);
-}
-
-static void call(struct orb_resume *resume, void (*start)(struct orb_call *),
-                 void (*done)(struct orb_call *, orbit_status, const orbit_error *))
-{
-    resume->call.tally = resume->copy->tally;
-    orb_call_start(&resume->call, resume->copy->to, start, done, resume);
-}
-
-/* True: the copy is over, or was stopped meanwhile. */
-static bool over(struct orb_resume *resume)
-{
-    if (resume->stopping || resume->copy->stopping)
-        orb_copy_settle(resume->copy);
-    return resume->stopping || resume->copy->stopping;
-}
-
-static void start_abort(struct orb_call *call)
-{
-    struct orb_resume *resume = call->ctx;
-    struct orb_backend *to = resume->copy->to;
-    orb_call_names(call, ORBIT_REQUEST_ABORT, resume->copy->to_path);
-    (to->ops->abort)(to->self, &call->op.op, resume->handle); /* parenthesised: the plain word is banned */
-}
-
-static void abort_done(struct orb_call *call, orbit_status status, const orbit_error *error)
-{
-    struct orb_resume *resume = call->ctx;
-    let_go(resume);
-    if (status < 0)
-        warn(resume, "an earlier upload may be left at the store", error);
-    if (!over(resume))
-        plan_anew(resume);
-}
-
-static void drop_begun(struct orb_call *done, orbit_status status, const orbit_error *error)
-{
-    struct orb_resume *resume = done->ctx;
-    if (status >= 0)
-        resume->handle = resume->begin_reply.upload;
-    else if (status != ORBIT_E_NOT_FOUND)
-        warn(resume, "an earlier upload may be left at the store", error);
-    if (over(resume))
-        return;
-    if (status < 0)
-        plan_anew(resume);
-    else
-        call(resume, start_abort, abort_done);
-}
-
-static void drop_earlier(struct orb_resume *resume, const char *why)
-{
-    if (wanted_only(resume, ORBIT_E_CHANGED, why))
-        return;
-    orb_log(&resume->copy->to->host->log, ORBIT_LOG_WARN, "the upload of '%s' begins anew: %s", resume->copy->from_path,
-            why);
-    call(resume, start_begin, drop_begun);
-}
-
-static void swept(struct orb_sweep *sweep)
-{
-    struct orb_resume *resume = sweep->ctx;
-    if (!over(resume))
-        plan_anew(resume);
-}
-
-static void sweep_unheard(struct orb_resume *resume)
-{
-    struct orb_copy *copy = resume->copy;
-    resume->sweep.backend = copy->to;
-    resume->sweep.path = copy->to_path;
-    resume->sweep.options = copy->options;
-    resume->sweep.begun_ns = resume->journal.plan.planned_ns;
-    resume->sweep.done = swept;
-    resume->sweep.ctx = resume;
-    orb_sweep_start(&resume->sweep);
-}
-
-/* ---- is it finished? ------------------------------------------------------------------------------------ */
-
-static uint64_t part_length(const struct orb_resume *resume, uint32_t number)
-{
-    const struct orb_journal_plan *plan = &resume->journal.plan;
-    uint64_t before = (uint64_t)(number - 1) * plan->part_bytes;
-    return plan->size - before < plan->part_bytes ? plan->size - before : plan->part_bytes;
-}
-
-/* Hands the parts that are done (or all) to the backend's upload. False: failed, or one is missing. */
-static bool adopt(struct orb_resume *resume, bool all, orbit_error *error)
-{
-    struct orb_backend *to = resume->copy->to;
-    char etag[ORB_JOURNAL_ETAG_MAX];
-    for (uint32_t number = 1; number <= resume->journal.count; number++) {
-        orbit_stored_part part;
-        if (!all && !orb_copy_resume_has(resume->copy, number))
-            continue;
-        if (!orb_journal_part(&resume->journal, number, &part, etag)) {
-            (void)orb_fail(error, ORBIT_E_NOT_FOUND, 0, "part %u is not known", number);
-            return false;
-        }
-        part.part.offset = (uint64_t)(number - 1) * resume->journal.plan.part_bytes;
-        if (to->ops->adopt(to->self, resume->handle, &part, error) < 0)
-            return false;
-    }
-    return true;
-}
-
-static void start_finish(struct orb_call *call)
-{
-    struct orb_resume *resume = call->ctx;
-    struct orb_copy *copy = resume->copy;
-    orb_call_names(call, ORBIT_REQUEST_FINISH, copy->to_path);
-    orbit_metadata_release(&copy->target);
-    resume->finish_request =
-        (orbit_finish_request){.size = copy->total, .part_count = resume->journal.count, .resolve = true};
-    copy->to->ops->finish(copy->to->self, &call->op.op, resume->handle, &resume->finish_request, &copy->target);
-}
-
-static void gone(struct orb_resume *resume)
-{
-    let_go(resume);
-    resume->keep = false;
-    if (wanted_only(resume, ORBIT_E_NOT_FOUND, "the store does not know it (any more)"))
-        return;
-    orb_log(&resume->copy->to->host->log, ORBIT_LOG_WARN,
-            "the upload of '%s' begins anew: the store does not know the earlier one any more",
-            resume->copy->from_path);
-    plan_anew(resume);
-}
-
-static void finish_done(struct orb_call *call, orbit_status status, const orbit_error *error)
-{
-    struct orb_resume *resume = call->ctx;
-    struct orb_copy *copy = resume->copy;
-    if (status >= 0) { /* also when it was to be stopped: the object is there */
-        let_go(resume);
-        copy->bytes = copy->total;
-        copy->parts = resume->journal.count;
-        copy->multipart = true;
-        orb_copy_succeed(copy);
-    } else if (over(resume)) {
-        return;
-    } else if (status == ORBIT_E_NOT_FOUND) {
-        gone(resume);
-    } else {
-        fail(resume, status, error);
-    }
-}
-
-static bool finish_again(struct orb_call *call, const orbit_error *error)
-{
-    (void)error;
-    return !((struct orb_resume *)call->ctx)->stopping;
-}
-
-/* ---- what the store has ----------------------------------------------------------------------------------- */
-
-static void one_part(void *ctx, const orbit_stored_part *stored)
-{
-    struct orb_resume *resume = ctx;
-    uint32_t number = stored->part.number;
-    orbit_stored_part known;
-    char etag[ORB_JOURNAL_ETAG_MAX];
-    if (number > resume->last)
-        resume->last = number;
-    if (!orb_journal_part(&resume->journal, number, &known, etag) || known.part.length != stored->part.length ||
-        known.part.length != part_length(resume, number) || !stored->reply.etag ||
-        strcmp(stored->reply.etag, etag) != 0 || orb_copy_resume_has(resume->copy, number))
-        return;
-    resume->done[(number - 1) / 8] |= (uint8_t)(1u << (number - 1) % 8);
-    resume->done_count++;
-    resume->done_bytes += known.part.length;
-}
-
-static void start_parts(struct orb_call *call)
-{
-    struct orb_resume *resume = call->ctx;
-    struct orb_backend *to = resume->copy->to;
-    orb_call_names(call, ORBIT_REQUEST_UPLOADS, resume->copy->to_path);
-    resume->more_reply = (orbit_more_reply){0};
-    resume->parts_request =
-        (orbit_parts_request){.upload = resume->handle, .after = resume->last, .each = one_part, .ctx = resume};
-    to->ops->parts(to->self, &call->op.op, &resume->parts_request, &resume->more_reply);
-}
-
-static void taken_up(struct orb_resume *resume)
-{
-    struct orb_copy *copy = resume->copy;
-    orbit_error error;
-    if (!adopt(resume, false, &error)) {
-        let_go(resume);
-        fail(resume, (orbit_status)error.status, &error);
-        return;
-    }
-    orb_journal_forget_parts(&resume->journal);
-    orb_log(&copy->to->host->log, ORBIT_LOG_INFO,
-            "the upload of '%s' goes on: %" PRIu64 " of %" PRIu64 " bytes are at the store", copy->from_path,
-            resume->done_bytes, copy->total);
-    resume->taken_up = true;
-    copy->upload.keep = true;
-    void *handle = resume->handle;
-    resume->handle = NULL;
-    orb_copy_taken_up(copy, handle, resume->journal.plan.part_bytes, resume->done_count, resume->done_bytes);
-}
-
-static void parts_done(struct orb_call *done, orbit_status status, const orbit_error *given)
-{
-    struct orb_resume *resume = done->ctx;
-    orbit_error error;
-    if (resume->stopping || resume->copy->stopping) {
-        let_go(resume);
-        orb_copy_settle(resume->copy);
-    } else if (status == ORBIT_E_NOT_FOUND && resume->journal.finishing && adopt(resume, true, &error)) {
-        resume->call.again = finish_again;
-        call(resume, start_finish, finish_done);
-    } else if (status == ORBIT_E_NOT_FOUND) {
-        gone(resume);
-    } else if (status < 0) {
-        error = *given;
-        let_go(resume);
-        fail(resume, status, &error);
-    } else if (resume->more_reply.more && resume->last > resume->parts_request.after) {
-        call(resume, start_parts, parts_done);
-    } else if (resume->more_reply.more) {
-        let_go(resume);
-        (void)orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of the parts of '%s' does not come to an end",
-                       resume->copy->to_path);
-        fail(resume, ORBIT_E_PROTOCOL, &error);
-    } else {
-        taken_up(resume);
-    }
-}
-
-static void take_up_begun(struct orb_call *done, orbit_status status, const orbit_error *error)
-{
-    struct orb_resume *resume = done->ctx;
-    if (status >= 0)
-        resume->handle = resume->begin_reply.upload;
-    if (over(resume))
-        return;
-    if (status == ORBIT_E_NOT_FOUND)
-        gone(resume);
-    else if (status < 0)
-        fail(resume, status, error);
-    else
-        call(resume, start_parts, parts_done);
 }
 
 /* ---- what the journal says ---------------------------------------------------------------------------------- */
@@ -543,30 +229,30 @@ static void opened(struct orb_resume *resume)
     const struct orb_journal_plan *then = &journal->plan, *now = &resume->plan;
     if (resume->status < 0) {
         if (resume->status == ORBIT_E_BUSY || wanted) {
-            fail(resume, resume->status, &resume->error);
+            orb_resume_fail(resume, resume->status, &resume->error);
             return;
         }
-        warn(resume, "the upload is not kept for another try", &resume->error);
+        orb_resume_warn(resume, "the upload is not kept for another try", &resume->error);
         go_on_without(resume);
         return;
     }
     resume->keep = journal->upload_id != NULL;
     if (wanted && (!journal->upload_id || strcmp(wanted, journal->upload_id) != 0)) {
-        (void)wanted_only(resume, ORBIT_E_NOT_FOUND, "there is no journal of it");
+        (void)orb_resume_wanted_only(resume, ORBIT_E_NOT_FOUND, "there is no journal of it");
     } else if (!journal->upload_id && journal->planned && copy->to->ops->uploads) {
-        sweep_unheard(resume);
+        orb_earlier_sweep(resume);
     } else if (!journal->upload_id) {
-        plan_anew(resume);
+        orb_resume_plan_anew(resume);
     } else if (then->device != now->device || then->inode != now->inode || then->size != now->size ||
                then->mtime_ns != now->mtime_ns || !journal->count) {
-        drop_earlier(resume, "the file has changed since");
+        orb_earlier_drop(resume, "the file has changed since");
     } else if (!wanted && then->options != now->options) {
-        drop_earlier(resume, "the earlier one has other options");
+        orb_earlier_drop(resume, "the earlier one has other options");
     } else if (!(resume->done = orb_calloc(journal->count / 8 + 1, 1))) {
         orbit_error error;
-        fail(resume, orb_fail_memory(&error), &error);
+        orb_resume_fail(resume, orb_fail_memory(&error), &error);
     } else {
-        call(resume, start_begin, take_up_begun);
+        orb_earlier_take_up(resume);
     }
 }
 
@@ -574,13 +260,13 @@ static void delivered(struct orb_message *message)
 {
     struct orb_resume *resume = (struct orb_resume *)((char *)message - offsetof(struct orb_resume, message));
     resume->working = false;
-    if (resume->step == STEP_RECORD)
+    if (resume->step == ORB_RESUME_RECORD)
         recorded(resume);
-    else if (resume->step == STEP_CLOSE || resume->step == STEP_REMOVE)
+    else if (resume->step == ORB_RESUME_CLOSE || resume->step == ORB_RESUME_REMOVE)
         orb_copy_settle(resume->copy);
-    else if (over(resume))
-        resume->keep |= resume->step == STEP_OPEN && resume->journal.upload_id;
-    else if (resume->step == STEP_OPEN)
+    else if (orb_resume_over(resume))
+        resume->keep |= resume->step == ORB_RESUME_OPEN && resume->journal.upload_id;
+    else if (resume->step == ORB_RESUME_OPEN)
         opened(resume);
     else
         planned(resume);
@@ -682,11 +368,11 @@ bool orb_copy_resume_start(struct orb_copy *copy)
                                              .options = options_digest(copy->options, copy->preserve)};
     copy->upload.confirm = confirm;
     if (prepare(resume, &error) < 0) {
-        warn(resume, "the upload is not kept for another try", &error);
+        orb_resume_warn(resume, "the upload is not kept for another try", &error);
         resume->off = true;
         return false;
     }
-    submit(resume, STEP_OPEN);
+    submit(resume, ORB_RESUME_OPEN);
     return true;
 }
 
@@ -708,7 +394,7 @@ bool orb_copy_resume_end(struct orb_copy *copy)
         return false;
     if (resume->closed)
         return true;
-    let_go(resume);
+    orb_earlier_let_go(resume);
     if (copy->upload.state != ORB_UPLOAD_NEW)
         resume->keep = copy->upload.kept;
     bool unheard = copy->upload.state != ORB_UPLOAD_NEW && !copy->upload.begin_reply.upload &&
@@ -719,7 +405,7 @@ bool orb_copy_resume_end(struct orb_copy *copy)
                 "what was sent of '%s' is kept: the same upload goes on from there, or is given up by its abort",
                 copy->from_path);
     resume->closed = true;
-    submit(resume, keep || (unheard && !copy->well) ? STEP_CLOSE : STEP_REMOVE);
+    submit(resume, keep || (unheard && !copy->well) ? ORB_RESUME_CLOSE : ORB_RESUME_REMOVE);
     return false;
 }
 

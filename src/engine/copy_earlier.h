@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The inside of a copy that is kept (copy_resume.h), shared by its two files: copy_resume.c has the plan and the journal,
+ * copy_earlier.c what is asked of the store about the upload that an earlier attempt left. Loop thread; `journal`,
+ * `batch` and what goes with them are a worker's from submit() until its message. */
+#ifndef ORB_ENGINE_COPY_EARLIER_H
+#define ORB_ENGINE_COPY_EARLIER_H
+
+#include "engine/copy.h"
+#include "engine/journal.h"
+#include "engine/sweep.h"
+
+enum orb_resume_step { ORB_RESUME_OPEN, ORB_RESUME_PLAN, ORB_RESUME_RECORD, ORB_RESUME_CLOSE, ORB_RESUME_REMOVE };
+
+struct orb_resume {
+    struct orb_copy *copy;
+    struct orb_journal journal;
+    struct orb_journal_plan plan; /* of now */
+
+    /* A worker has the journal from submit() until the message. */
+    struct orb_job job;
+    struct orb_message message;
+    enum orb_resume_step step;
+    bool working;
+    orbit_status status;
+    orbit_error error;
+
+    /* To be recorded: due is the loop's, batch the worker's. */
+    struct orb_upload_part *due, *batch;
+    const char *begun; /* the id, until it is recorded */
+    bool begun_due, begun_batch;
+    bool finish_due, finish_batch;
+
+    /* What is asked of the store about an earlier upload. */
+    struct orb_call call;
+    void *handle;
+    orbit_begin_request begin_request;
+    orbit_begin_reply begin_reply;
+    orbit_parts_request parts_request;
+    orbit_more_reply more_reply;
+    orbit_finish_request finish_request;
+    uint32_t last; /* part told */
+
+    struct orb_sweep sweep;
+
+    uint8_t *done; /* a bit a part */
+    uint32_t done_count;
+    uint64_t done_bytes;
+
+    bool off; /* no journal: as if there were none */
+    bool taken_up;
+    bool keep; /* the store has an upload that this journal is of */
+    bool stopping;
+    bool closed;
+};
+
+/* copy_earlier.c: each goes on by orb_copy_taken_up(), by orb_resume_plan_anew(), or fails the copy. The journal has an
+ * id; an id that is of other bytes now; a plan without an id. */
+void orb_earlier_take_up(struct orb_resume *resume);
+void orb_earlier_drop(struct orb_resume *resume, const char *why);
+void orb_earlier_sweep(struct orb_resume *resume);
+/* Frees the handle of the earlier upload, if it has one. */
+void orb_earlier_let_go(struct orb_resume *resume);
+
+/* copy_resume.c, for it. A new upload begins, once its plan is written. */
+void orb_resume_plan_anew(struct orb_resume *resume);
+void orb_resume_fail(struct orb_resume *resume, orbit_status status, const orbit_error *error);
+void orb_resume_warn(struct orb_resume *resume, const char *what, const orbit_error *error);
+/* True: the copy is over, or was stopped meanwhile. */
+bool orb_resume_over(struct orb_resume *resume);
+/* Only an upload that was asked for may be meant: what is kept stays, and the caller hears why it cannot go on. */
+bool orb_resume_wanted_only(struct orb_resume *resume, orbit_status status, const char *why);
+
+#endif
