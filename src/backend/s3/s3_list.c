@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Listings: one request a page, parsed as it arrives, entries straight into the page. The parser runs on the lane
- * while the request is under way; cursors are the loop's otherwise.
+ * while the request is under way; cursors (s3_cursor.c) are the loop's otherwise.
  *
  * Where directories are asked for (a delimiter), S3 tells the objects of a page first and the common prefixes
  * behind them; both are kept in pages of their own and merged by key. A page that is fuller than the caller's
@@ -11,40 +11,15 @@
  *
  * Versions come by ListObjectVersions, the latest of a key first: the same document with other names, gone on with
  * after a key and one of its versions. */
-#include "backend/s3/s3.h"
+#include "backend/s3/s3_list.h"
 #include "base/clock.h"
 #include "base/str.h"
 
-enum {
-    ENCODED_KEY_MAX = 3 * ORB_S3_KEY_MAX,
-    VERSION_MAX = 1024,
-    TOKEN_MAX = 16 << 10,
-    DOCUMENT_MAX = 64 << 20,
-    SCRATCH_MAX = 64 << 20
-};
-
-struct cursor {
-    struct orb_s3 *s3;
-    struct orb_xml *xml;
-    struct orb_buf prefix; /* that is asked for: root, directory, the caller's prefix */
-    size_t skip;           /* how much of a key is root and directory */
-    char *delimiter;       /* owned; NULL: the whole subtree */
-    uint32_t page_entries;
-    bool ordered;
-    struct orb_buf after;                /* full key: only what sorts behind it */
-    bool has_after, from_after;          /* the next page is asked for by it */
-    bool versions;                       /* all of them, and markers of deletion */
-    char after_version[VERSION_MAX + 1]; /* with versions: of the key `after`, "" for all of its */
-    struct orb_buf token;                /* or by this */
-    bool has_token;
-    /* An earlier token, kept for twice as many pages each time: tokens that go in a circle come upon it. */
-    struct orb_buf landmark;
-    uint64_t token_count, next_landmark;
-};
+enum { ENCODED_KEY_MAX = 3 * ORB_S3_KEY_MAX, DOCUMENT_MAX = 64 << 20, SCRATCH_MAX = 64 << 20 };
 
 struct page_op {
     struct orb_s3_op base; /* first */
-    struct cursor *cursor;
+    struct orb_s3_cursor *cursor;
     orbit_page *page;
     struct orbit_page objects, prefixes; /* where there is a delimiter */
 
@@ -59,7 +34,7 @@ struct page_op {
     bool has_last;
     bool passed; /* entries that cannot be read came behind `last` */
     char etag[256], storage_class[64];
-    char version[VERSION_MAX + 1], last_version[VERSION_MAX + 1], next_version[VERSION_MAX + 1];
+    char version[ORB_S3_VERSION_MAX + 1], last_version[ORB_S3_VERSION_MAX + 1], next_version[ORB_S3_VERSION_MAX + 1];
     orbit_entry entry;
     orbit_status status; /* why reading was stopped */
 };
@@ -85,7 +60,7 @@ static void remember(struct page_op *op, const char *key, size_t length)
  * common prefixes may come again. Other versions of the last key do come. */
 static bool is_ahead(const struct page_op *op)
 {
-    const struct cursor *cursor = op->cursor;
+    const struct orb_s3_cursor *cursor = op->cursor;
     int order = cursor->has_after ? strcmp(op->key, orb_buf_string(&cursor->after)) : 1;
     return order > 0 || (order == 0 && *cursor->after_version && strcmp(op->version, cursor->after_version) != 0);
 }
@@ -105,7 +80,7 @@ static bool add_unreadable(struct page_op *op, orbit_page *page)
 /* The key of an object or a common prefix is complete. */
 static bool add_key(struct page_op *op, bool is_prefix)
 {
-    struct cursor *cursor = op->cursor;
+    struct orb_s3_cursor *cursor = op->cursor;
     orbit_entry *entry = &op->entry;
     orbit_page *page = !cursor->delimiter ? op->page : is_prefix ? &op->prefixes : &op->objects;
     size_t length = op->key_length;
@@ -192,7 +167,7 @@ static bool object_field(struct page_op *op, const char *name, char *text, size_
     case 'V':
         if (strcmp(name, "VersionId") != 0)
             break;
-        if (length > VERSION_MAX)
+        if (length > ORB_S3_VERSION_MAX)
             return stop(op, ORBIT_E_PROTOCOL);
         memcpy(op->version, text, length + 1);
         metadata->version_id = op->version;
@@ -242,13 +217,13 @@ static bool list_field(struct page_op *op, const char *name, char *text, size_t 
         op->encoded = strcmp(text, "url") == 0;
         op->encoding_told = true;
     } else if (op->cursor->versions && strcmp(name, "NextVersionIdMarker") == 0) {
-        if (length > VERSION_MAX)
+        if (length > ORB_S3_VERSION_MAX)
             return stop(op, ORBIT_E_PROTOCOL);
         memcpy(op->next_version, text, length + 1);
     } else if (strcmp(name, next_name(op)) == 0) {
         orb_buf_reset(&op->next);
         if (!orb_buf_append(&op->next, text, length))
-            return stop(op, length > TOKEN_MAX ? ORBIT_E_PROTOCOL : ORBIT_E_MEMORY);
+            return stop(op, length > ORB_S3_TOKEN_MAX ? ORBIT_E_PROTOCOL : ORBIT_E_MEMORY);
     }
     return true;
 }
@@ -323,7 +298,7 @@ static orbit_status merge(struct page_op *op)
 {
     struct orb_page_cursor at_object = {0}, at_prefix = {0};
     struct orb_page_item object, prefix;
-    struct cursor *cursor = op->cursor;
+    struct orb_s3_cursor *cursor = op->cursor;
     bool has_object = orb_page_next(&op->objects, &at_object, &object);
     bool has_prefix = orb_page_next(&op->prefixes, &at_prefix, &prefix);
     op->has_last = false;
@@ -361,63 +336,24 @@ static orbit_status merge(struct page_op *op)
     return ORBIT_OK;
 }
 
-static orbit_status endless(orbit_error *error, const char *what)
-{
-    return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the store's listing goes on for ever: it %s", what);
-}
-
-static orbit_status go_on_with_token(struct cursor *cursor, const char *token, orbit_error *error)
-{
-    if (cursor->has_token &&
-        (strcmp(orb_buf_string(&cursor->token), token) == 0 || strcmp(orb_buf_string(&cursor->landmark), token) == 0))
-        return endless(error, "repeats its continuation token");
-    orb_buf_reset(&cursor->token);
-    orb_buf_text(&cursor->token, token);
-    if (cursor->token_count++ == cursor->next_landmark) {
-        cursor->next_landmark = 2 * cursor->token_count;
-        orb_buf_reset(&cursor->landmark);
-        orb_buf_text(&cursor->landmark, token);
-    }
-    if (cursor->token.failed || cursor->landmark.failed)
-        return orb_fail_memory(error);
-    cursor->has_token = true;
-    cursor->from_after = false;
-    return ORBIT_OK;
-}
-
-/* `version` "": after all versions of the key. */
-static orbit_status go_on_after(struct cursor *cursor, const char *key, const char *version, orbit_error *error)
-{
-    int order = cursor->has_after ? strcmp(key, orb_buf_string(&cursor->after)) : 1;
-    if (order < 0 || (order == 0 && (!*version || strcmp(version, cursor->after_version) == 0)))
-        return endless(error, "does not advance");
-    (void)snprintf(cursor->after_version, sizeof cursor->after_version, "%s", version);
-    orb_buf_reset(&cursor->after);
-    if (!orb_buf_text(&cursor->after, key))
-        return orb_fail_memory(error);
-    cursor->has_after = cursor->from_after = true;
-    cursor->has_token = false;
-    return ORBIT_OK;
-}
-
 /* From where the next page is asked for. */
 static orbit_status next_place(struct page_op *op, orbit_error *error)
 {
-    struct cursor *cursor = op->cursor;
+    struct orb_s3_cursor *cursor = op->cursor;
     if (op->full) {
         if (!op->has_last || !cursor->ordered)
             return orb_fail(error, ORBIT_E_LIMIT, 0,
                             "the store's page of a listing does not fit into memory: ask for fewer entries a page");
-        return go_on_after(cursor, op->last, op->last_version, error);
+        return orb_s3_cursor_after(cursor, op->last, op->last_version, error);
     }
     if (!op->truncated)
         return ORBIT_OK;
     if (!op->base.s3->list_v1 && !cursor->versions)
-        return op->next.length ? go_on_with_token(cursor, orb_buf_string(&op->next), error)
-                               : endless(error, "says that there is more and not where");
+        return op->next.length ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), error)
+                               : orb_s3_list_endless(error, "says that there is more and not where");
     /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
     if (op->has_last && !op->passed)
-        return go_on_after(cursor, op->last, op->last_version, error);
+        return orb_s3_cursor_after(cursor, op->last, op->last_version, error);
     if (op->next.length && op->encoded) {
         size_t length = orb_percent_decode(op->next.bytes, op->next.length, true);
         if (length == SIZE_MAX)
@@ -426,8 +362,8 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
         op->next.bytes[length] = '\0';
     }
     if (!op->next.length)
-        return endless(error, "says that there is more and not where");
-    return go_on_after(cursor, orb_buf_string(&op->next), op->next_version, error);
+        return orb_s3_list_endless(error, "says that there is more and not where");
+    return orb_s3_cursor_after(cursor, orb_buf_string(&op->next), op->next_version, error);
 }
 
 static void listed(struct orb_s3_op *base);
@@ -436,7 +372,7 @@ static void listed(struct orb_s3_op *base);
 static void ask(struct page_op *list)
 {
     struct orb_s3_op *base = &list->base;
-    struct cursor *cursor = list->cursor;
+    struct orb_s3_cursor *cursor = list->cursor;
     enum orb_s3_encoding learned = base->s3->listed;
     orbit_error error;
     char entries[16];
@@ -522,88 +458,8 @@ void orb_s3_list_page(void *self, orbit_op *op, void *handle, orbit_page *page)
     list->base.http.events = &page_events;
     list->cursor = handle;
     list->page = page;
-    orb_buf_init(&list->next, TOKEN_MAX);
+    orb_buf_init(&list->next, ORB_S3_TOKEN_MAX);
     orb_page_init(&list->objects, NULL, UINT32_MAX, SCRATCH_MAX);
     orb_page_init(&list->prefixes, NULL, UINT32_MAX, SCRATCH_MAX);
     ask(list);
-}
-
-/* ---- cursors --------------------------------------------------------------------------------------- */
-
-void orb_s3_list_end(void *self, void *handle)
-{
-    struct cursor *cursor = handle;
-    if (orb_s3_is_service(self)) {
-        orb_s3_buckets_end(handle);
-        return;
-    }
-    if (!cursor)
-        return;
-    orb_xml_free(cursor->xml);
-    orb_buf_release(&cursor->prefix);
-    orb_buf_release(&cursor->after);
-    orb_buf_release(&cursor->token);
-    orb_buf_release(&cursor->landmark);
-    orb_free(cursor->delimiter);
-    orb_free(cursor);
-}
-
-static orbit_status fill_cursor(struct cursor *cursor, const orbit_list_request *request, orbit_error *error)
-{
-    const char *path = request->path;
-    if (strlen(cursor->s3->prefix) + strlen(path) + (request->prefix ? strlen(request->prefix) : 0) + 1 >=
-        ORB_S3_KEY_MAX)
-        return orb_fail(error, ORBIT_E_PATH, 0, "cannot list '%.60s...': the path is too long", path);
-    orb_s3_key(cursor->s3, path, &cursor->prefix);
-    if (*path && !orb_str_suffix(path, "/"))
-        orb_buf_char(&cursor->prefix, '/');
-    cursor->skip = cursor->prefix.length;
-    if (request->start_after && *request->start_after) {
-        orb_buf_append(&cursor->after, orb_buf_string(&cursor->prefix), cursor->prefix.length);
-        orb_buf_text(&cursor->after, request->start_after);
-        cursor->has_after = cursor->from_after = true;
-    }
-    orb_buf_text(&cursor->prefix, request->prefix ? request->prefix : "");
-    if (!request->recursive) {
-        cursor->delimiter = orb_strdup(request->delimiter && *request->delimiter ? request->delimiter : "/");
-        if (!cursor->delimiter)
-            return orb_fail_memory(error);
-    }
-    if (cursor->prefix.failed || cursor->after.failed)
-        return orb_fail_memory(error);
-    return orb_xml_new(&cursor->xml, error);
-}
-
-void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *request, void **handle)
-{
-    struct orb_s3 *s3 = self;
-    if (orb_s3_is_service(s3)) {
-        orb_s3_buckets_begin(s3, op, request, handle);
-        return;
-    }
-    struct cursor *cursor = orb_calloc(1, sizeof *cursor);
-    orbit_error error;
-    *handle = NULL;
-    if (!cursor) {
-        orbit_op_done(op, orb_fail_memory(&error), &error);
-        return;
-    }
-    cursor->s3 = s3;
-    cursor->versions = request->versions;
-    cursor->ordered = !orb_str_suffix(s3->bucket, "--x-s3");
-    cursor->page_entries = request->page_entries && request->page_entries < s3->list_page_entries
-                               ? request->page_entries
-                               : s3->list_page_entries;
-    orb_buf_init(&cursor->prefix, ORB_S3_KEY_MAX);
-    orb_buf_init(&cursor->after, (size_t)2 * ORB_S3_KEY_MAX);
-    orb_buf_init(&cursor->token, TOKEN_MAX);
-    orb_buf_init(&cursor->landmark, TOKEN_MAX);
-    orbit_status status = fill_cursor(cursor, request, &error);
-    if (status < 0) {
-        orb_s3_list_end(self, cursor);
-        orbit_op_done(op, status, &error);
-        return;
-    }
-    *handle = cursor;
-    orbit_op_done(op, ORBIT_OK, NULL);
 }
