@@ -152,6 +152,7 @@ typedef struct orbit_capabilities {
     bool keeps_extents; /* begin() takes `keep`, and there is suspend() */
     bool list_versions; /* list_begin takes `versions` */
     bool reads_twice; /* puts and parts read their body before they send it: it must rewind, whatever the options say */
+    bool md5_etags;   /* an ETag of 32 hexadecimal digits is the MD5 of the bytes, unless `encryption` says otherwise */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */
@@ -271,6 +272,7 @@ typedef struct orbit_begin_reply {
     /* With `keep`: whether a record is kept; what an earlier upload has written, in order and not overlapping (no
      * part is sent for that), living as long as the handle; and whether something was there but of other bytes. */
     bool keeps, dropped;
+    bool reads_back; /* finish() can compare what was written with `expected`, whatever the algorithm */
     const orbit_extent *extents;
     size_t extent_count;
 } orbit_begin_reply;
@@ -297,9 +299,9 @@ typedef struct orbit_finish_request {
     /* Set after a finish whose reply was lost (MAYBE_DONE): find out whether the object is there before
      * trying again; done OK if it is the one these parts make. */
     bool resolve;
-    /* Nullable; only where extents of an earlier upload were taken over, or the store copied the parts by itself: the CRC
-     * of all bytes, which nobody but the backend has seen. Where it is another one: ORBIT_E_CHECKSUM. reread: do not
-     * trust CRCs computed earlier. */
+    /* Nullable; only where extents of an earlier upload were taken over, the store copied the parts by itself (a CRC then),
+     * or begin said reads_back: the checksum of all bytes, which nobody but the backend has seen in order. Where it is
+     * another one: ORBIT_E_CHECKSUM, and nothing of it becomes visible. reread: do not trust CRCs computed earlier. */
     const orbit_checksum *expected;
     bool reread;
 } orbit_finish_request;

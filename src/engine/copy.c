@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "base/digest.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -247,17 +248,6 @@ void orb_copy_taken_up(struct orb_copy *copy, void *handle, uint64_t part_bytes,
 
 /* ---- ranges in flight -------------------------------------------------------------------------------- */
 
-static unsigned crcs_wanted(const struct orb_copy *copy)
-{
-    if (!copy->verify)
-        return 0;
-    if (!copy->have_source || copy->asking)
-        return ORB_PIPE_CRC64NVME | ORB_PIPE_CRC32C;
-    return copy->expected.algorithm == ORBIT_CHECKSUM_CRC64NVME ? ORB_PIPE_CRC64NVME
-           : copy->expected.algorithm == ORBIT_CHECKSUM_CRC32C  ? ORB_PIPE_CRC32C
-                                                                : 0;
-}
-
 static struct orb_relay *idle_range(struct orb_copy *copy, orbit_error *error)
 {
     struct orbit_host *host = copy->to->host;
@@ -320,29 +310,11 @@ static bool next_range(struct orb_copy *copy, uint64_t missing)
     uint64_t at = copy->next_offset;
     copy->next_offset += length;
     orb_copy_ramp_widen(copy, range, length);
+    copy->in_one = length == copy->total;
     orb_relay_start(range, copy->next_number++, at, copy->offset + at, length, false,
-                    copy->single && orb_copy_checks_again(copy), crcs_wanted(copy));
-    if (length == copy->total && copy->expected.algorithm)
-        orb_pipe_expect(&range->pipe, &copy->expected);
+                    copy->single && orb_copy_checks_again(copy), orb_copy_crcs_wanted(copy),
+                    copy->in_one ? &copy->expected : NULL);
     return true;
-}
-
-static void verify_and_finish(struct orb_copy *copy)
-{
-    if (copy->expected.algorithm && copy->resumed > 0) { /* who has the earlier bytes compares */
-        copy->upload.expected = &copy->expected;
-        copy->upload.reread = copy->verify_full;
-    } else if (copy->expected.algorithm) {
-        uint64_t bits = copy->expected.algorithm == ORBIT_CHECKSUM_CRC64NVME ? copy->crc64 : copy->crc32c;
-        if (bits != orb_checksum_value(&copy->expected)) {
-            orbit_error error;
-            orb_fail(&error, ORBIT_E_CHECKSUM, 0,
-                     "the bytes read from '%s' are not those whose checksum the store keeps", copy->from_path);
-            orb_copy_fail(copy, ORBIT_E_CHECKSUM, &error);
-            return;
-        }
-    }
-    orb_copy_resume_finish(copy);
 }
 
 void orb_copy_checked(struct orb_copy *copy)
@@ -350,7 +322,7 @@ void orb_copy_checked(struct orb_copy *copy)
     if (copy->single)
         orb_relay_let_go(copy->ranges[0]);
     else
-        verify_and_finish(copy);
+        orb_copy_verify_and_finish(copy);
 }
 
 void orb_copy_pump(struct orb_copy *copy)
@@ -375,7 +347,7 @@ void orb_copy_pump(struct orb_copy *copy)
     if (orb_copy_checks_again(copy))
         orb_copy_check_again(copy);
     else
-        verify_and_finish(copy);
+        orb_copy_verify_and_finish(copy);
 }
 
 /* Parts go to the target as they are ready; in order, one by one, where it needs that. */
@@ -422,16 +394,6 @@ void orb_copy_range_arrived(struct orb_copy *copy, struct orb_relay *range)
         orb_copy_check_again(copy);
 }
 
-/* A CRC moves to its place in the whole by as many zeroes as bytes follow it: ranges may come in any order. */
-static void add_checksum(struct orb_copy *copy, struct orb_relay *range)
-{
-    uint64_t after = copy->total - range->target.part.offset - range->length;
-    if (range->crcs & ORB_PIPE_CRC64NVME)
-        copy->crc64 ^= orb_crc64nvme_combine(orb_pipe_crc64(&range->pipe), 0, after);
-    if (range->crcs & ORB_PIPE_CRC32C)
-        copy->crc32c ^= orb_crc32c_combine(orb_pipe_crc32c(&range->pipe), 0, after);
-}
-
 /* By a message of its own: the range that has just ended is not touched under its own feet. */
 static void restart(struct orb_message *message)
 {
@@ -465,7 +427,7 @@ void orb_copy_range_over(struct orb_copy *copy, struct orb_relay *range, bool we
         copy->restart_message.deliver = restart;
         orb_loop_post(copy->to->host->loop, &copy->restart_message);
     } else {
-        add_checksum(copy, range);
+        orb_copy_add_checksum(copy, range);
         orb_copy_moved(copy);
         send_waiting(copy);
         orb_copy_pump(copy);
@@ -494,7 +456,8 @@ static void first_range(struct orb_copy *copy)
     if (!range)
         return; /* the first always is there, or the copy has failed */
     orb_copy_ramp_asks(copy);
-    orb_relay_start(range, 1, 0, copy->offset, smaller(copy->plan.base, copy->length), true, false, crcs_wanted(copy));
+    orb_relay_start(range, 1, 0, copy->offset, smaller(copy->plan.base, copy->length), true, false,
+                    orb_copy_crcs_wanted(copy), NULL);
 }
 
 orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range, const orbit_read_reply *reply,
@@ -524,8 +487,9 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     copy->next_number = 2;
     copy->hedger.total = copy->total;
     orb_copy_expect(copy, copy->total);
-    if (range->length == copy->total && copy->expected.algorithm)
-        orb_pipe_expect(&range->pipe, &copy->expected);
+    copy->in_one = range->length == copy->total && orb_digest_combines(copy->expected.algorithm);
+    if (copy->in_one)
+        orb_relay_expect(range, &copy->expected);
     choose_upload(copy);
     if (!copy->single && copy->verify && !copy->expected.algorithm)
         orb_copy_ask_checksum(copy);
@@ -606,8 +570,8 @@ void orb_copy_start(struct orb_copy *copy)
     if (copy->have_source)
         orb_copy_looked(copy);
     else if (copy->from->ops->stat && (copy->from->caps.random_access || copy->look_first || copy->options->checksum ||
-                                       orb_copy_store_may(copy)))
-        orb_copy_look(copy);
+                                       copy->verify_full || orb_copy_store_may(copy)))
+        orb_copy_look(copy); /* verify_full: of a hash one has to know before the first byte comes */
     else
         orb_copy_through_here(copy);
 }

@@ -42,7 +42,7 @@ struct orb_copy {
     bool server_only; /* the store copies by itself, or the copy fails with ORBIT_E_UNSUPPORTED */
     bool verify;
     bool no_hedge;    /* ranges that lag are not asked for again */
-    bool verify_full; /* resumed bytes are read again */
+    bool verify_full; /* any stored checksum counts, and resumed bytes are read again */
     bool keeps;       /* a large file that is not finished stays, and is gone on with: copy_kept.c */
     bool look_first;  /* something may be there to go on with */
     void (*moved)(void *ctx, uint64_t done, uint64_t total);                 /* nullable */
@@ -94,7 +94,8 @@ struct orb_copy {
     orbit_checksum stored;   /* of the whole object, when a range's reply did not tell */
     orbit_checksum expected; /* of all bytes; algorithm NONE: none */
     uint64_t crc64;          /* of the ranges that are done, shifted to their places */
-    uint32_t crc32c;
+    uint32_t crc32c, crc32;
+    bool in_one;             /* one range has all bytes: its pipe compares them with `expected` */
     _Atomic uint64_t passed; /* bytes that came out of the source */
     uint64_t told;
     struct orb_timer *progress_timer;
@@ -140,10 +141,15 @@ void orb_copy_range_arrived(struct orb_copy *copy, struct orb_relay *range);
 void orb_copy_range_over(struct orb_copy *copy, struct orb_relay *range, bool well);
 /* Takes a reply's metadata as the source's, or compares it with what is known. */
 orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error);
-/* The checksum that the copy must have, if the source keeps one and all of it is copied. */
-void orb_copy_expect(struct orb_copy *copy, uint64_t length);
 void orb_copy_moved(struct orb_copy *copy);
 void orb_copy_watch_progress(struct orb_copy *copy);
+
+/* copy_verify.c: the checksum that the copy must have, if the source keeps one and all of it is copied; the ORB_PIPE_CRC…
+ * that the next range computes; what it computed; the end. */
+void orb_copy_expect(struct orb_copy *copy, uint64_t length);
+unsigned orb_copy_crcs_wanted(const struct orb_copy *copy);
+void orb_copy_add_checksum(struct orb_copy *copy, struct orb_relay *range);
+void orb_copy_verify_and_finish(struct orb_copy *copy);
 
 /* copy_look.c: what the source is. */
 void orb_copy_look(struct orb_copy *copy);   /* asks; then orb_copy_looked() */

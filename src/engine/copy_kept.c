@@ -87,6 +87,7 @@ void orb_copy_kept_opened(struct orb_copy *copy)
         return;
     copy->next_offset = 0;
     copy->next_number = 1;
+    copy->in_one = false;
     copy->holding = true;
     orb_copy_begin_anew(copy, range, ORB_COPY_AS_KEPT);
 }

@@ -35,14 +35,6 @@ uint64_t orb_copy_bytes(const struct orb_copy *copy)
     return smaller(rest, copy->length);
 }
 
-void orb_copy_expect(struct orb_copy *copy, uint64_t length)
-{
-    const orbit_checksum *stored = copy->stored.algorithm ? &copy->stored : &copy->source.checksum;
-    bool whole = copy->offset == 0 && (copy->source.fields & ORBIT_HAS_SIZE) && length == copy->source.size;
-    bool known = stored->algorithm == ORBIT_CHECKSUM_CRC64NVME || stored->algorithm == ORBIT_CHECKSUM_CRC32C;
-    copy->expected = copy->verify && whole && known && !stored->composite ? *stored : (orbit_checksum){0};
-}
-
 /* Where nothing but size and time says which version is read, they are looked at once more at the end. */
 bool orb_copy_checks_again(const struct orb_copy *copy)
 {

@@ -147,10 +147,9 @@ static void start_over(struct orb_relay *range)
     range->again = false;
     range->barren = 0;
     bool hold = range->pipe.locked.hold;
-    orbit_checksum expected = range->pipe.locked.expected;
     orb_race_arm(&range->source);
     orb_pipe_arm(&range->pipe, range->length, range->crcs, hold);
-    orb_pipe_expect(&range->pipe, &expected);
+    orb_pipe_expect(&range->pipe, &range->expected);
     begin_source(range);
 }
 
@@ -308,13 +307,14 @@ orbit_status orb_relay_open(struct orb_relay *range, struct orb_copy *copy, orbi
 }
 
 void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint64_t offset, uint64_t length,
-                     bool first, bool hold, unsigned crcs)
+                     bool first, bool hold, unsigned crcs, const orbit_checksum *expected)
 {
     range->target.part = (orbit_part){number, at, length};
     range->offset = offset;
     range->length = length;
     range->barren = 0;
     range->crcs = length ? crcs : 0;
+    range->expected = expected ? *expected : (orbit_checksum){0};
     range->first = first;
     range->headed = !first;
     range->busy = true;
@@ -328,7 +328,14 @@ void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint
     }
     orb_race_arm(&range->source);
     orb_pipe_arm(&range->pipe, first ? ORBIT_SIZE_UNKNOWN : length, crcs, hold);
+    orb_pipe_expect(&range->pipe, &range->expected);
     begin_source(range);
+}
+
+void orb_relay_expect(struct orb_relay *range, const orbit_checksum *expected)
+{
+    range->expected = *expected;
+    orb_pipe_expect(&range->pipe, expected);
 }
 
 void orb_relay_close(struct orb_relay *range)

@@ -24,17 +24,20 @@ struct orb_relay {
     bool headed;     /* and it has said so */
     bool busy, stopping;
     bool source_over, target_sent, target_over;
-    bool again;    /* the source begins anew once its last attempt has ended */
-    bool waiting;  /* ready, but its turn has not come */
-    unsigned crcs; /* ORB_PIPE_CRC… that are computed */
+    bool again;              /* the source begins anew once its last attempt has ended */
+    bool waiting;            /* ready, but its turn has not come */
+    unsigned crcs;           /* ORB_PIPE_CRC… that are computed */
+    orbit_checksum expected; /* of all its bytes; algorithm NONE: none */
     orbit_status status;
 };
 
 /* `length` bytes from `offset` of the source become `number` at `at` of the target. first: the length is a wish. hold:
- * the last block waits until orb_relay_let_go(). */
+ * the last block waits until orb_relay_let_go(). expected: nullable, of these bytes. */
 orbit_status orb_relay_open(struct orb_relay *range, struct orb_copy *copy, orbit_error *error);
 void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint64_t offset, uint64_t length,
-                     bool first, bool hold, unsigned crcs);
+                     bool first, bool hold, unsigned crcs, const orbit_checksum *expected);
+/* The first range is headed: its bytes must have this CRC, which is computed. */
+void orb_relay_expect(struct orb_relay *range, const orbit_checksum *expected);
 /* It is its turn: the target may begin. */
 void orb_relay_send(struct orb_relay *range);
 void orb_relay_let_go(struct orb_relay *range);

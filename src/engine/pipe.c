@@ -82,16 +82,21 @@ static void complete(struct orb_pipe *pipe)
         return;
     const orbit_checksum *expected = &pipe->locked.expected;
     bool wrong = false;
-    if (expected->algorithm == ORBIT_CHECKSUM_CRC64NVME)
+    if (pipe->locked.digest)
+        wrong = !orb_digest_matches(pipe->locked.digest, expected);
+    else if (expected->algorithm == ORBIT_CHECKSUM_CRC64NVME)
         wrong = orb_checksum_value(expected) != pipe->locked.crc64;
     else if (expected->algorithm == ORBIT_CHECKSUM_CRC32C)
         wrong = orb_checksum_value(expected) != pipe->locked.crc32c;
+    else if (expected->algorithm == ORBIT_CHECKSUM_CRC32)
+        wrong = orb_checksum_value(expected) != pipe->locked.crc32;
     if (!wrong) {
         pipe->locked.complete = true;
         return;
     }
     orbit_error error;
-    orb_fail(&error, ORBIT_E_CHECKSUM, 0, "the bytes read are not those whose checksum the store keeps");
+    orb_fail(&error, ORBIT_E_CHECKSUM, 0, "the bytes read are not those whose %s the store keeps",
+             orb_digest_name(expected->algorithm));
     fail(pipe, ORBIT_E_CHECKSUM, &error);
 }
 
@@ -197,6 +202,10 @@ static void add_checksums(struct orb_pipe *pipe, const uint8_t *bytes, size_t le
         pipe->locked.crc64 = orb_crc64nvme(pipe->locked.crc64, bytes, length);
     if (pipe->locked.crcs & ORB_PIPE_CRC32C)
         pipe->locked.crc32c = orb_crc32c(pipe->locked.crc32c, bytes, length);
+    if (pipe->locked.crcs & ORB_PIPE_CRC32)
+        pipe->locked.crc32 = orb_crc32(pipe->locked.crc32, bytes, length);
+    if (pipe->locked.digest)
+        (void)orb_digest_update(pipe->locked.digest, bytes, length); /* what failed does not match */
 }
 
 static const uint8_t *received_end(const struct orb_pipe *pipe)
@@ -410,6 +419,8 @@ void orb_pipe_close(struct orb_pipe *pipe)
         return;
     assert(!pipe->locked.message_out && !pipe->locked.source && !pipe->locked.target);
     free_blocks(pipe);
+    orb_digest_free(pipe->locked.digest);
+    pipe->locked.digest = NULL;
     pthread_cond_destroy(&pipe->quiet);
     pthread_mutex_destroy(&pipe->mutex);
     pipe->open = false;
@@ -421,9 +432,11 @@ void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool ho
     pipe->locked.length = length;
     pipe->locked.received = pipe->locked.consumed = pipe->locked.lent = 0;
     pipe->locked.crc64 = 0;
-    pipe->locked.crc32c = 0;
+    pipe->locked.crc32c = pipe->locked.crc32 = 0;
     pipe->locked.crcs = crcs;
     pipe->locked.expected = (orbit_checksum){0};
+    orb_digest_free(pipe->locked.digest);
+    pipe->locked.digest = NULL;
     pipe->locked.source_waits = pipe->locked.held_up = false;
     pipe->locked.deaf = pipe->locked.told = pipe->locked.complete = false;
     pipe->locked.hold = hold;
@@ -458,8 +471,20 @@ orbit_status orb_pipe_set_length(struct orb_pipe *pipe, uint64_t length, orbit_e
 
 void orb_pipe_expect(struct orb_pipe *pipe, const orbit_checksum *checksum)
 {
+    struct orb_digest *digest = NULL;
+    bool hash = orb_digest_knows(checksum->algorithm) && !orb_digest_combines(checksum->algorithm);
+    if (hash)
+        digest = orb_digest_new(checksum->algorithm);
     pthread_mutex_lock(&pipe->mutex);
     pipe->locked.expected = *checksum;
+    if (digest) /* else it is NULL, and the source's thread may be looking at it */
+        pipe->locked.digest = digest;
+    if (hash && !digest) {
+        orbit_error error;
+        orb_fail(&error, ORBIT_E_MEMORY, 0, "no memory, or the system's cryptography refuses %s",
+                 orb_digest_name(checksum->algorithm));
+        fail(pipe, ORBIT_E_MEMORY, &error);
+    }
     pthread_mutex_unlock(&pipe->mutex);
 }
 
@@ -587,6 +612,14 @@ uint32_t orb_pipe_crc32c(struct orb_pipe *pipe)
 {
     pthread_mutex_lock(&pipe->mutex);
     uint32_t crc = pipe->locked.crc32c;
+    pthread_mutex_unlock(&pipe->mutex);
+    return crc;
+}
+
+uint32_t orb_pipe_crc32(struct orb_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    uint32_t crc = pipe->locked.crc32;
     pthread_mutex_unlock(&pipe->mutex);
     return crc;
 }

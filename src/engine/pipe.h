@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "backend/backend.h"
+#include "base/digest.h"
 
 #define ORB_PIPE_BLOCK     ((size_t)256 << 10)
 #define ORB_PIPE_WIDE      ((size_t)1 << 20) /* a block of a range that has a fast store almost for itself */
@@ -26,6 +27,7 @@
 #define ORB_PIPE_TAKE      ((size_t)16 << 10)                 /* fewer bytes at once are gathered in a block */
 #define ORB_PIPE_CRC64NVME 1u
 #define ORB_PIPE_CRC32C    2u
+#define ORB_PIPE_CRC32     4u
 
 enum orb_pipe_news {
     ORB_PIPE_NOTHING, /* a message that is out of date: see orb_pipe_quiet() */
@@ -49,9 +51,10 @@ struct orb_pipe {
         uint64_t received, consumed;
         uint64_t lent; /* blocks that were ever lent: what rewind looks at */
         uint64_t crc64;
-        uint32_t crc32c;
-        unsigned crcs;           /* ORB_PIPE_CRC… that are computed */
-        orbit_checksum expected; /* algorithm NONE: nothing to compare */
+        uint32_t crc32c, crc32;
+        unsigned crcs;             /* ORB_PIPE_CRC… that are computed */
+        orbit_checksum expected;   /* algorithm NONE: nothing to compare */
+        struct orb_digest *digest; /* of an expected hash */
         bool source_waits, target_waits;
         bool held_up;        /* the source found it full since this was last asked */
         bool storing;        /* the source's thread stores bytes for the target */
@@ -87,7 +90,8 @@ void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool ho
 void orb_pipe_let_go(struct orb_pipe *pipe);
 /* The length has become known: ORBIT_E_PROTOCOL when more has come already. */
 orbit_status orb_pipe_set_length(struct orb_pipe *pipe, uint64_t length, orbit_error *error);
-/* The bytes must have this checksum (CRC64NVME or CRC32C of the whole range). Said before the length is. */
+/* The bytes of the whole range must have this checksum: one of the CRCs that are computed, said before the length is; or
+ * any other, said between arm and the first byte. Where memory is out the pipe fails. */
 void orb_pipe_expect(struct orb_pipe *pipe, const orbit_checksum *checksum);
 
 void orb_pipe_attach_source(struct orb_pipe *pipe, orbit_op *op);
@@ -114,6 +118,7 @@ bool orb_pipe_was_full(struct orb_pipe *pipe);
 bool orb_pipe_arrived(struct orb_pipe *pipe);
 uint64_t orb_pipe_crc64(struct orb_pipe *pipe);
 uint32_t orb_pipe_crc32c(struct orb_pipe *pipe);
+uint32_t orb_pipe_crc32(struct orb_pipe *pipe);
 /* No message of it is on its way to the loop. */
 bool orb_pipe_quiet(struct orb_pipe *pipe);
 

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "engine/expect.h"
 #include "engine/window.h"
 #include "stream/stream.h"
 
@@ -23,6 +24,8 @@ struct orbit_reader {
     bool has_metadata;
     bool digesting;            /* user: the stored checksum needs all bytes in order, and so far they were */
     struct orb_digest *digest; /* user */
+    orbit_checksum expected;   /* user: what it is compared with */
+    bool has_key;              /* SSE-C */
     size_t lent;               /* bytes the user holds until its next call */
     orbit_status ended;        /* what the user was told last, for good */
     orbit_error error;
@@ -167,7 +170,8 @@ static orbit_status keep_options(struct orbit_reader *reader, const char *path, 
     reader->if_match = orb_strdup(options->if_match);
     if (!reader->path || (options->version_id && !reader->version_id) || (options->if_match && !reader->if_match))
         return orb_fail_memory(error);
-    if (options->sse_customer_key)
+    reader->has_key = options->sse_customer_key != NULL;
+    if (reader->has_key)
         memcpy(reader->sse_customer_key, options->sse_customer_key, sizeof reader->sse_customer_key);
     reader->digesting = options->verify == ORBIT_VERIFY_FULL && options->offset == 0 &&
                         (options->length == 0 || options->length == ORBIT_TO_END);
@@ -190,7 +194,7 @@ static orbit_status make_window(struct orbit_reader *reader, const orbit_read_op
         .path = reader->path,
         .version_id = reader->version_id,
         .if_match = reader->if_match,
-        .sse_customer_key = options->sse_customer_key ? reader->sse_customer_key : NULL,
+        .sse_customer_key = reader->has_key ? reader->sse_customer_key : NULL,
         .offset = offset,
         .length = options->length ? options->length : ORBIT_TO_END,
         .chunk_bytes = options->chunk_size,
@@ -278,8 +282,10 @@ static bool digest_ready(struct orbit_reader *reader)
 {
     const orbit_metadata *metadata = reader->digesting && !reader->digest ? orbit_reader_metadata(reader) : NULL;
     if (metadata) {
-        bool known = !metadata->checksum.composite && orb_digest_knows(metadata->checksum.algorithm);
-        reader->digest = known ? orb_digest_new(metadata->checksum.algorithm) : NULL;
+        reader->expected = orb_expect(&reader->stream.backend->core, metadata, reader->has_key, true);
+        uint32_t algorithm = reader->expected.algorithm;
+        bool windows = algorithm == ORBIT_CHECKSUM_CRC64NVME || algorithm == ORBIT_CHECKSUM_CRC32C;
+        reader->digest = windows ? NULL : orb_digest_new(algorithm); /* those it compares by itself */
         reader->digesting = reader->digest != NULL;
     }
     return reader->digesting && reader->digest;
@@ -297,11 +303,12 @@ static orbit_status digest_end(struct orbit_reader *reader, orbit_error *error)
     if (!digest_ready(reader))
         return ORBIT_END;
     reader->digesting = false;
-    if (orb_digest_matches(reader->digest, &orbit_reader_metadata(reader)->checksum))
+    if (orb_digest_matches(reader->digest, &reader->expected))
         return ORBIT_END;
     orb_gate_lock(&reader->stream.gate);
-    reader->ended = orb_fail(&reader->error, ORBIT_E_CHECKSUM, 0,
-                             "the bytes of '%s' do not match the checksum that the store keeps", reader->path);
+    reader->ended =
+        orb_fail(&reader->error, ORBIT_E_CHECKSUM, 0, "the bytes read from '%s' are not those whose %s the store keeps",
+                 reader->path, orb_digest_name(reader->expected.algorithm));
     orb_gate_unlock(&reader->stream.gate);
     orb_error_copy(error, &reader->error);
     return ORBIT_E_CHECKSUM;

@@ -2,7 +2,10 @@
  * The world of the S3 fault tests: opening, reading, comparing. The main thread. */
 #include "s3fault.h"
 
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 struct s3fault at;
 orbit_error told;
@@ -108,6 +111,35 @@ uint8_t *make_bytes(size_t length, uint32_t seed)
 orbit_status write_bytes(const char *key, const void *bytes, size_t length, orbit_error *error)
 {
     return orbit_write(at.store, key, orbit_source_memory(bytes, length), length, NULL, NULL, error);
+}
+
+void put_raw(const char *key, const char *headers, const void *bytes, size_t length)
+{
+    const char *parent = getenv("TMPDIR");
+    char file[64], command[640];
+    (void)snprintf(file, sizeof(file), "%.40s/orbit-put-XXXXXX", parent ? parent : "/tmp");
+    endpoint_control(&at.endpoint, "set?anonymous=1");
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, length), length);
+    close(fd);
+    (void)snprintf(command, sizeof(command), "curl -sS --fail -T %s %s %s/bucket/%s", file, headers ? headers : "",
+                   at.endpoint.url, key);
+    int status = system(command);
+    (void)unlink(file);
+    assert_int_equal(status, 0);
+}
+
+void put_with_hash(const char *key, const char *name, const char *more, const void *bytes, size_t length)
+{
+    uint8_t value[EVP_MAX_MD_SIZE];
+    unsigned char text[2 * EVP_MAX_MD_SIZE];
+    char headers[400];
+    unsigned used = 0;
+    assert_int_equal(EVP_Digest(bytes, length, value, &used, EVP_get_digestbyname(name), NULL), 1);
+    (void)EVP_EncodeBlock(text, value, (int)used);
+    (void)snprintf(headers, sizeof(headers), "-H 'x-amz-checksum-%s: %s' %s", name, text, more ? more : "");
+    put_raw(key, headers, bytes, length);
 }
 
 orbit_status read_generated(const char *key, uint64_t size, const orbit_read_options *options, uint64_t *done,

@@ -3,56 +3,28 @@
  * wrong, wherever the ranges were cut and in whatever pieces it reads. The objects are put by another client. */
 #include "s3fault.h"
 
-#include <openssl/evp.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #define SIZE ((size_t)1 << 20) /* four ranges */
 
 static uint8_t *bytes;
-
-/* The endpoint compares the checksum itself: what it takes is right. */
-static void put(const char *key, const char *name, const void *what, size_t length, const char *text)
-{
-    const char *parent = getenv("TMPDIR");
-    char file[64], command[512];
-    (void)snprintf(file, sizeof(file), "%.40s/orbit-verify-XXXXXX", parent ? parent : "/tmp");
-    int fd = mkstemp(file);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, what, length), length);
-    close(fd);
-    (void)snprintf(command, sizeof(command), "curl -sS --fail -T %s -H 'x-amz-checksum-%s: %s' %s/bucket/%s", file,
-                   name, text, at.endpoint.url, key);
-    int status = system(command);
-    (void)unlink(file);
-    assert_int_equal(status, 0);
-}
-
-static void put_digest(const char *key, const char *name, const EVP_MD *md)
-{
-    uint8_t value[EVP_MAX_MD_SIZE];
-    unsigned char text[2 * EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    assert_int_equal(EVP_Digest(bytes, SIZE, value, &length, md, NULL), 1);
-    (void)EVP_EncodeBlock(text, value, (int)length);
-    put(key, name, bytes, SIZE, (const char *)text);
-}
 
 static int setup(void **state)
 {
     int failed = s3fault_setup(state);
     bytes = make_bytes(SIZE, 5);
-    endpoint_control(&at.endpoint, "set?anonymous=1");
-    put_digest("sha256", "sha256", EVP_sha256());
-    put_digest("sha1", "sha1", EVP_sha1());
-    put("crc32", "crc32", "123456789", 9, "y/Q5Jg=="); /* the check value of this CRC: 0xcbf43926 */
-    put("empty", "sha256", "", 0, "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    endpoint_control(&at.endpoint, "set?own_checksum=0");
+    put_with_hash("sha256", "sha256", NULL, bytes, SIZE);
+    put_with_hash("sha1", "sha1", NULL, bytes, SIZE);
+    put_raw("md5", NULL, bytes, SIZE);
+    put_raw("md5-kms", "-H 'x-amz-server-side-encryption: aws:kms'", bytes, SIZE);
+    put_raw("crc32", "-H 'x-amz-checksum-crc32: y/Q5Jg=='", "123456789",
+            9); /* the check value of this CRC: 0xcbf43926 */
+    put_with_hash("empty", "sha256", NULL, "", 0);
     return failed;
 }
 
 static int teardown(void **state)
 {
-    endpoint_control(&at.endpoint, "set?anonymous=0");
+    endpoint_control(&at.endpoint, "set?anonymous=0&own_checksum=1");
     free(bytes);
     return s3fault_teardown(state);
 }
@@ -83,7 +55,7 @@ static orbit_status read_all(const char *key, uint32_t verify, size_t room)
 static void what_is_right_is_found_right(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"sha256", "sha1", "crc32", "empty"};
+    static const char *const keys[] = {"sha256", "sha1", "md5", "md5-kms", "crc32", "empty"};
     for (unsigned i = 0; i < COUNT_OF(keys); i++) {
         assert_int_equal(read_all(keys[i], ORBIT_VERIFY_FULL, 0), ORBIT_END);
         assert_int_equal(read_all(keys[i], ORBIT_VERIFY_FULL, 77777), ORBIT_END);
@@ -93,15 +65,25 @@ static void what_is_right_is_found_right(void **state)
 static void one_wrong_byte_is_found(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"sha256", "sha1", "crc32"};
+    static const char *const keys[] = {"sha256", "sha1", "md5", "crc32"}, *const names[] = {"SHA-256", "SHA-1", "MD5",
+                                                                                            "CRC32"};
     for (unsigned i = 0; i < COUNT_OF(keys); i++) {
         endpoint_control(&at.endpoint, "clear");
         FAULT("op=GetObject&corrupt=7");
         assert_int_equal(read_all(keys[i], ORBIT_VERIFY_FULL, 0), ORBIT_E_CHECKSUM);
         assert_non_null(strstr(told.message, keys[i]));
+        assert_non_null(strstr(told.message, names[i]));
         assert_int_equal(read_all(keys[i], ORBIT_VERIFY_FULL, 1000), ORBIT_E_CHECKSUM);
         assert_int_equal(read_all(keys[i], ORBIT_VERIFY_DEFAULT, 0), ORBIT_END); /* is not looked at */
     }
+}
+
+/* With a key of its own the ETag of an object is something else. */
+static void an_etag_that_is_no_md5_is_not_compared(void **state)
+{
+    (void)state;
+    FAULT("op=GetObject&corrupt=7");
+    assert_int_equal(read_all("md5-kms", ORBIT_VERIFY_FULL, 0), ORBIT_END);
 }
 
 static void a_reader_that_leaves_the_straight_way_does_not_compare(void **state)
@@ -130,6 +112,7 @@ static void a_reader_that_leaves_the_straight_way_does_not_compare(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {VERIFY_TEST(what_is_right_is_found_right), VERIFY_TEST(one_wrong_byte_is_found),
+                                       VERIFY_TEST(an_etag_that_is_no_md5_is_not_compared),
                                        VERIFY_TEST(a_reader_that_leaves_the_straight_way_does_not_compare)};
     return cmocka_run_group_tests(tests, s3fault_group_setup, s3fault_group_teardown);
 }

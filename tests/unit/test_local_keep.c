@@ -2,6 +2,8 @@
  * Uploads to local files that are kept: what a journal says, and what of it is believed. */
 #include "local_fixture.h"
 
+#include <openssl/evp.h>
+
 #include "base/extents.h"
 #include "base/hash.h"
 #include "base/ledger.h"
@@ -23,7 +25,7 @@ static int keep_open(void **state)
 
 static orbit_keep_request keep_of(const char *identity)
 {
-    return (orbit_keep_request){identity, strlen(identity), SIZE};
+    return (orbit_keep_request){.identity = identity, .identity_length = strlen(identity), .size = SIZE};
 }
 
 static orbit_status begin(struct fixture *f, const char *identity, orbit_begin_reply *reply)
@@ -111,6 +113,71 @@ static void wrong_checksum_of_the_whole_is_found(void **state)
     assert_int_equal(count_names("."), 0);
 }
 
+/* Of any algorithm, with a record or without: what was written is read. */
+static void hash_of_the_whole_is_compared(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_checksum sha256 = {.algorithm = ORBIT_CHECKSUM_SHA256, .length = 32};
+    orbit_checksum crc32 = orb_checksum_crc32(orb_crc32(0, bytes, SIZE));
+    assert_int_equal(EVP_Digest(bytes, SIZE, sha256.value, NULL, EVP_sha256(), NULL), 1);
+    for (unsigned round = 0; round < 8; round++) {
+        orbit_checksum expected = round & 1 ? sha256 : crc32;
+        bool kept = round & 2, wrong = round & 4;
+        orbit_begin_reply reply;
+        if (kept)
+            assert_status(begin(f, "a", &reply), ORBIT_OK);
+        else
+            assert_status(ophost_begin(f->store, "file", NULL, SIZE, PART, NULL, &reply, &f->error), ORBIT_OK);
+        assert_true(reply.reads_back);
+        for (unsigned n = 0; n < 4; n++)
+            send_part(f, reply.upload, n);
+        expected.value[3] ^= wrong;
+        assert_status(ophost_finish_compared(f->store, reply.upload, SIZE, &expected, false, &f->error),
+                      wrong ? ORBIT_E_CHECKSUM : ORBIT_OK);
+        if (wrong) {
+            assert_non_null(strstr(f->error.message, round & 1 ? "SHA-256" : "CRC32"));
+            assert_status(ophost_abort(f->store, reply.upload, &f->error), ORBIT_OK);
+        }
+        ophost_release(f->store, reply.upload);
+        assert_file(); /* the last right one stands */
+    }
+}
+
+struct finishing {
+    struct ophost_call call;
+    void *upload;
+    orbit_finish_request request;
+    orbit_metadata reply;
+};
+
+static void start_finish(struct ophost_call *call, void *self, const orbit_backend_ops *ops, orbit_op *op)
+{
+    struct finishing *finishing = (struct finishing *)call;
+    ops->finish(self, op, finishing->upload, &finishing->request, &finishing->reply);
+}
+
+/* 1 TiB of nothing would be hashed for minutes. */
+static void hashing_the_whole_can_be_cancelled(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    static struct finishing finishing;
+    orbit_begin_reply reply;
+    const uint64_t much = (uint64_t)1 << 40;
+    const orbit_checksum md5 = {.algorithm = ORBIT_CHECKSUM_MD5, .length = 16};
+    assert_status(ophost_begin(f->store, "file", NULL, much, PART, NULL, &reply, &f->error), ORBIT_OK);
+    assert_status(ophost_part(f->store, reply.upload, 1, much - PART, bytes, PART, NULL, &f->error), ORBIT_OK);
+    finishing.upload = reply.upload;
+    finishing.request = (orbit_finish_request){.size = much, .part_count = 1, .expected = &md5};
+    finishing.call.start = start_finish;
+    ophost_start(&finishing.call, f->store);
+    usleep(5000);
+    ophost_cancel(&finishing.call);
+    assert_status(ophost_wait(&finishing.call, &f->error), ORBIT_E_CANCELLED);
+    assert_status(ophost_abort(f->store, reply.upload, &f->error), ORBIT_OK);
+    ophost_release(f->store, reply.upload);
+    assert_int_equal(count_names("."), 0);
+}
+
 static void other_bytes_are_dropped(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -181,7 +248,7 @@ static void what_was_flushed_is_believed_after_a_reboot(void **state)
     struct fixture *f = fixture_of(state);
     struct orb_local *self = f->store->self;
     orbit_begin_reply reply;
-    orbit_keep_request keep = {"large", 5, (uint64_t)1 << 30};
+    orbit_keep_request keep = {.identity = "large", .identity_length = 5, .size = (uint64_t)1 << 30};
     size_t much = (size_t)32 << 20;
     uint8_t *zeros = calloc(1, much);
     uint64_t kept = 0;
@@ -347,6 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KEEP_TEST(what_was_written_is_given_to_the_next),
         KEEP_TEST(wrong_checksum_of_the_whole_is_found),
+        KEEP_TEST(hash_of_the_whole_is_compared),
+        KEEP_TEST(hashing_the_whole_can_be_cancelled),
         KEEP_TEST(other_bytes_are_dropped),
         KEEP_TEST(after_a_reboot_only_what_was_flushed_is_believed),
         KEEP_TEST(what_was_flushed_is_believed_after_a_reboot),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -368,6 +369,41 @@ static void the_right_checksum_lets_all_bytes_through(void **state)
     assert_int_equal(at, length);
 }
 
+/* Whichever it is: the SHA-1 of the bytes, or another one. */
+static orbit_status pass_with_hash(uint64_t length, unsigned wrong, uint64_t *at)
+{
+    orbit_status status;
+    uint8_t *all = malloc(length);
+    orbit_checksum sha1 = {.algorithm = ORBIT_CHECKSUM_SHA1, .length = 20};
+    for (uint64_t i = 0; i < length; i++)
+        all[i] = byte_at(i);
+    assert_int_equal(EVP_Digest(all, length, sha1.value, NULL, EVP_sha1(), NULL), 1);
+    free(all);
+    sha1.value[19] ^= (uint8_t)wrong;
+    arm(length);
+    orb_pipe_expect(&bench.pipe, &sha1);
+    orb_pipe_attach_target(&bench.pipe, &bench.target);
+    assert_int_equal(pour(0, length, 10000, &status), length);
+    *at = 0;
+    return drain(at, 4096);
+}
+
+static void the_right_hash_lets_all_bytes_through(void **state)
+{
+    (void)state;
+    uint64_t at;
+    assert_int_equal(pass_with_hash(BLOCK + 1000, 0, &at), ORBIT_END);
+    assert_int_equal(at, BLOCK + 1000);
+}
+
+static void the_last_block_is_withheld_when_the_hash_is_wrong(void **state)
+{
+    (void)state;
+    uint64_t at;
+    assert_int_equal(pass_with_hash(BLOCK + 1000, 1, &at), ORBIT_E_CHECKSUM);
+    assert_int_equal(at, 0);
+}
+
 static void held_bytes_wait_for_the_word(void **state)
 {
     (void)state;
@@ -617,6 +653,8 @@ int main(void)
         TEST(failing_reaches_both_ends),
         TEST(the_last_block_is_withheld_when_the_checksum_is_wrong),
         TEST(the_right_checksum_lets_all_bytes_through),
+        TEST(the_right_hash_lets_all_bytes_through),
+        TEST(the_last_block_is_withheld_when_the_hash_is_wrong),
         TEST(held_bytes_wait_for_the_word),
         TEST(a_length_may_become_known_late),
         TEST(a_pipe_that_fills_up_unmeasured_says_so),

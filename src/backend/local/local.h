@@ -167,6 +167,10 @@ void orb_local_take_attributes(struct orb_local_target *target, const orbit_writ
                                const orbit_metadata *preserve);
 int orb_local_set_attributes(const struct orb_local_target *target, int source_fd);
 
+/* ORBIT_E_CHECKSUM when the `size` bytes that were written have another checksum; of any algorithm. (local_verify.c) */
+orbit_status orb_local_verify(const struct orb_local_target *target, uint64_t size, const orbit_op *op,
+                              const orbit_checksum *expected, const char *path, orbit_error *error);
+
 /* Copies what may be copied; only a full disk is an error (-ENOSPC, -EDQUOT), or -ENOMEM. (local_xattr.c) */
 int orb_local_copy_xattrs(int from_fd, int to_fd);
 

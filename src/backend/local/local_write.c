@@ -526,6 +526,7 @@ static void begin_work(void *self, orbit_op *op)
         reply->upload = upload;
         reply->dropped = target->dropped;
         reply->keeps = target->journal != NULL;
+        reply->reads_back = !target->in_place;
         if (target->journal)
             reply->extents = orb_local_journal_extents(target->journal, &reply->extent_count, &bytes);
         atomic_init(&upload->written, bytes);
@@ -544,9 +545,14 @@ static orbit_status finish_check(struct upload *upload, const orbit_op *op, cons
                                  orbit_error *error)
 {
     struct orb_local_journal *journal = upload->target.journal;
-    orbit_status status = orb_local_journal_stop(journal, error);
-    return status < 0 ? status
-                      : orb_local_journal_check(journal, op, request->expected, request->reread, upload->path, error);
+    const orbit_checksum *expected = request->expected;
+    bool extents_know = expected->algorithm == ORBIT_CHECKSUM_CRC64NVME || expected->algorithm == ORBIT_CHECKSUM_CRC32C;
+    orbit_status status = journal ? orb_local_journal_stop(journal, error) : ORBIT_OK;
+    if (status < 0)
+        return status;
+    if (journal && extents_know)
+        return orb_local_journal_check(journal, op, expected, request->reread, upload->path, error);
+    return orb_local_verify(&upload->target, request->size, op, expected, upload->path, error);
 }
 
 static void finish_work(void *self, orbit_op *op)
@@ -560,7 +566,7 @@ static void finish_work(void *self, orbit_op *op)
 
     if (orbit_op_cancelled(op))
         status = orb_local_cancelled(&error, "write", upload->path);
-    else if (upload->target.journal && request->expected)
+    else if (request->expected && !upload->target.in_place && !upload->target.published)
         status = finish_check(upload, op, request, &error);
     if (status == ORBIT_OK)
         status = upload_finish(upload, request->size, call->reply, &error);

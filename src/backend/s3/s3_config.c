@@ -317,6 +317,9 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     caps->deep_list = caps->list_versions = !orb_s3_is_service(s3);
     /* Directory buckets list out of order, and buckets come in any. */
     caps->ordered_list = !orb_s3_is_service(s3) && !orb_str_suffix(s3->bucket, "--x-s3");
+    /* ETags of directory buckets are random:
+     * https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-express-differences.html */
+    caps->md5_etags = !orb_str_suffix(s3->bucket, "--x-s3");
     caps->atomic_no_overwrite = wanted->has_conditional_writes ? wanted->conditional_writes : s3->is_aws;
     return ORBIT_OK;
 }

@@ -295,7 +295,9 @@ void put_object(struct request *request)
     const char *code = NULL;
     object->size = received.sums.bytes;
     make_etag(object->etag, &received.sums);
-    object->sum = received.named != 0 ? received.named : stores ? SUM_CRC64 : 0;
+    object->sum = received.named;
+    if (object->sum == 0 && stores && atomic_load(&settings.own_checksum))
+        object->sum = SUM_CRC64;
     if (object->sum != 0)
         sums_base64(&received.sums, object->sum, object->sum_text);
     if (stores) {

@@ -53,6 +53,7 @@ void sleep_us(uint64_t us);
     X(checksums, 1)          /* 0: refuse x-amz-checksum-* with 501 */                                               \
     X(range_checksum, 1)     /* tell the checksum also with a range */                                               \
     X(gen_checksum, 1)       /* generated objects have one */                                                        \
+    X(own_checksum, 1)       /* what is put without one gets a CRC64NVME, as the service has it */                   \
     X(md5, -1)               /* ETags are MD5: 1, 0, -1 as store says */                                             \
     X(keep_bytes, 1 << 30)   /* contents kept in all */                                                              \
     X(keep_object, 64 << 20) /* contents of one object or part kept up to */                                         \
