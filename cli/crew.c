@@ -53,6 +53,7 @@ static orbit_transfer_options options_of(const struct session *session, bool to_
     copy->no_hedge = o->no_hedge;
     copy->source_sse_customer_key = source_key(session, to_local);
     copy->resume = !o->no_resume;
+    copy->resume_offset = o->go_on ? ORBIT_TO_END : 0;
     copy->write = write;
 
     options.concurrency = (uint32_t)o->workers;

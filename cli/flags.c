@@ -247,6 +247,13 @@ static bool check_limits(const struct options *options)
     return true;
 }
 
+static bool check_continue(const struct options *options)
+{
+    const char *other = options->no_resume ? "--no-resume" : options->no_clobber ? "--no-clobber" : NULL;
+    return !options->go_on || !other ||
+           (usage_error(options->verb, "--continue and %s do not go together", other), false);
+}
+
 /* A list names each file itself, below one root. */
 static bool check_list(const struct options *options)
 {
@@ -290,7 +297,7 @@ static bool check(struct parse *parse)
     for (size_t i = 0; i < options->argument_count; i++)
         if (!*options->arguments[i])
             return usage_error(options->verb, "argument %zu is empty", i + 1), false;
-    return check_words(options) && check_limits(options) && check_list(options);
+    return check_words(options) && check_limits(options) && check_continue(options) && check_list(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)

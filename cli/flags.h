@@ -75,7 +75,7 @@ struct options {
 
     /* sources and targets */
     bool recursive, raw, no_clobber, if_size_differ, if_source_newer, preserve, copy_links, dry_run, fsync, parents,
-        no_hedge, no_resume;
+        no_hedge, no_resume, go_on;
     struct patterns include, exclude;
     const char *files_from, *files_from0;
     const char *version_id, *range, *verify;

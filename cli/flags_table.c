@@ -37,6 +37,7 @@ static const struct flag flags[] = {
     {"raw", 0, FLAG_BOOL, SOURCES, AT(raw), 0, "take * ? [ ] in a source as they are"},
     {"dry-run", 0, FLAG_BOOL, TRANSFER | RM | UPLOADS, AT(dry_run), 0, "say what would be done, do nothing"},
     {"dryrun", 0, FLAG_BOOL, TRANSFER | RM | UPLOADS, AT(dry_run), 0, NULL},
+    {"continue", 0, FLAG_BOOL, CP | MV, AT(go_on), 0, "go on with parts that other programs left at local targets"},
     {"no-resume", 0, FLAG_BOOL, CP | MV, AT(no_resume), 0, "fetch from the beginning, keep nothing when interrupted"},
     {"fsync", 0, FLAG_BOOL, TRANSFER, AT(fsync), 0, "force local targets to the disk"},
     {"concurrency", 'c', FLAG_NUMBER, TRANSFER | CAT | UPLOADS, AT(concurrency), "N", "parts in flight of one object"},

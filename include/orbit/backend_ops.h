@@ -235,6 +235,10 @@ typedef struct orbit_keep_request {
     const void *identity; /* of what is written: bytes kept under another one are dropped. At most 8 KiB */
     size_t identity_length;
     uint64_t size; /* of the whole */
+    /* 0: none. So many of the first bytes of the file that stands at the path are probably those of this content, too:
+     * they are taken over where the record knows of nothing, and become extents, but are not recorded. Who asks for this
+     * has finish() compare `expected`; until then the file at the path stays as it is. */
+    uint64_t prefix_bytes;
 } orbit_keep_request;
 
 typedef struct orbit_extent {
@@ -275,6 +279,7 @@ typedef struct orbit_begin_reply {
     bool reads_back; /* finish() can compare what was written with `expected`, whatever the algorithm */
     const orbit_extent *extents;
     size_t extent_count;
+    uint64_t prefix_bytes; /* that were taken over from the file at the path */
 } orbit_begin_reply;
 
 typedef struct orbit_part {

@@ -95,6 +95,9 @@ typedef struct orbit_download_options {
     orbit_progress progress;
     bool no_hedge; /* as of orbit_read_options */
     bool resume;   /* true: see orbit_download() */
+    /* So many of the first bytes of the file that stands at `file` are believed to be the object's, if they prove right:
+     * see orbit_download(). ORBIT_TO_END: all it has. 0: none. Needs `resume`. */
+    uint64_t resume_offset;
 } orbit_download_options;
 
 ORBIT_API void orbit_download_options_init(orbit_download_options *options);
@@ -112,7 +115,8 @@ typedef struct orbit_download_result {
     bool verified;           /* a stored checksum was compared */
     orbit_metadata metadata; /* of the object that was read */
     uint64_t bytes_resumed;  /* of `bytes`: they were there from an earlier attempt and not fetched again */
-    bool started_over;       /* an earlier attempt had left something, but of another version: it was not used */
+    bool started_over; /* an earlier attempt had left something, or resume_offset bytes, but of another content: not
+                                used */
 } orbit_download_result;
 
 #define ORBIT_DOWNLOAD_RESULT_INIT                                                \
@@ -132,7 +136,15 @@ ORBIT_API void orbit_download_result_release(orbit_download_result *result);
  * read again, unless `verify` is ORBIT_VERIFY_FULL. Such a file is forced to the disk before its name appears, and the
  * name, too, unless `sync` says otherwise. What came is not kept when its checksum is wrong, when the object is gone
  * or has changed meanwhile, or when less than 64 KiB came. Without `resume` the temporary goes with the call, and what
- * an earlier one left is removed. ORBIT_E_BUSY: another call is writing `file`. */
+ * an earlier one left is removed. ORBIT_E_BUSY: another call is writing `file`.
+ *
+ * With `resume_offset` it also goes on with a part of the object that another program left at `file` itself, without a
+ * journal. The bytes are copied to the temporary (sharing their blocks where the file system can), the rest is fetched,
+ * and all of it is compared, whatever `verify` says, with a checksum that the store keeps of the whole: that costs one
+ * read of the file and not one more byte of the network. If it is another one, everything is fetched anew, once, and
+ * started_over says so. What is longer than the object is cut. Where the store keeps no such checksum (see ORBIT_VERIFY_FULL
+ * for those that count), and below 16 MiB, all is fetched. What an earlier call left in a journal goes before. `file`
+ * stays as it is until the whole has proved right. */
 ORBIT_API orbit_status orbit_download(orbit_backend *backend, const char *path, const char *file,
                                       const orbit_download_options *options, orbit_download_result *result,
                                       orbit_error *error);

@@ -46,6 +46,8 @@ static void tell_end(struct orb_message *message)
     free_ranges(copy);
     if (copy->stored.algorithm) /* nobody reads by this pin any more */
         copy->source.checksum = copy->stored;
+    if (orb_copy_kept_again(copy))
+        return;
     if (copy->well) {
         copy->ended(copy->ctx, ORBIT_OK, NULL);
         return;
@@ -221,6 +223,7 @@ static void plan_known(struct orb_copy *copy)
         orb_copy_fail(copy, status, &error);
         return;
     }
+    orb_copy_kept_plan(copy);
     orb_copy_expect(copy, copy->total);
     copy->hedger.total = copy->total;
     copy->next_offset = 0;
@@ -486,6 +489,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     copy->next_offset = range->length;
     copy->next_number = 2;
     copy->hedger.total = copy->total;
+    orb_copy_kept_plan(copy);
     orb_copy_expect(copy, copy->total);
     copy->in_one = range->length == copy->total && orb_digest_combines(copy->expected.algorithm);
     if (copy->in_one)

@@ -45,6 +45,7 @@ struct orb_copy {
     bool verify_full; /* any stored checksum counts, and resumed bytes are read again */
     bool keeps;       /* a large file that is not finished stays, and is gone on with: copy_kept.c */
     bool look_first;  /* something may be there to go on with */
+    uint64_t prefix;  /* the target's first bytes that may be the source's, which is checked: copy_kept.c; 0: none */
     void (*moved)(void *ctx, uint64_t done, uint64_t total);                 /* nullable */
     void (*ended)(void *ctx, orbit_status status, const orbit_error *error); /* once, from the loop's top */
     void *ctx;
@@ -195,9 +196,12 @@ void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_
 /* copy_kept.c: what an earlier attempt left. Before the upload begins; when it has; before each range: moves
  * next_offset to the first byte that is missing, and gives how many are missing there. */
 void orb_copy_kept_look(struct orb_copy *copy); /* on the thread that makes the copy */
+void orb_copy_kept_plan(struct orb_copy *copy); /* the source is known */
 void orb_copy_kept_prepare(struct orb_copy *copy);
 void orb_copy_kept_opened(struct orb_copy *copy);
 uint64_t orb_copy_kept_next(struct orb_copy *copy);
+/* The copy has ended. True: the prefix it went on from was not the source's, and it begins again without. */
+bool orb_copy_kept_again(struct orb_copy *copy);
 void orb_copy_begin_anew(struct orb_copy *copy, struct orb_relay *range, enum orb_copy_restart how);
 
 /* copy_stream.c: a source without ranges. */

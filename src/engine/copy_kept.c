@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Going on with a copy that did not come to its end. The target keeps the record (keeps_extents): what it has is not
  * asked for again, also inside a range; here is decided which copies are worth that, what tells their content apart,
- * and what is still missing. Loop thread only. */
+ * and what is still missing. A prefix is the part of an older file that has no record, say of another program: it is
+ * taken over only where a checksum of the whole will say whether it was right; if not, the copy begins again without.
+ * Loop thread only. */
 #include <inttypes.h>
 
 #include "base/mem.h"
@@ -26,8 +28,16 @@ static bool worth_it(const struct orb_copy *copy)
  * missing brings what is there already. */
 void orb_copy_kept_look(struct orb_copy *copy)
 {
-    copy->look_first = copy->keeps && copy->to->caps.keeps_extents && copy->to->ops->kept &&
-                       copy->from->ops != copy->to->ops && copy->to->ops->kept(copy->to->self, copy->to_path);
+    if (!copy->keeps || !copy->to->caps.keeps_extents || copy->from->ops == copy->to->ops || !copy->from->ops->stat)
+        copy->prefix = 0;
+    else
+        copy->look_first = copy->prefix || (copy->to->ops->kept && copy->to->ops->kept(copy->to->self, copy->to_path));
+}
+
+void orb_copy_kept_plan(struct orb_copy *copy)
+{
+    if (copy->prefix && !worth_it(copy))
+        copy->prefix = 0;
 }
 
 void orb_copy_kept_prepare(struct orb_copy *copy)
@@ -48,7 +58,10 @@ void orb_copy_kept_prepare(struct orb_copy *copy)
     copy->identity = orb_buf_take(&buf);
     if (!copy->identity) /* a name too long, or no memory: without */
         return;
-    copy->keep = (orbit_keep_request){copy->identity, length, copy->total};
+    copy->keep = (orbit_keep_request){.identity = copy->identity,
+                                      .identity_length = length,
+                                      .size = copy->total,
+                                      .prefix_bytes = copy->expected.algorithm ? copy->prefix : 0};
     copy->upload.extents = &copy->keep;
     copy->holding = true;
 }
@@ -62,6 +75,19 @@ static struct orb_relay *range_under_way(struct orb_copy *copy)
     return NULL;
 }
 
+/* What was asked for and what came of it. Without a prefix the copy is compared as any other. */
+static void prefix_opened(struct orb_copy *copy, uint64_t taken)
+{
+    bool unchecked = !copy->keep.prefix_bytes && copy->upload.stood > 0;
+    copy->started_over |= unchecked;
+    if (unchecked)
+        orb_log(&copy->to->host->log, ORBIT_LOG_WARN,
+                "all of '%s' is fetched: the store keeps no checksum of it that a part of '%s' could be checked by",
+                copy->from_path, copy->to_path);
+    copy->prefix = taken;
+    orb_copy_expect(copy, copy->total);
+}
+
 void orb_copy_kept_opened(struct orb_copy *copy)
 {
     const orbit_begin_reply *reply = &copy->upload.begin_reply;
@@ -69,7 +95,9 @@ void orb_copy_kept_opened(struct orb_copy *copy)
     if (!copy->holding)
         return;
     copy->holding = false;
-    copy->started_over = reply->dropped;
+    if (copy->prefix)
+        prefix_opened(copy, reply->prefix_bytes);
+    copy->started_over |= reply->dropped;
     if (reply->dropped)
         orb_log(log, ORBIT_LOG_WARN,
                 "'%s' is fetched from its beginning: what an earlier attempt left of '%s' is not "
@@ -103,4 +131,43 @@ uint64_t orb_copy_kept_next(struct orb_copy *copy)
     }
     uint64_t until = copy->extent < reply->extent_count ? reply->extents[copy->extent].offset : copy->total;
     return until > copy->next_offset ? until - copy->next_offset : 0;
+}
+
+bool orb_copy_kept_again(struct orb_copy *copy)
+{
+    if (copy->well || copy->status != ORBIT_E_CHECKSUM || !copy->prefix)
+        return false;
+    orb_log(&copy->to->host->log, ORBIT_LOG_WARN,
+            "'%s' is fetched from its beginning: the first %" PRIu64 " bytes of '%s' are not its own", copy->from_path,
+            copy->prefix, copy->to_path);
+    struct orb_copy fresh = {
+        .from = copy->from,
+        .to = copy->to,
+        .from_path = copy->from_path,
+        .to_path = copy->to_path,
+        .version_id = copy->version_id,
+        .if_match = copy->if_match,
+        .source_key = copy->source_key,
+        .offset = copy->offset,
+        .length = copy->length,
+        .length_hint = copy->length_hint,
+        .options = copy->options,
+        .tally = copy->tally,
+        .preserve = copy->preserve,
+        .no_server_copy = copy->no_server_copy,
+        .server_only = copy->server_only,
+        .verify = copy->verify,
+        .no_hedge = copy->no_hedge,
+        .verify_full = copy->verify_full,
+        .keeps = copy->keeps,
+        .moved = copy->moved,
+        .ended = copy->ended,
+        .ctx = copy->ctx,
+        .started_over = true,
+        .told = copy->told,
+    };
+    orb_copy_release(copy);
+    memcpy(copy, &fresh, sizeof(*copy));
+    orb_copy_start(copy);
+    return true;
 }

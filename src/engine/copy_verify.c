@@ -14,8 +14,8 @@ void orb_copy_expect(struct orb_copy *copy, uint64_t length)
     if (copy->stored.algorithm)
         told.checksum = copy->stored;
     copy->expected = (orbit_checksum){0};
-    if (copy->verify && whole)
-        copy->expected = orb_expect(copy->from, &told, copy->source_key != NULL, copy->verify_full);
+    if (whole && (copy->verify || copy->prefix)) /* what somebody else wrote is compared in any case */
+        copy->expected = orb_expect(copy->from, &told, copy->source_key != NULL, copy->verify_full || copy->prefix);
 }
 
 unsigned orb_copy_crcs_wanted(const struct orb_copy *copy)

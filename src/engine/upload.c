@@ -293,6 +293,8 @@ static void look_done(struct orb_call *call, orbit_status status, const orbit_er
 {
     struct orb_upload *upload = upload_of(call);
     (void)error; /* nothing there, or not to be seen: begin will say what matters */
+    if (status >= 0 && upload->found.kind == ORBIT_KIND_FILE)
+        upload->stood = upload->found.size;
     if (status >= 0 && upload->found.kind == ORBIT_KIND_OTHER)
         upload->sequential = true;
     orbit_metadata_release(&upload->found);

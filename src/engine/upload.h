@@ -82,6 +82,7 @@ struct orb_upload {
     void *handle;
     struct orb_call call; /* all but the parts */
     orbit_metadata found; /* LOOKING */
+    uint64_t stood;       /* bytes of the file that it replaces, where that was looked at */
     orbit_stat_request stat_request;
     orbit_begin_request begin_request;
     orbit_begin_reply begin_reply;

@@ -111,6 +111,10 @@ static struct copy_task *copy_new(orbit_backend *from_backend, const char *from,
         orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_copy_options.verify is %u, which means nothing", options.verify);
         return NULL;
     }
+    if (options.resume_offset && !options.resume) {
+        orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_copy_options has a resume_offset without resume");
+        return NULL;
+    }
     struct copy_task *task = orb_task_new(sizeof(*task), &copy_kind, to_backend->client, error);
     if (!task)
         return NULL;
@@ -138,6 +142,7 @@ static struct copy_task *copy_new(orbit_backend *from_backend, const char *from,
     copy->no_hedge = options.no_hedge;
     copy->verify_full = options.verify == ORBIT_VERIFY_FULL;
     copy->keeps = options.resume;
+    copy->prefix = options.resume_offset;
     orb_copy_kept_look(copy);
     copy->moved = moved;
     copy->ended = ended;

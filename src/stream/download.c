@@ -119,6 +119,10 @@ static struct download_task *download_new(orbit_backend *backend, const char *pa
         orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_download_options has a verify or sync that means nothing");
         return NULL;
     }
+    if (options.resume_offset && !options.resume) {
+        orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_download_options has a resume_offset without resume");
+        return NULL;
+    }
     struct download_task *download = orb_task_new(sizeof(*download), &download_kind, backend->client, error);
     if (!download)
         return NULL;
@@ -145,6 +149,7 @@ static struct download_task *download_new(orbit_backend *backend, const char *pa
     copy->no_hedge = options.no_hedge;
     copy->verify_full = options.verify == ORBIT_VERIFY_FULL;
     copy->keeps = options.resume;
+    copy->prefix = options.resume_offset;
     orb_copy_kept_look(copy);
     copy->no_server_copy = options.if_match != NULL; /* a condition that only a read knows */
     copy->moved = moved;

@@ -317,6 +317,35 @@ orbit cp --expected-bucket-owner 999999999999 small s3://bucket/theirs
 exits 4 "another account's bucket"
 stop_s3d
 
+# ---- going on with what another program left, and comparing every checksum
+start_s3d
+sent() { curl -s "http://127.0.0.1:$port/_control/stats" | python3 -c 'import json, sys; print(json.load(sys.stdin)["sent"])'; }
+orbit cp s3://bucket/gen-20M whole
+mkdir parts
+for part in right wrong; do
+    head -c 17000000 whole >parts/$part
+    [ $part = right ] || printf x | dd of=parts/$part bs=1 seek=5000000 conv=notrunc status=none
+    before=$(sent)
+    orbit cp --no-hedge --continue s3://bucket/gen-20M parts/$part
+    exits 0 "--continue of a $part part"
+    same "--continue of a $part part" parts/$part whole
+    check "--continue fetches what a $part part needs" is $(($(sent) - before)) \
+        $([ $part = right ] && echo 3971520 || echo 24943040)
+done
+says "a wrong part is told" "fetched from its beginning: the first 17000000 bytes of .*parts/wrong' are not its own"
+holds "--continue leaves nothing" parts right wrong
+control 'set?anonymous=1&own_checksum=0'
+curl -sS --fail -T whole "http://127.0.0.1:$port/bucket/plain"
+orbit cp --verify=full s3://bucket/plain checked
+exits 0 "--verify=full by an ETag"
+same "--verify=full by an ETag" checked whole
+control 'fault?op=GetObject&nth=1&corrupt=9'
+orbit cp --verify=full s3://bucket/plain damaged
+exits 6 "--verify=full of damaged bytes"
+says_once "--verify=full of damaged bytes" "are not those whose MD5 the store keeps"
+absent "--verify=full of damaged bytes" damaged
+stop_s3d
+
 # ---- interrupted in the middle of an upload
 start_s3d
 mkfifo feed

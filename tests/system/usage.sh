@@ -50,6 +50,10 @@ orbit cp --metadata broken a b
 usage "metadata without a value" "--metadata takes NAME=VALUE, not 'broken'"
 orbit cat --verify maybe x
 usage "a word that is none" "--verify takes one of default full off, not 'maybe'"
+orbit cp --continue --no-resume a b
+usage "flags that exclude each other" "--continue and --no-resume do not go together"
+orbit cp --continue -n a b
+usage "others that do" "--continue and --no-clobber do not go together"
 orbit cp --sse-c-key-file /nonexistent a b
 usage "a missing key file" "cannot read the key file"
 echo short >key

@@ -178,6 +178,95 @@ static void hashing_the_whole_can_be_cancelled(void **state)
     assert_int_equal(count_names("."), 0);
 }
 
+/* ---- what stands at the name --------------------------------------------------------------------------- */
+
+static void leave_prefix(size_t size)
+{
+    int fd = open("file", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, bytes, size), size);
+    close(fd);
+}
+
+static orbit_status begin_prefixed(struct fixture *f, uint64_t prefix, orbit_begin_reply *reply)
+{
+    orbit_keep_request keep = keep_of("a");
+    keep.prefix_bytes = prefix;
+    return ophost_begin_kept(f->store, "file", NULL, &keep, reply, &f->error);
+}
+
+static void prefix_counts_as_written(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_begin_reply reply;
+    leave_prefix(2 * PART + 1000);
+    assert_status(begin_prefixed(f, 2 * PART, &reply), ORBIT_OK);
+    assert_int_equal(reply.prefix_bytes, 2 * PART);
+    assert_int_equal(kept_bytes(&reply), 2 * PART);
+    send_part(f, reply.upload, 3);
+    orbit_checksum right = orb_checksum_crc64nvme(orb_crc64nvme(0, bytes, SIZE));
+    assert_status(ophost_finish_compared(f->store, reply.upload, SIZE, &right, false, &f->error), ORBIT_E_CHECKSUM);
+    send_part(f, reply.upload, 2);
+    assert_status(ophost_finish_compared(f->store, reply.upload, SIZE, &right, false, &f->error), ORBIT_OK);
+    ophost_release(f->store, reply.upload);
+    assert_file();
+}
+
+static void prefix_is_not_recorded(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_begin_reply reply;
+    leave_prefix(2 * PART);
+    assert_status(begin_prefixed(f, UINT64_MAX, &reply), ORBIT_OK);
+    assert_int_equal(reply.prefix_bytes, 2 * PART);
+    send_part(f, reply.upload, 3);
+    suspend(f, reply.upload);
+    assert_status(begin(f, "a", &reply), ORBIT_OK); /* only what was sent */
+    assert_int_equal(reply.extent_count, 1);
+    assert_int_equal(reply.extents[0].offset, 3 * PART);
+    suspend(f, reply.upload);
+    assert_status(begin_prefixed(f, UINT64_MAX, &reply), ORBIT_OK); /* and both */
+    assert_int_equal(kept_bytes(&reply), 3 * PART);
+    assert_status(ophost_abort(f->store, reply.upload, &f->error), ORBIT_OK);
+    ophost_release(f->store, reply.upload);
+    assert_int_equal(count_names("."), 1); /* the prefix is still there */
+}
+
+/* What a record speaks of was proved: bytes at the name do not take its place. */
+static void prefix_fills_only_what_is_missing(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_begin_reply reply;
+    leave_two(f);
+    leave_prefix(SIZE);
+    int fd = open("file", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "wrong", 5, 10), 5);
+    close(fd);
+    assert_status(begin_prefixed(f, UINT64_MAX, &reply), ORBIT_OK);
+    assert_int_equal(reply.prefix_bytes, SIZE);
+    assert_int_equal(kept_bytes(&reply), SIZE);
+    orbit_checksum right = orb_checksum_crc64nvme(orb_crc64nvme(0, bytes, SIZE));
+    assert_status(ophost_finish_compared(f->store, reply.upload, SIZE, &right, true, &f->error), ORBIT_OK);
+    ophost_release(f->store, reply.upload);
+    assert_file();
+}
+
+static void prefix_that_is_not_there_or_too_long_is_no_error(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_begin_reply reply;
+    assert_status(begin_prefixed(f, PART, &reply), ORBIT_OK);
+    assert_int_equal(reply.prefix_bytes, 0);
+    assert_int_equal(reply.extent_count, 0);
+    suspend(f, reply.upload);
+    leave_prefix(SIZE);
+    assert_int_equal(truncate("file", 2 * SIZE), 0);
+    assert_status(begin_prefixed(f, UINT64_MAX, &reply), ORBIT_OK);
+    assert_int_equal(reply.prefix_bytes, SIZE); /* the rest is cut */
+    assert_status(ophost_finish_compared(f->store, reply.upload, SIZE, NULL, false, &f->error), ORBIT_OK);
+    ophost_release(f->store, reply.upload);
+    assert_file();
+}
+
 static void other_bytes_are_dropped(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -333,6 +422,34 @@ static void every_failed_allocation_leaves_it_resumable_or_away(void **state)
     fail();
 }
 
+static void every_failed_allocation_leaves_the_prefix(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    leave_prefix(2 * PART);
+    for (uint64_t n = 1; n < 200; n++) {
+        orbit_begin_reply reply;
+        struct stat stat_of;
+        orb_mem_fail_at(n);
+        orbit_status status = begin_prefixed(f, UINT64_MAX, &reply);
+        bool over = orb_mem_count() < n;
+        orb_mem_fail_at(0);
+        if (status == ORBIT_OK) {
+            assert_int_equal(kept_bytes(&reply), reply.prefix_bytes);
+            assert_true(reply.prefix_bytes == 0 || reply.prefix_bytes == 2 * PART);
+            assert_status(ophost_abort(f->store, reply.upload, &f->error), ORBIT_OK);
+            ophost_release(f->store, reply.upload);
+            assert_int_equal(count_names("."), 1);
+        } else {
+            assert_status(status, ORBIT_E_MEMORY); /* an empty temporary may stay for the next one */
+        }
+        assert_int_equal(stat("file", &stat_of), 0);
+        assert_int_equal(stat_of.st_size, 2 * PART);
+        if (over)
+            return;
+    }
+    fail();
+}
+
 /* ---- extents ---------------------------------------------------------------------------------------------- */
 
 static struct orb_extent summed(uint64_t offset, uint64_t length)
@@ -416,6 +533,10 @@ int main(void)
         KEEP_TEST(wrong_checksum_of_the_whole_is_found),
         KEEP_TEST(hash_of_the_whole_is_compared),
         KEEP_TEST(hashing_the_whole_can_be_cancelled),
+        KEEP_TEST(prefix_counts_as_written),
+        KEEP_TEST(prefix_is_not_recorded),
+        KEEP_TEST(prefix_fills_only_what_is_missing),
+        KEEP_TEST(prefix_that_is_not_there_or_too_long_is_no_error),
         KEEP_TEST(other_bytes_are_dropped),
         KEEP_TEST(after_a_reboot_only_what_was_flushed_is_believed),
         KEEP_TEST(what_was_flushed_is_believed_after_a_reboot),
@@ -423,6 +544,7 @@ int main(void)
         KEEP_TEST(temporary_and_journal_are_not_listed),
         KEEP_TEST(plain_write_removes_what_was_kept),
         KEEP_TEST(every_failed_allocation_leaves_it_resumable_or_away),
+        KEEP_TEST(every_failed_allocation_leaves_the_prefix),
         KEEP_TEST(extents_join_and_their_sums_with_them),
         KEEP_TEST(extents_claim_no_byte_that_is_not_there),
     };

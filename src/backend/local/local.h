@@ -167,6 +167,11 @@ void orb_local_take_attributes(struct orb_local_target *target, const orbit_writ
                                const orbit_metadata *preserve);
 int orb_local_set_attributes(const struct orb_local_target *target, int source_fd);
 
+/* Copies the first bytes of the file that stands at the name to where the journal knows nothing, as keep->prefix_bytes
+ * asks: `*taken` of them. (local_copy.c) */
+orbit_status orb_local_take_prefix(struct orb_local_target *target, orbit_op *op, const orbit_keep_request *keep,
+                                   const char *path, uint64_t *taken, orbit_error *error);
+
 /* ORBIT_E_CHECKSUM when the `size` bytes that were written have another checksum; of any algorithm. (local_verify.c) */
 orbit_status orb_local_verify(const struct orb_local_target *target, uint64_t size, const orbit_op *op,
                               const orbit_checksum *expected, const char *path, orbit_error *error);

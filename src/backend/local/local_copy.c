@@ -2,7 +2,7 @@
  * Copying a file to a file of this machine: by sharing its blocks where the file system can (FICLONE), else
  * inside the kernel (copy_file_range), else through a buffer. Holes stay holes. The target appears whole, as
  * with any write. Worker threads. */
-#include "backend/local/local.h"
+#include "backend/local/local_journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ struct copying {
     const char *from, *to;
     int source;
     struct statx stat; /* of the source */
-    struct orb_local_target target;
+    struct orb_local_target *target;
     void *buffer;
     bool by_hand; /* copy_file_range cannot do these two files */
 };
@@ -67,7 +67,7 @@ static int copy_by_hand(struct copying *copying, uint64_t *at, uint64_t end)
             continue;
         if (got <= 0)
             return got == 0 ? 0 : -errno;
-        int status = orb_local_target_write(&copying->target, copying->op, copying->buffer, (size_t)got, *at);
+        int status = orb_local_target_write(copying->target, copying->op, copying->buffer, (size_t)got, *at);
         if (status < 0)
             return status;
         *at += (uint64_t)got;
@@ -85,7 +85,7 @@ static int copy_piece(struct copying *copying, uint64_t *at, uint64_t end)
         size_t want = end - *at < KERNEL_STEP ? (size_t)(end - *at) : KERNEL_STEP;
         off_t in = (off_t)*at;
         off_t out = in;
-        ssize_t got = copy_file_range(copying->source, &in, copying->target.fd, &out, want, 0);
+        ssize_t got = copy_file_range(copying->source, &in, copying->target->fd, &out, want, 0);
         if (got > 0) {
             *at += (uint64_t)got;
             orbit_op_progress(copying->op, (uint64_t)got);
@@ -121,11 +121,11 @@ static int copy_data(struct copying *copying, bool *ended_early)
     uint64_t at = 0;
     int status;
 
-    if (copying->target.in_place || orb_local_size_lies(copying->source, &copying->stat)) {
+    if (copying->target->in_place || orb_local_size_lies(copying->source, &copying->stat)) {
         copying->by_hand = true;
         return copy_by_hand(copying, &at, UINT64_MAX);
     }
-    if (ioctl(copying->target.fd, FICLONE, copying->source) == 0) {
+    if (ioctl(copying->target->fd, FICLONE, copying->source) == 0) {
         orbit_op_progress(copying->op, size);
         return 0;
     }
@@ -145,7 +145,7 @@ static int copy_data(struct copying *copying, bool *ended_early)
             return 0;
         }
     }
-    return ftruncate(copying->target.fd, (off_t)size) == 0 ? 0 : -errno;
+    return ftruncate(copying->target->fd, (off_t)size) == 0 ? 0 : -errno;
 }
 
 /* ---- the operation ------------------------------------------------------------------------------- */
@@ -179,10 +179,10 @@ static orbit_status open_target(struct orb_local *self, struct copying *copying,
     const struct orb_local_target_request target = {request->to, request->options ? request->options : &defaults,
                                                     request->preserve ? &preserve : NULL, NULL, NULL};
     orb_local_fill(&preserve, &copying->stat);
-    orbit_status status = orb_local_target_open(&copying->target, self, copying->op, &target, error);
+    orbit_status status = orb_local_target_open(copying->target, self, copying->op, &target, error);
     if (status < 0)
         return status;
-    if (!copying->target.replaces || !orb_local_same(&copying->target.old, &copying->stat))
+    if (!copying->target->replaces || !orb_local_same(&copying->target->old, &copying->stat))
         return ORBIT_OK;
     struct orb_local_shown from, to;
     return orb_fail(error, ORBIT_E_PATH, 0, "cannot copy '%s' to '%s': they are the same file",
@@ -210,7 +210,7 @@ static orbit_status copy_file(struct orb_local *self, struct copying *copying, c
         return changed(copying, error);
     if (orbit_op_cancelled(copying->op))
         return orb_local_cancelled(error, "copy", copying->from);
-    return orb_local_target_publish(&copying->target, copying->to, request->preserve ? copying->source : -1, reply,
+    return orb_local_target_publish(copying->target, copying->to, request->preserve ? copying->source : -1, reply,
                                     error);
 }
 
@@ -221,13 +221,13 @@ static void copy_work(void *self, orbit_op *op)
     orbit_error error = {0};
     orbit_status status;
 
-    struct copying copying = {.op = op, .from = request->from, .to = request->to, .source = -1};
-    copying.target.fd = copying.target.directory = -1;
+    struct orb_local_target target = {.fd = -1, .directory = -1};
+    struct copying copying = {.op = op, .from = request->from, .to = request->to, .source = -1, .target = &target};
     status = copy_file(self, &copying, request, call->reply, &error);
     if (status < 0)
-        orb_local_target_discard(&copying.target);
+        orb_local_target_discard(&target);
     else
-        orb_local_target_close(&copying.target);
+        orb_local_target_close(&target);
     orb_local_close(copying.source);
     if (copying.buffer)
         orb_buffer_free(copying.buffer, BUFFER);
@@ -238,4 +238,52 @@ void orb_local_copy(void *self, orbit_op *op, const orbit_copy_request *request,
 {
     (void)self;
     orb_local_start(op, request, reply, NULL, copy_work);
+}
+
+/* ---- what stands at the name, for a write that goes on from it ------------------------------------- */
+
+/* The gaps of [0, `end`) between what is known. `*end` comes down to where the file turned out to end. */
+static int copy_gaps(struct copying *copying, uint64_t *end, const orbit_extent *known, size_t count)
+{
+    uint64_t at = 0;
+    for (size_t i = 0; i <= count && at < *end; i++) {
+        uint64_t until = i < count && known[i].offset < *end ? known[i].offset : *end;
+        if (at < until) {
+            int status = copy_piece(copying, &at, until);
+            if (status < 0)
+                return status;
+            if (at < until)
+                *end = at;
+        }
+        if (i < count && known[i].offset + known[i].length > at)
+            at = known[i].offset + known[i].length;
+    }
+    return 0;
+}
+
+orbit_status orb_local_take_prefix(struct orb_local_target *target, orbit_op *op, const orbit_keep_request *keep,
+                                   const char *path, uint64_t *taken, orbit_error *error)
+{
+    struct copying copying = {.op = op, .from = path, .to = path, .target = target};
+    size_t count;
+    uint64_t bytes;
+    *taken = 0;
+    copying.source = openat(target->directory, target->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (copying.source < 0 || orb_local_stat_fd(copying.source, &copying.stat) < 0 ||
+        !orb_local_same(&copying.stat, &target->old)) {
+        orb_local_close(copying.source); /* not to be read, or gone: so be it */
+        return ORBIT_OK;
+    }
+    uint64_t end = copying.stat.stx_size < keep->prefix_bytes ? copying.stat.stx_size : keep->prefix_bytes;
+    if (end > keep->size)
+        end = keep->size;
+    const orbit_extent *known = orb_local_journal_extents(target->journal, &count, &bytes);
+    int result = copy_gaps(&copying, &end, known, count);
+    orb_local_close(copying.source);
+    if (copying.buffer)
+        orb_buffer_free(copying.buffer, BUFFER);
+    if (result < 0)
+        return copy_fail(&copying, -result, error);
+    *taken = end;
+    return end > 0 ? orb_local_journal_give(target->journal, end, error) : ORBIT_OK;
 }

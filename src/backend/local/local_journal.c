@@ -207,9 +207,10 @@ void orb_local_journal_leave(struct orb_local_journal *journal, struct orb_local
 
 /* ---- opening -------------------------------------------------------------------------------------------- */
 
-static orbit_status give_extents(struct orb_local_journal *journal, orbit_error *error)
+static orbit_status give_extents(struct orb_local_journal *journal, const struct orb_extents *extents,
+                                 orbit_error *error)
 {
-    const struct orb_extents *extents = &journal->record.written;
+    orb_free(journal->given);
     journal->given = orb_calloc(extents->count, sizeof(*journal->given));
     if (!journal->given)
         return orb_fail_memory(error);
@@ -246,13 +247,26 @@ orbit_status orb_local_journal_open(struct orb_local_journal **made, struct orb_
     if (status >= 0)
         status = orb_local_record_open(&journal->record, self->boot_id_path, request, error);
     if (status == ORBIT_OK)
-        status = give_extents(journal, error);
+        status = give_extents(journal, &journal->record.written, error);
     if (status != ORBIT_OK) {
         unreference(journal);
         return status;
     }
     *made = journal;
     return ORBIT_OK;
+}
+
+orbit_status orb_local_journal_give(struct orb_local_journal *journal, uint64_t end, orbit_error *error)
+{
+    struct orb_extents all = {0};
+    const struct orb_extent more = {.length = end};
+    orbit_status status = ORBIT_OK;
+    if (orb_extents_copy(&all, &journal->record.written) && orb_extents_add(&all, &more))
+        status = give_extents(journal, &all, error);
+    else
+        status = orb_fail_memory(error);
+    orb_extents_release(&all);
+    return status;
 }
 
 const orbit_extent *orb_local_journal_extents(const struct orb_local_journal *journal, size_t *count, uint64_t *bytes)

@@ -518,6 +518,12 @@ static void begin_work(void *self, orbit_op *op)
                                                          begin->keep};
         status = orb_local_target_open(&upload->target, self, op, &request, &error);
     }
+    bool prefix = status >= 0 && begin->keep && begin->keep->prefix_bytes && upload->target.journal;
+    if (prefix && upload->target.replaces) {
+        status = orb_local_take_prefix(&upload->target, op, begin->keep, begin->path, &reply->prefix_bytes, &error);
+        if (status < 0)
+            orb_local_target_suspend(&upload->target);
+    }
     if (status < 0) {
         upload_free(upload);
     } else {
