@@ -94,6 +94,7 @@ struct options {
     const char *content_type, *content_encoding, *content_disposition, *content_language, *cache_control, *expires;
     const char *metadata_directive, *checksum_algorithm, *method, *expires_in;
     const char *sse_kms_context, *expected_bucket_owner;
+    const char *object_lock_mode, *object_lock_until, *object_lock_legal_hold;
     bool sse_bucket_key, no_guess_content_type;
     bool request_payer, list_v1;
     struct pairs metadata;

@@ -439,6 +439,9 @@ orbit_write_options session_write(const struct session *session)
     write.sse_customer_key = session->has_key ? session->key : NULL;
     write.sse_kms_context = o->sse_kms_context;
     write.sse_bucket_key = o->sse_bucket_key;
+    write.object_lock_mode = o->object_lock_mode;
+    write.object_lock_until = o->object_lock_until;
+    write.object_lock_legal_hold = o->object_lock_legal_hold;
     write.no_guess_content_type = o->no_guess_content_type;
     write.request_payer = o->request_payer;
     write.metadata = o->metadata.pair;

@@ -50,7 +50,7 @@ static bool needs_copy(const struct options *o)
     return o->metadata.count || o->content_type || o->content_encoding || o->content_disposition ||
            o->content_language || o->cache_control || o->expires || o->storage_class || o->acl || o->sse ||
            o->tagging || o->sse_c_key_file || o->source_sse_c_key_file || o->metadata_directive ||
-           o->checksum_algorithm;
+           o->checksum_algorithm || o->object_lock_mode || o->object_lock_until || o->object_lock_legal_hold;
 }
 
 static uint32_t job_flags(const struct copying *copying, const struct store *from, const struct store *to)

@@ -57,6 +57,9 @@ static void json_entry(const char *shown, const orbit_metadata *m, uint32_t flag
             json_number(&json, "uid", m->uid);
             json_number(&json, "gid", m->gid);
         }
+        json_string(&json, "object_lock_mode", m->object_lock_mode);
+        json_string(&json, "object_lock_until", m->object_lock_until);
+        json_string(&json, "object_lock_legal_hold", m->object_lock_legal_hold);
         json_string(&json, "content_type", m->content_type);
         json_string(&json, "content_encoding", m->content_encoding);
         json_string(&json, "content_disposition", m->content_disposition);
@@ -424,6 +427,9 @@ static void print_facts(const struct options *o, const char *shown, const orbit_
         number_fact("parts", "u", m->part_count);
     fact("storage class", m->storage_class);
     fact("encryption", m->encryption);
+    fact("object lock", m->object_lock_mode);
+    fact("locked until", m->object_lock_until);
+    fact("legal hold", m->object_lock_legal_hold);
     fact("content type", m->content_type);
     fact("content encoding", m->content_encoding);
     fact("content disposition", m->content_disposition);

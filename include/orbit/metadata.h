@@ -85,6 +85,11 @@ typedef struct orbit_metadata {
     const orbit_pair *user; /* user metadata, names in the store's spelling (lower case on S3) */
     size_t user_count;
 
+    /* Of an object that is kept from being removed: see orbit_write_options. */
+    const char *object_lock_mode;
+    const char *object_lock_until;
+    const char *object_lock_legal_hold;
+
     void *storage; /* Orbit's own: what the strings live in; NULL when they are borrowed */
 } orbit_metadata;
 

@@ -75,6 +75,13 @@ typedef struct orbit_write_options {
     const char *resume_upload;
 
     bool no_guess_content_type; /* object stores, without a content_type: "application/octet-stream" for any name */
+
+    /* Object Lock, in a bucket that was made with it: the version cannot be removed before `object_lock_until` (an ISO 8601
+     * time, "2030-01-31T00:00:00Z"; mode and time go together), or while it is on legal hold. S3 then wants a checksum or an
+     * MD5 with the bytes, and gets one. */
+    const char *object_lock_mode; /* "GOVERNANCE" or "COMPLIANCE" */
+    const char *object_lock_until;
+    const char *object_lock_legal_hold; /* "ON" or "OFF" */
 } orbit_write_options;
 
 ORBIT_API void orbit_write_options_init(orbit_write_options *options);

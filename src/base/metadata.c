@@ -115,6 +115,9 @@ int orbit_metadata_copy(orbit_metadata *to, const orbit_metadata *from)
     copy.user_count = 0;
 
     const char **strings[] = {&copy.etag,
+                              &copy.object_lock_mode,
+                              &copy.object_lock_until,
+                              &copy.object_lock_legal_hold,
                               &copy.version_id,
                               &copy.content_type,
                               &copy.content_encoding,

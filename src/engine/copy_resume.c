@@ -291,7 +291,10 @@ static uint64_t options_digest(const orbit_write_options *options, bool preserve
                              options->tagging,
                              options->sse,
                              options->sse_kms_key_id,
-                             options->sse_kms_context};
+                             options->sse_kms_context,
+                             options->object_lock_mode,
+                             options->object_lock_until,
+                             options->object_lock_legal_hold};
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         orb_pack_text(&text, strings[i]);
     for (size_t i = 0; i < options->metadata_count; i++) {

@@ -30,6 +30,9 @@ static const size_t strings[] = {
     offsetof(orbit_write_options, expected_bucket_owner),
     offsetof(orbit_write_options, state_dir),
     offsetof(orbit_write_options, resume_upload),
+    offsetof(orbit_write_options, object_lock_mode),
+    offsetof(orbit_write_options, object_lock_until),
+    offsetof(orbit_write_options, object_lock_legal_hold),
 };
 #define STRINGS (sizeof(strings) / sizeof(strings[0]))
 

@@ -313,6 +313,17 @@ orbit cp small s3://bucket/plain.txt
 orbit cp $kept --metadata-directive REPLACE s3://bucket/plain.txt s3://other/copied.txt
 exits 0 "a copy"
 told s3://other/copied.txt "a copy"
+for file in small data; do
+    orbit cp --object-lock-mode GOVERNANCE --object-lock-retain-until-date 2035-01-31T00:00:00Z --object-lock-legal-hold ON \
+        $file s3://bucket/locked
+    exits 0 "object lock: $file"
+    orbit stat s3://bucket/locked
+    prints "object lock: $file" '^object lock: GOVERNANCE$'
+    prints "object lock: $file" '^locked until: 2035-01-31T00:00:00Z$'
+    prints "object lock: $file" '^legal hold: ON$'
+done
+orbit cp --object-lock-mode GOVERNANCE small s3://bucket/half
+exits 2 "half an object lock"
 orbit cp --expected-bucket-owner 999999999999 small s3://bucket/theirs
 exits 4 "another account's bucket"
 stop_s3d

@@ -28,6 +28,9 @@ enum {
  * that was the reason. */
 enum orb_s3_checksums { ORB_S3_CHECKSUMS_ON = 0, ORB_S3_CHECKSUMS_SUSPECT, ORB_S3_CHECKSUMS_OFF };
 
+/* Whether it wants one with each put and part, and not only where that costs nothing. */
+enum orb_s3_body_checksums { ORB_S3_BODY_UNKNOWN = 0, ORB_S3_BODY_SUSPECT, ORB_S3_BODY_WANTED, ORB_S3_BODY_REFUSED };
+
 enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3_ENCODING_URL };
 
 struct orb_s3 {
@@ -53,7 +56,7 @@ struct orb_s3 {
     unsigned lessons;       /* how often region or clock were corrected */
     bool reached;           /* it has answered before: a refused connection is then worth another try */
     enum orb_s3_checksums checksums;
-    bool wants_part_checksums;   /* with each part, not only at the end */
+    enum orb_s3_body_checksums body_checksums;
     bool bare_copies;            /* parts that it copies go only into uploads without checksums */
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
 
@@ -83,7 +86,8 @@ struct orb_s3_op {
     bool wants_new;     /* If-None-Match: * was sent: 412 means that it exists */
     bool changes;       /* the request has an effect: a lost reply leaves it open */
     bool sent_checksum; /* the request carried checksum headers */
-    bool bare_part;     /* of an upload with checksums, sent without its own */
+    bool bare;          /* its body has a checksum that is not sent with it */
+    bool trailed;       /* … that was sent behind it */
     unsigned lessons;   /* s3->lessons when it was signed */
     unsigned keys;      /* the generation of keys it was signed with */
     bool waiting;       /* for keys */
@@ -192,8 +196,10 @@ void orb_s3_sum_update(struct orb_s3_sum *sum, const void *bytes, size_t length)
 orbit_checksum orb_s3_sum_checksum(struct orb_s3_sum *sum); /* no update after it */
 orbit_checksum orb_s3_crc_checksum(uint32_t algorithm, uint64_t crc);
 uint64_t orb_s3_crc_combine(uint32_t algorithm, uint64_t a, uint64_t b, uint64_t length_b);
-/* The algorithm of an upload with these options; ORBIT_E_UNSUPPORTED for one that cannot be done. 0: none. */
-orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, uint32_t asked, uint32_t *algorithm, orbit_error *error);
+/* The algorithm of an upload with these options, nullable, of which `asked` is the checksum; ORBIT_E_UNSUPPORTED for one
+ * that cannot be done. 0: none. */
+orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, const orbit_write_options *options, uint32_t asked,
+                                    uint32_t *algorithm, orbit_error *error);
 void orb_s3_base64(const void *bytes, size_t length, char *text /* 4 × ceil(length / 3) + 1 */);
 bool orb_s3_md5(const void *bytes, size_t length, uint8_t out[16]);
 
@@ -229,6 +235,9 @@ struct orb_s3_sending {
 };
 /* With body, sum.algorithm and ready filled. Reads the body beforehand where its hash has to be known. */
 void orb_s3_sending_start(struct orb_s3_sending *sending);
+/* In ready: whether the checksum will be sent behind the body: where it must come along, or the store wants it so, and it is
+ * not known ahead. The caller adds "aws-chunked" as content encoding. */
+bool orb_s3_sending_trails(struct orb_s3_sending *sending, bool must);
 /* Adds body and checksum headers, sends. */
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op));
 /* After a good reply: ORBIT_E_CHECKSUM (retriable) when the store computed another checksum than we. */
@@ -251,7 +260,7 @@ struct orb_s3_upload {
     struct orb_s3 *s3;
     char *path, *upload_id, *if_match, *expected_bucket_owner; /* owned; the last two nullable */
     uint32_t algorithm;                                        /* of the checksum; 0: none */
-    bool overwrite, request_payer, has_key;
+    bool overwrite, request_payer, has_key, locks;
     uint8_t customer_key[32];
     int64_t begun_ns;
     struct orb_s3_part **blocks; /* by number: block (number - 1) / 64. Parts stay where they are */
@@ -277,6 +286,9 @@ void orb_s3_storage_headers(struct orb_s3_op *op, const orbit_write_options *opt
 void orb_s3_customer_key_headers(struct orb_s3_op *op, const uint8_t *key, bool copy_source);
 /* x-amz-request-payer and x-amz-expected-bucket-owner; options nullable. */
 void orb_s3_account_headers(struct orb_s3_op *op, const orbit_write_options *options);
+/* Object Lock: whether the options ask for it (then bytes go with a checksum), and whether they do so in full. */
+bool orb_s3_locks(const orbit_write_options *options);
+orbit_status orb_s3_lock_check(const orbit_write_options *options, orbit_error *error);
 const char *orb_s3_content_type(const char *path); /* by extension; "application/octet-stream" otherwise */
 
 /* s3_tags.c: ask on an operation, then read in finished(): no tags are an empty text. */

@@ -149,10 +149,11 @@ uint64_t orb_s3_crc_combine(uint32_t algorithm, uint64_t a, uint64_t b, uint64_t
     return orb_crc32c_combine((uint32_t)a, (uint32_t)b, length_b);
 }
 
-orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, uint32_t asked, uint32_t *algorithm, orbit_error *error)
+orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, const orbit_write_options *options, uint32_t asked,
+                                    uint32_t *algorithm, orbit_error *error)
 {
     *algorithm = ORBIT_CHECKSUM_NONE;
-    if (!asked && s3->no_checksum)
+    if (!asked && s3->no_checksum && !(options && orb_s3_locks(options)))
         return ORBIT_OK;
     uint32_t wanted = asked ? asked : s3->checksum ? s3->checksum : (uint32_t)ORBIT_CHECKSUM_CRC64NVME;
     if (!orb_s3_checksum_header(wanted))

@@ -60,6 +60,8 @@ static void send_copy(struct copy_op *copy)
     }
     if (request->options->tagging)
         orb_s3_header(op, "x-amz-tagging-directive", "REPLACE");
+    if (request->options->checksum) /* the source's kind otherwise */
+        orb_s3_header(op, "x-amz-checksum-algorithm", orb_s3_checksum_word(request->options->checksum));
     orb_s3_condition_headers(op, request->options->overwrite, request->options->if_match);
     op->metadata = copy->out;
     orb_s3_send(op, copied);
@@ -94,6 +96,11 @@ void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, or
     if (!*request->from || !*request->to) {
         orb_s3_op_end(&copy->base,
                       orb_fail(&error, ORBIT_E_PATH, 0, "cannot copy 's3://%s': it is a bucket", from->bucket), &error);
+        return;
+    }
+    orbit_status status = orb_s3_lock_check(request->options, &error);
+    if (status < 0) {
+        orb_s3_op_end(&copy->base, status, &error);
         return;
     }
     if (request->options->overwrite) {

@@ -268,16 +268,21 @@ static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
     return false;
 }
 
-/* Some stores want a checksum with each part of an upload that was begun with an algorithm. */
-static bool learn_part_checksums(struct orb_s3_op *op, const struct error_body *body)
+/* Some stores want a checksum with each part of an upload that was begun with an algorithm, and some buckets with each
+ * body: those that lock objects by default. They say so with words that mean other things, too: only a success with
+ * checksums settles it, and a refusal brings back how it was. */
+static bool learn_body_checksums(struct orb_s3_op *op, const struct error_body *body)
 {
     struct orb_s3 *s3 = op->s3;
-    if (!op->bare_part || op->http.http_status != 400 ||
+    if (op->trailed && s3->body_checksums == ORB_S3_BODY_SUSPECT && op->http.http_status < 500) {
+        s3->body_checksums = ORB_S3_BODY_REFUSED;
+        return true;
+    }
+    if (!op->bare || op->http.http_status != 400 || s3->body_checksums == ORB_S3_BODY_REFUSED ||
         (strcmp(body->code, "InvalidArgument") != 0 && strcmp(body->code, "InvalidRequest") != 0))
         return false;
-    if (!s3->wants_part_checksums)
-        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every part", s3->authority);
-    s3->wants_part_checksums = true;
+    if (s3->body_checksums == ORB_S3_BODY_UNKNOWN)
+        s3->body_checksums = ORB_S3_BODY_SUSPECT;
     return true;
 }
 
@@ -349,8 +354,12 @@ static orbit_status refused(struct orb_s3_op *op, orbit_error *error)
     if (op->reply.delete_marker && (http_status == 405 || http_status == 404))
         meaning = (struct meaning){"", ORBIT_E_NOT_FOUND, 0, "no such key (it was deleted)"};
 
+    if (op->trailed && strcmp(body.code, "XAmzContentSHA256Mismatch") == 0)
+        meaning = (struct meaning){"", ORBIT_E_UNSUPPORTED, 0,
+                                   "the store takes no checksum behind the bytes: choose MD5, which goes before them"};
+
     bool learned = learn_region(op, &body) || learn_clock(op, &body) || learn_keys(op, &body) ||
-                   learn_checksums(op, &body) || learn_part_checksums(op, &body);
+                   learn_checksums(op, &body) || learn_body_checksums(op, &body);
     describe(op, op->path, &meaning, &body, http_status, error);
     if (learned)
         error->flags |= ORBIT_ERROR_RETRIABLE;
@@ -395,6 +404,10 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
             describe(op, op->path, known ? known : &other, &body, op->http.http_status, error);
             return (orbit_status)error->status;
         }
+    }
+    if (s3->body_checksums == ORB_S3_BODY_SUSPECT && op->trailed) {
+        s3->body_checksums = ORB_S3_BODY_WANTED;
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every body", s3->authority);
     }
     if (s3->checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes && op->http.body) {
         s3->checksums = ORB_S3_CHECKSUMS_OFF;

@@ -163,8 +163,39 @@ void orb_s3_storage_headers(struct orb_s3_op *op, const orbit_write_options *opt
     orb_s3_header(op, "x-amz-server-side-encryption-context", options->sse_kms_context);
     if (options->sse_bucket_key)
         orb_s3_header(op, "x-amz-server-side-encryption-bucket-key-enabled", "true");
+    orb_s3_header(op, "x-amz-object-lock-mode", options->object_lock_mode);
+    orb_s3_header(op, "x-amz-object-lock-retain-until-date", options->object_lock_until);
+    orb_s3_header(op, "x-amz-object-lock-legal-hold", options->object_lock_legal_hold);
     orb_s3_customer_key_headers(op, options->sse_customer_key, false);
     orb_s3_account_headers(op, options);
+}
+
+bool orb_s3_locks(const orbit_write_options *options)
+{
+    return options->object_lock_mode || options->object_lock_until || options->object_lock_legal_hold;
+}
+
+static bool one_of(const char *word, const char *a, const char *b)
+{
+    return !word || strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+orbit_status orb_s3_lock_check(const orbit_write_options *options, orbit_error *error)
+{
+    int64_t until;
+    if (!one_of(options->object_lock_mode, "GOVERNANCE", "COMPLIANCE"))
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the object lock's mode is GOVERNANCE or COMPLIANCE, not '%.60s'",
+                        options->object_lock_mode);
+    if (!one_of(options->object_lock_legal_hold, "ON", "OFF"))
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "the object lock's legal hold is ON or OFF, not '%.60s'",
+                        options->object_lock_legal_hold);
+    if (!options->object_lock_mode != !options->object_lock_until)
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "an object lock needs both its mode and the time it ends");
+    if (options->object_lock_until && !orb_parse_time(options->object_lock_until, &until))
+        return orb_fail(error, ORBIT_E_CONFIG, 0,
+                        "the object lock ends at a time such as 2030-01-31T00:00:00Z, not at '%.60s'",
+                        options->object_lock_until);
+    return ORBIT_OK;
 }
 
 void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_write_options *options,

@@ -163,10 +163,17 @@ static orbit_body *framed(struct orb_s3_sending *sending)
     char length[24];
     (void)snprintf(length, sizeof length, "%llu", (unsigned long long)sending->body->length);
     memcpy(op->payload_hash, ORB_SIGV4_TRAILER, sizeof ORB_SIGV4_TRAILER);
-    orb_s3_header(op, "content-encoding", "aws-chunked");
     orb_s3_header(op, "x-amz-decoded-content-length", length);
     orb_s3_header(op, "x-amz-trailer", orb_s3_checksum_header(sending->sum.algorithm));
     return orb_s3_trailer_init(&sending->trailer, sending->body, &sending->sum);
+}
+
+bool orb_s3_sending_trails(struct orb_s3_sending *sending, bool must)
+{
+    const struct orb_s3 *s3 = sending->base.s3;
+    must = must || s3->body_checksums == ORB_S3_BODY_SUSPECT || s3->body_checksums == ORB_S3_BODY_WANTED;
+    sending->trailing = must && sending->sum.algorithm && !sending->sum_known;
+    return sending->trailing;
 }
 
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op))
@@ -181,7 +188,8 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
         op->sent_checksum = orb_s3_checksum_word(sending->sum.algorithm) != NULL;
     }
     op->http.events = &sending_events;
-    sending->trailing = sending->trailing && sending->sum.algorithm && !sending->sum_known;
+    op->trailed = sending->trailing;
+    op->bare = sending->sum.algorithm && !sending->sum_known && !sending->trailing;
     op->http.body = sending->trailing ? framed(sending) : sending->body;
     op->http.large = length > SMALL_MAX;
     /* Where a refusal is likely, it had better come before the bytes. */
@@ -249,6 +257,16 @@ static void stored(struct orb_s3_op *op)
     orb_s3_op_end(op, ORBIT_OK, NULL);
 }
 
+/* "aws-chunked" goes before what the object is encoded with; NULL: too long. */
+static const char *chunked_encoding(const orbit_put_request *request, char *out, size_t room)
+{
+    const char *own = request->options->content_encoding;
+    if (!own && request->preserve)
+        own = request->preserve->content_encoding;
+    int length = snprintf(out, room, "aws-chunked%s%s", own ? "," : "", own ? own : "");
+    return length > 0 && (size_t)length < room ? out : NULL;
+}
+
 static void put_ready(struct orb_s3_sending *sending)
 {
     struct put_op *put = (struct put_op *)sending;
@@ -259,7 +277,13 @@ static void put_ready(struct orb_s3_sending *sending)
     orb_s3_begin(op, "PUT", put->request.path);
     memcpy(op->payload_hash, hash_text, sizeof hash_text);
     op->metadata = put->out;
-    orb_s3_write_headers(op, put->request.path, options, put->request.preserve);
+    orbit_write_options own = *options;
+    char encoding[512];
+    if (orb_s3_sending_trails(sending, orb_s3_locks(options))) {
+        own.content_encoding = chunked_encoding(&put->request, encoding, sizeof encoding);
+        op->bad_header |= !own.content_encoding;
+    }
+    orb_s3_write_headers(op, put->request.path, &own, put->request.preserve);
     orb_s3_condition_headers(op, options->overwrite, options->if_match);
     orb_s3_sending_send(sending, stored);
 }
@@ -279,7 +303,10 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
         status =
             orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", put->sending.base.s3->bucket);
     if (status >= 0)
-        status = orb_s3_upload_checksum(self, request->options->checksum, &put->sending.sum.algorithm, &error);
+        status = orb_s3_lock_check(request->options, &error);
+    if (status >= 0)
+        status = orb_s3_upload_checksum(self, request->options, request->options->checksum, &put->sending.sum.algorithm,
+                                        &error);
     if (status < 0)
         orb_s3_op_end(&put->sending.base, status, &error);
     else

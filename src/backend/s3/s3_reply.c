@@ -84,6 +84,9 @@ static const struct {
     {"x-amz-version-id", offsetof(orbit_metadata, version_id)},
     {"x-amz-storage-class", offsetof(orbit_metadata, storage_class)},
     {"x-amz-server-side-encryption", offsetof(orbit_metadata, encryption)},
+    {"x-amz-object-lock-mode", offsetof(orbit_metadata, object_lock_mode)},
+    {"x-amz-object-lock-retain-until-date", offsetof(orbit_metadata, object_lock_until)},
+    {"x-amz-object-lock-legal-hold", offsetof(orbit_metadata, object_lock_legal_hold)},
 };
 
 /* Of several checksums the one that can be combined and costs least is kept: the algorithms are in that order. */

@@ -139,7 +139,7 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     http->first_byte_timeout_ms = 0;
     op->param_count = 0;
     op->payload_hash[0] = '\0';
-    op->wants_new = op->sent_checksum = op->bare_part = op->bad_header = false;
+    op->wants_new = op->sent_checksum = op->bare = op->trailed = op->bad_header = false;
     op->changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
     op->metadata = NULL;
     op->lessons = s3->lessons;

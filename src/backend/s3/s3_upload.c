@@ -175,6 +175,7 @@ static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_req
     upload->algorithm = algorithm;
     upload->overwrite = options->overwrite;
     upload->request_payer = options->request_payer;
+    upload->locks = orb_s3_locks(options);
     upload->begun_ns = request->resume_id && request->resume_begun_ns ? request->resume_begun_ns : orb_realtime_ns();
     upload->begun_ns += s3->clock_offset_s * (int64_t)ORB_S;
     if (options->sse_customer_key) {
@@ -269,7 +270,9 @@ void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *re
     if (!*request->path)
         status = orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", base->s3->bucket);
     if (status >= 0)
-        status = orb_s3_upload_checksum(self, wanted_checksum(self, request), &algorithm, &error);
+        status = orb_s3_lock_check(request->options, &error);
+    if (status >= 0)
+        status = orb_s3_upload_checksum(self, request->options, wanted_checksum(self, request), &algorithm, &error);
     if (request->copy && base->s3->bare_copies)
         algorithm = ORBIT_CHECKSUM_NONE;
     if (status >= 0 && !(begin->upload = new_upload(self, request, algorithm)))
@@ -341,8 +344,8 @@ static void part_ready(struct orb_s3_sending *sending)
     orb_s3_upload_headers(op, part->upload, true);
     op->metadata = &part->headers;
     op->changes = false; /* done twice is done once */
-    sending->trailing = op->s3->wants_part_checksums;
-    op->bare_part = sending->sum.algorithm && !sending->sum_known && !sending->trailing;
+    if (orb_s3_sending_trails(sending, part->upload->locks))
+        orb_s3_header(op, "content-encoding", "aws-chunked");
     orb_s3_sending_send(sending, part_stored);
 }
 

@@ -287,10 +287,12 @@ void put_object(struct request *request)
         !condition_holds(request))
         return;
     unsigned also = (wants_md5() ? SUM_MD5 : 0) | (stores ? SUM_CRC64 : 0);
-    if (!receive_body(request, also, stores, &received))
-        return;
-
     struct object *object = object_new(request->key, request->key_length);
+    take_headers(request, object);
+    if (!lock_fits(request, object) || !receive_body(request, also, stores, &received)) {
+        object_drop(object);
+        return;
+    }
     int status = 200;
     const char *code = NULL;
     object->size = received.sums.bytes;
@@ -301,7 +303,6 @@ void put_object(struct request *request)
     if (object->sum != 0)
         sums_base64(&received.sums, object->sum, object->sum_text);
     if (stores) {
-        take_headers(request, object);
         object->segments = need(calloc(1, sizeof(*object->segments)));
         object->segments[0] = (struct segment){received.blob, object->size, 0};
         object->segment_count = 1;

@@ -56,6 +56,17 @@ bool options_fit(struct request *request)
         why = "The storage class you specified is not valid";
     if (why == NULL && acl != NULL && !among(acl, acls, COUNT_OF(acls)))
         why = "the canned ACL is unknown";
+    const char *mode = header(request, "x-amz-object-lock-mode"),
+               *hold = header(request, "x-amz-object-lock-legal-hold");
+    const char *until = header(request, "x-amz-object-lock-retain-until-date");
+    if (why == NULL && mode != NULL && strcmp(mode, "GOVERNANCE") != 0 && strcmp(mode, "COMPLIANCE") != 0)
+        why = "Unknown wormMode directive";
+    if (why == NULL && (mode != NULL) != (until != NULL))
+        why = "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied";
+    if (why == NULL && until != NULL && (strlen(until) < 20 || until[10] != 'T'))
+        why = "The retain until date must be provided in ISO 8601 format";
+    if (why == NULL && hold != NULL && strcmp(hold, "ON") != 0 && strcmp(hold, "OFF") != 0)
+        why = "Legal Hold must be either of 'ON' or 'OFF'";
     if (why == NULL && count > 10)
         why = "Object tags cannot be greater than 10";
     if (why != NULL)

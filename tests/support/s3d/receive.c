@@ -194,6 +194,21 @@ static const char *digest_error(struct request *request, struct received *receiv
     return NULL;
 }
 
+/* Bytes that are to be locked come with something to check them by. */
+bool lock_fits(struct request *request, const struct object *meta)
+{
+    bool locked = atomic_load(&settings.lock) || object_get_header(meta, "x-amz-object-lock-mode") != NULL ||
+                  object_get_header(meta, "x-amz-object-lock-legal-hold") != NULL;
+    bool checked = header(request, "content-md5") != NULL || header(request, "x-amz-trailer") != NULL;
+    for (size_t i = 0; i < request->header_count; i++)
+        checked = checked || strncmp(request->headers[i].name, "x-amz-checksum-", 15) == 0;
+    if (locked && !checked)
+        reply_error(
+            request, 400, "InvalidRequest",
+            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put requests with Object Lock parameters");
+    return !locked || checked;
+}
+
 bool receive_body(struct request *request, unsigned also, bool keep, struct received *received)
 {
     const char *decoded = header(request, "x-amz-decoded-content-length"), *value;
@@ -302,6 +317,9 @@ void take_headers(struct request *request, struct object *object)
                                        "x-amz-server-side-encryption-context",
                                        "x-amz-server-side-encryption-bucket-key-enabled",
                                        "x-amz-website-redirect-location",
+                                       "x-amz-object-lock-mode",
+                                       "x-amz-object-lock-retain-until-date",
+                                       "x-amz-object-lock-legal-hold",
                                        "x-amz-server-side-encryption",
                                        "x-amz-server-side-encryption-aws-kms-key-id",
                                        "x-amz-server-side-encryption-customer-algorithm",

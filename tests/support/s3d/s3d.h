@@ -66,6 +66,7 @@ void sleep_us(uint64_t us);
     X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */            \
     X(put_max, (int64_t)5 << 30)                                                                                     \
     X(copy_max, (int64_t)5 << 30)                                                                                    \
+    X(lock, 0)      /* the bucket locks objects by default */                                                        \
     X(need_md5, 0)  /* bodies come with Content-MD5 */                                                               \
     X(copy_sums, 1) /* the reply to the copy of a part tells its checksum */                                         \
     X(page_max, 1000)                                                                                                \
@@ -429,6 +430,7 @@ struct received {
     unsigned named;    /* the algorithm whose value the request gave, else 0 */
 };
 /* Reads the body, checks its length and every checksum that came with it; replies itself when it fails. */
+bool lock_fits(struct request *request, const struct object *meta); /* replies itself when not */
 bool receive_body(struct request *request, unsigned also, bool keep, struct received *received);
 void received_free(struct received *received);
 /* If-Match and friends of a write, under the lock; NULL or the error's code, with its status. */

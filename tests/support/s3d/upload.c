@@ -135,7 +135,8 @@ static void receive_part(struct request *request, struct upload *upload, uint32_
     struct received received;
     bool stores = atomic_load(&settings.store) != 0, verify = atomic_load(&settings.verify) != 0;
     unsigned also = (wants_md5() ? SUM_MD5 : 0) | (stores || verify ? SUM_CRC64 | upload->algorithm : 0);
-    if (!customer_key_fits(request, "x-amz-", upload->meta) || !receive_body(request, also, stores, &received))
+    if (!customer_key_fits(request, "x-amz-", upload->meta) || !lock_fits(request, upload->meta) ||
+        !receive_body(request, also, stores, &received))
         return;
     int64_t mtime_ms;
     char etag[48], text[64];
