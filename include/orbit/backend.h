@@ -89,8 +89,10 @@ typedef struct orbit_s3_config {
     uint32_t addressing;   /* orbit_addressing; auto: virtual on AWS, path elsewhere */
     bool no_verify_tls;    /* accept any certificate: for tests only */
     const char *ca_bundle; /* PEM file; NULL: AWS_CA_BUNDLE, else the system's */
-    bool sign_payload;     /* SHA-256 of every body also where it costs (plain HTTP stores that ask for it) */
-    uint32_t checksum;     /* orbit_checksum_algorithm for uploads; 0: CRC64NVME */
+    /* SHA-256 of every body also where it costs (plain HTTP stores that ask for it): ahead of bytes in memory, chunk by
+     * chunk (STREAMING-AWS4-HMAC-SHA256-PAYLOAD) of those that pass once */
+    bool sign_payload;
+    uint32_t checksum; /* orbit_checksum_algorithm for uploads; 0: CRC64NVME */
     bool no_checksum;
     bool request_payer;
     const char *expected_bucket_owner;

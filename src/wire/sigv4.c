@@ -21,6 +21,7 @@ struct orb_sigv4 {
     uint8_t key[HASH];
     uint8_t made_from[HASH];
     bool have_key;
+    char last[2 * HASH + 1]; /* the signature that was made last */
 
     struct orb_buf canonical;
     struct orb_buf signed_headers;
@@ -253,6 +254,7 @@ static bool signature(struct orb_sigv4 *signer, const struct orb_sigv4_keys *key
     if (text->failed || !hmac(signer, signer->key, HASH, text->bytes, text->length, hash))
         return false;
     orb_hex(hex, hash, HASH);
+    memcpy(signer->last, hex, sizeof signer->last);
     return true;
 }
 
@@ -332,6 +334,70 @@ orbit_status orb_sigv4_presign(struct orb_sigv4 *signer, const struct orb_sigv4_
     orb_buf_release(&credential);
     orb_buf_release(&names);
     return status;
+}
+
+struct orb_sigv4_chunks {
+    struct orb_sigv4 *signer; /* its own, with the key of the request's */
+    char first[2 * HASH + 1], before[2 * HASH + 1];
+    char date[ORB_SIGV4_DATE], scope[160];
+};
+
+struct orb_sigv4_chunks *orb_sigv4_chunks_new(const struct orb_sigv4 *signer, const struct orb_sigv4_keys *keys,
+                                              const char *date)
+{
+    struct orb_sigv4_chunks *chunks = orb_calloc(1, sizeof *chunks);
+    if (!chunks || orb_sigv4_new(&chunks->signer, NULL) < 0 ||
+        !make_scope(chunks->scope, sizeof chunks->scope, keys, date)) {
+        orb_sigv4_chunks_free(chunks);
+        return NULL;
+    }
+    memcpy(chunks->signer->key, signer->key, HASH);
+    memcpy(chunks->first, signer->last, sizeof chunks->first);
+    memcpy(chunks->date, date, ORB_SIGV4_DATE);
+    orb_sigv4_chunks_reset(chunks);
+    return chunks;
+}
+
+void orb_sigv4_chunks_free(struct orb_sigv4_chunks *chunks)
+{
+    if (!chunks)
+        return;
+    orb_sigv4_free(chunks->signer);
+    orb_free(chunks);
+}
+
+void orb_sigv4_chunks_reset(struct orb_sigv4_chunks *chunks)
+{
+    memcpy(chunks->before, chunks->first, sizeof chunks->before);
+}
+
+/* What is signed of a chunk or of the trailer: kind, time, scope, the signature before, hashes. */
+static bool sign_next(struct orb_sigv4_chunks *chunks, const char *kind, const char *hashes, const void *bytes,
+                      size_t length, char hex[2 * HASH + 1])
+{
+    struct orb_sigv4 *signer = chunks->signer;
+    uint8_t hash[HASH];
+    char text[640];
+    if (!hash_pieces(signer, &(struct piece){bytes, length}, 1, hash))
+        return false;
+    orb_hex(hex, hash, HASH);
+    int used = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s%s", kind, chunks->date, chunks->scope, chunks->before,
+                        hashes, hex);
+    if (used < 0 || (size_t)used >= sizeof text || !hmac(signer, signer->key, HASH, text, (size_t)used, hash))
+        return false;
+    orb_hex(hex, hash, HASH);
+    memcpy(chunks->before, hex, sizeof chunks->before);
+    return true;
+}
+
+bool orb_sigv4_chunk(struct orb_sigv4_chunks *chunks, const void *bytes, size_t length, char hex[65])
+{
+    return sign_next(chunks, "AWS4-HMAC-SHA256-PAYLOAD", ORB_SIGV4_EMPTY "\n", bytes, length, hex);
+}
+
+bool orb_sigv4_trailer(struct orb_sigv4_chunks *chunks, const char *lines, char hex[65])
+{
+    return sign_next(chunks, "AWS4-HMAC-SHA256-TRAILER", "", lines, strlen(lines), hex);
 }
 
 struct orb_sha256 {

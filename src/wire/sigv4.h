@@ -11,6 +11,9 @@
 
 #define ORB_SIGV4_UNSIGNED "UNSIGNED-PAYLOAD"
 #define ORB_SIGV4_TRAILER  "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+/* Chunks that carry a signature each, without and with a trailer behind them. */
+#define ORB_SIGV4_CHUNKS         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+#define ORB_SIGV4_CHUNKS_TRAILER "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 /* SHA-256 of no bytes, as a payload hash. */
 #define ORB_SIGV4_EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define ORB_SIGV4_DATE  17 /* "20130524T000000Z" and its NUL */
@@ -52,6 +55,19 @@ bool orb_sigv4_query(struct orb_buf *out, orbit_pair *params, size_t count);
 orbit_status orb_sigv4_sign(struct orb_sigv4 *signer, const struct orb_sigv4_keys *keys,
                             const struct orb_sigv4_request *request, const char *date, struct orb_buf *authorization,
                             orbit_error *error);
+
+/* The signatures of a body's chunks, each of which covers the one before it: "Signature Calculations for the Authorization
+ * Header: Transferring Payload in Multiple Chunks", Amazon S3 API reference. They follow on what orb_sigv4_sign() has just
+ * signed with `signer`. One thread at a time, any; NULL when memory is out. */
+struct orb_sigv4_chunks;
+struct orb_sigv4_chunks *orb_sigv4_chunks_new(const struct orb_sigv4 *signer, const struct orb_sigv4_keys *keys,
+                                              const char *date);
+void orb_sigv4_chunks_free(struct orb_sigv4_chunks *chunks);  /* wipes the key; NULL is fine */
+void orb_sigv4_chunks_reset(struct orb_sigv4_chunks *chunks); /* from the first one again */
+/* False when the system's cryptography fails. */
+bool orb_sigv4_chunk(struct orb_sigv4_chunks *chunks, const void *bytes, size_t length, char hex[65]);
+/* `lines`: "name:value\n" of each trailing header. After the last chunk, which is empty. */
+bool orb_sigv4_trailer(struct orb_sigv4_chunks *chunks, const char *lines, char hex[65]);
 
 /* Appends the query of a URL that is valid for `expires_s` seconds (at most 7 days) from `date`, signature
  * last. `params` are the request's own; only "host" needs to be among the headers. */

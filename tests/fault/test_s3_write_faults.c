@@ -3,6 +3,7 @@
 #include "s3fault.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define LARGE (3u * CHUNK + 77)
 
@@ -280,6 +281,34 @@ static void signed_payloads_are_accepted_by_the_store(void **state)
     arrives("signed");
 }
 
+/* The bytes of a file pass once: its chunks are signed one by one, with the checksum behind them where it is wanted. */
+static void bytes_that_pass_once_are_signed_in_chunks(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 65536, 100000, LARGE};
+    at.config.sign_payload = true;
+    for (int wanted = 0; wanted < 2; wanted++) {
+        endpoint_control(&at.endpoint, "set?sum_with_part=%d&lock=%d", wanted, wanted);
+        s3fault_reopen();
+        for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+            uint8_t *bytes = make_bytes(lengths[i], 3);
+            char path[] = "/tmp/orbit-signed-XXXXXX";
+            int fd = mkstemp(path);
+            assert_true(fd >= 0);
+            assert_int_equal(write(fd, bytes, lengths[i]), (ssize_t)lengths[i]);
+            close(fd);
+            FAULT("op=UploadPart&nth=2&count=1&status=503"); /* begun anew from the first chunk */
+            OK(orbit_write(at.store, "file", orbit_source_path(path), ORBIT_SIZE_UNKNOWN, NULL, NULL, &told));
+            OK(read_back("file", bytes, lengths[i], &told));
+            endpoint_control(&at.endpoint, "clear");
+            unlink(path);
+            free(bytes);
+        }
+    }
+    endpoint_control(&at.endpoint, "set?sum_with_part=0&lock=0");
+    assert_int_equal(COUNT("open_uploads"), 0);
+}
+
 static void store_without_checksums_is_served_without(void **state)
 {
     (void)state;
@@ -377,6 +406,7 @@ int main(void)
         FAULT_TEST(other_checksums_are_accepted_by_the_store),
         FAULT_TEST(checksum_that_needs_a_second_pass_is_sent_or_refused_before_the_first_byte),
         FAULT_TEST(signed_payloads_are_accepted_by_the_store),
+        FAULT_TEST(bytes_that_pass_once_are_signed_in_chunks),
         FAULT_TEST(store_without_checksums_is_served_without),
         FAULT_TEST(equal_parts_are_of_one_size),
         FAULT_TEST(stalled_upload_is_given_up_and_sent_again),

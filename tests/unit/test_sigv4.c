@@ -210,6 +210,73 @@ static void date_is_written_as_the_header_wants_it(void **state)
     assert_string_equal(date, S3_DATE);
 }
 
+/* The published example of a body in chunks: 65 KiB of 'a' in one of 64 KiB and one of 1 KiB. */
+static struct orb_sigv4_chunks *example_chunks(const orbit_pair *headers, size_t count, const char *hash)
+{
+    struct orb_sigv4 *signer = NULL;
+    struct orb_buf out;
+    struct orb_sigv4_request request = {"PUT", "/examplebucket/chunkObject.txt", "", headers, count, hash};
+    orb_buf_init(&out, 4096);
+    assert_int_equal(orb_sigv4_new(&signer, NULL), ORBIT_OK);
+    assert_int_equal(orb_sigv4_sign(signer, &s3_keys, &request, S3_DATE, &out, NULL), ORBIT_OK);
+    struct orb_sigv4_chunks *chunks = orb_sigv4_chunks_new(signer, &s3_keys, S3_DATE);
+    assert_non_null(chunks);
+    orb_buf_release(&out);
+    orb_sigv4_free(signer);
+    return chunks;
+}
+
+static void chunks_of_a_body_are_signed_one_after_the_other(void **state)
+{
+    (void)state;
+    static char bytes[65536];
+    char hex[65];
+    const orbit_pair headers[] = {{"host", "s3.amazonaws.com"},
+                                  {"x-amz-date", S3_DATE},
+                                  {"x-amz-storage-class", "REDUCED_REDUNDANCY"},
+                                  {"x-amz-content-sha256", ORB_SIGV4_CHUNKS},
+                                  {"content-encoding", "aws-chunked"},
+                                  {"x-amz-decoded-content-length", "66560"},
+                                  {"content-length", "66824"}};
+    memset(bytes, 'a', sizeof bytes);
+    struct orb_sigv4_chunks *chunks = example_chunks(headers, COUNT(headers), ORB_SIGV4_CHUNKS);
+    for (int round = 0; round < 2; round++) {
+        orb_sigv4_chunks_reset(chunks);
+        assert_true(orb_sigv4_chunk(chunks, bytes, 65536, hex));
+        assert_string_equal(hex, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648");
+        assert_true(orb_sigv4_chunk(chunks, bytes, 1024, hex));
+        assert_string_equal(hex, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497");
+        assert_true(orb_sigv4_chunk(chunks, "", 0, hex));
+        assert_string_equal(hex, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9");
+    }
+    orb_sigv4_chunks_free(chunks);
+}
+
+static void trailer_is_signed_behind_the_last_chunk(void **state)
+{
+    (void)state;
+    static char bytes[65536];
+    char hex[65];
+    const orbit_pair headers[] = {{"host", "s3.amazonaws.com"},
+                                  {"x-amz-date", S3_DATE},
+                                  {"x-amz-storage-class", "REDUCED_REDUNDANCY"},
+                                  {"x-amz-content-sha256", ORB_SIGV4_CHUNKS_TRAILER},
+                                  {"content-encoding", "aws-chunked"},
+                                  {"x-amz-decoded-content-length", "66560"},
+                                  {"x-amz-trailer", "x-amz-checksum-crc32c"}};
+    memset(bytes, 'a', sizeof bytes);
+    struct orb_sigv4_chunks *chunks = example_chunks(headers, COUNT(headers), ORB_SIGV4_CHUNKS_TRAILER);
+    assert_true(orb_sigv4_chunk(chunks, bytes, 65536, hex));
+    assert_string_equal(hex, "b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2");
+    assert_true(orb_sigv4_chunk(chunks, bytes, 1024, hex));
+    assert_string_equal(hex, "1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7");
+    assert_true(orb_sigv4_chunk(chunks, "", 0, hex));
+    assert_string_equal(hex, "2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992");
+    assert_true(orb_sigv4_trailer(chunks, "x-amz-checksum-crc32c:sOO8/Q==\n", hex));
+    assert_string_equal(hex, "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435");
+    orb_sigv4_chunks_free(chunks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +289,8 @@ int main(void)
         cmocka_unit_test(suite_query_is_sorted),
         cmocka_unit_test(values_are_trimmed_and_runs_of_blanks_are_one),
         cmocka_unit_test(a_new_day_region_or_secret_takes_a_new_key),
+        cmocka_unit_test(chunks_of_a_body_are_signed_one_after_the_other),
+        cmocka_unit_test(trailer_is_signed_behind_the_last_chunk),
         cmocka_unit_test(date_is_written_as_the_header_wants_it),
     };
     return cmocka_run_group_tests_name("sigv4", tests, NULL, NULL);

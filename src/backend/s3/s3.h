@@ -105,8 +105,9 @@ struct orb_s3_op {
     struct orb_buf url;
     orbit_pair params[ORB_S3_PARAMS_MAX];
     size_t param_count;
-    size_t query;          /* where it begins in url; 0: there is none */
-    char payload_hash[65]; /* "" : unsigned */
+    size_t query;                     /* where it begins in url; 0: there is none */
+    char payload_hash[65];            /* "" : unsigned */
+    struct orb_sigv4_chunks **chunks; /* nullable: where signing leaves what signs the body's chunks */
     struct orb_message free_message, step_message;
 };
 
@@ -220,10 +221,30 @@ struct orb_s3_trailer {
 /* `inner`'s bytes as chunks, with `sum` (a CRC, its algorithm is set) behind them. */
 orbit_body *orb_s3_trailer_init(struct orb_s3_trailer *trailer, orbit_body *inner, struct orb_s3_sum *sum);
 
+/* s3_signed.c */
+enum { ORB_S3_SIGNED_PIECE = 400 };
+struct orb_s3_signed {
+    orbit_body body; /* first */
+    orbit_body *inner;
+    struct orb_s3_sum *sum;          /* of the bytes so far */
+    struct orb_sigv4_chunks *chunks; /* from the moment the request is signed; owned, as `room` */
+    uint8_t *room;                   /* a chunk */
+    size_t filled, given;            /* of it */
+    uint64_t sent;                   /* of the inner body, in whole chunks */
+    bool trailing, ready, last;
+    char piece[ORB_S3_SIGNED_PIECE]; /* between the chunks */
+    size_t length, used;
+};
+/* `inner`'s bytes as signed chunks, with `sum` behind them where `trailing`. NULL: memory is out. */
+orbit_body *orb_s3_signed_init(struct orb_s3_signed *body, orbit_body *inner, struct orb_s3_sum *sum, bool trailing);
+void orb_s3_signed_release(struct orb_s3_signed *body); /* zeroed is fine */
+
 struct orb_s3_sending {
     struct orb_s3_op base; /* first */
     orbit_body *body;
     struct orb_s3_trailer trailer;
+    struct orb_s3_signed signed_body;
+    bool signs;            /* the chunks, because the hash of the whole is not known ahead */
     bool trailing;         /* the checksum is sent behind the body */
     struct orb_s3_sum sum; /* of the body, complete when it was sent (or before) */
     bool sum_known;        /* before sending: it goes into a header */
@@ -235,9 +256,9 @@ struct orb_s3_sending {
 };
 /* With body, sum.algorithm and ready filled. Reads the body beforehand where its hash has to be known. */
 void orb_s3_sending_start(struct orb_s3_sending *sending);
-/* In ready: whether the checksum will be sent behind the body: where it must come along, or the store wants it so, and it is
- * not known ahead. The caller adds "aws-chunked" as content encoding. */
-bool orb_s3_sending_trails(struct orb_s3_sending *sending, bool must);
+/* In ready: whether the body goes in chunks, because they are signed, or its checksum goes behind it: where that must come
+ * along, or the store wants it so, and it is not known ahead. The caller adds "aws-chunked" as content encoding. */
+bool orb_s3_sending_in_chunks(struct orb_s3_sending *sending, bool must);
 /* Adds body and checksum headers, sends. */
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op));
 /* After a good reply: ORBIT_E_CHECKSUM (retriable) when the store computed another checksum than we. */

@@ -312,7 +312,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
                                               s3->secure ? "https" : "http", s3->endpoint_host)
                                    : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
     caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
-    caps->reads_twice = config->sign_payload || orb_s3_checksum_comes_first(config->checksum);
+    caps->reads_twice = orb_s3_checksum_comes_first(config->checksum);
     caps->ranged_read = true;
     caps->deep_list = caps->list_versions = !orb_s3_is_service(s3);
     /* Directory buckets list out of order, and buckets come in any. */

@@ -106,6 +106,7 @@ static void free_sending(struct orb_s3_op *op)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)op;
     orb_sha256_free(sending->sha);
+    orb_s3_signed_release(&sending->signed_body);
     orb_s3_sum_release(&sending->sum);
 }
 
@@ -116,12 +117,15 @@ void orb_s3_sending_start(struct orb_s3_sending *sending)
     op->release = free_sending;
     op->op->resume = orb_s3_op_resume;
     atomic_init(&sending->pass, PASS_RUNNING);
-    if (!orb_s3_sum_start(&sending->sum) || (op->s3->sign_payload && !(sending->sha = orb_sha256_new()))) {
+    bool inlined = body->length == 0 || (body->whole && body->length <= INLINE_MAX);
+    bool first = orb_s3_checksum_comes_first(sending->sum.algorithm);
+    bool hashes = op->s3->sign_payload && op->s3->keys;
+    sending->signs = hashes && !first && !inlined && !body->whole;
+    first = first || (hashes && !sending->signs);
+    if (!orb_s3_sum_start(&sending->sum) || (hashes && first && !(sending->sha = orb_sha256_new()))) {
         orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
         return;
     }
-    bool inlined = body->length == 0 || (body->whole && body->length <= INLINE_MAX);
-    bool first = sending->sha || orb_s3_checksum_comes_first(sending->sum.algorithm);
     if (!first && (!sending->sum.algorithm || (!inlined && !body->whole))) {
         sending->ready(sending); /* the CRC is computed on the way */
     } else if (inlined) {
@@ -143,14 +147,14 @@ void orb_s3_sending_start(struct orb_s3_sending *sending)
 static void on_sending(struct orb_http_request *request, const void *bytes, size_t length)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
-    if (!sending->sum_known && !sending->trailing)
+    if (!sending->sum_known && !sending->trailing && !sending->signs)
         orb_s3_sum_update(&sending->sum, bytes, length);
 }
 
 static void on_rewound(struct orb_http_request *request)
 {
     struct orb_s3_sending *sending = (struct orb_s3_sending *)request;
-    if (!sending->sum_known && !sending->trailing)
+    if (!sending->sum_known && !sending->trailing && !sending->signs)
         (void)orb_s3_sum_start(&sending->sum);
 }
 
@@ -162,18 +166,25 @@ static orbit_body *framed(struct orb_s3_sending *sending)
     struct orb_s3_op *op = &sending->base;
     char length[24];
     (void)snprintf(length, sizeof length, "%llu", (unsigned long long)sending->body->length);
-    memcpy(op->payload_hash, ORB_SIGV4_TRAILER, sizeof ORB_SIGV4_TRAILER);
+    (void)snprintf(op->payload_hash, sizeof op->payload_hash, "%s",
+                   !sending->signs     ? ORB_SIGV4_TRAILER
+                   : sending->trailing ? ORB_SIGV4_CHUNKS_TRAILER
+                                       : ORB_SIGV4_CHUNKS);
     orb_s3_header(op, "x-amz-decoded-content-length", length);
-    orb_s3_header(op, "x-amz-trailer", orb_s3_checksum_header(sending->sum.algorithm));
-    return orb_s3_trailer_init(&sending->trailer, sending->body, &sending->sum);
+    if (sending->trailing)
+        orb_s3_header(op, "x-amz-trailer", orb_s3_checksum_header(sending->sum.algorithm));
+    if (!sending->signs)
+        return orb_s3_trailer_init(&sending->trailer, sending->body, &sending->sum);
+    op->chunks = &sending->signed_body.chunks;
+    return orb_s3_signed_init(&sending->signed_body, sending->body, &sending->sum, sending->trailing);
 }
 
-bool orb_s3_sending_trails(struct orb_s3_sending *sending, bool must)
+bool orb_s3_sending_in_chunks(struct orb_s3_sending *sending, bool must)
 {
     const struct orb_s3 *s3 = sending->base.s3;
     must = must || s3->body_checksums == ORB_S3_BODY_SUSPECT || s3->body_checksums == ORB_S3_BODY_WANTED;
     sending->trailing = must && sending->sum.algorithm && !sending->sum_known;
-    return sending->trailing;
+    return sending->trailing || sending->signs;
 }
 
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op))
@@ -190,7 +201,11 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
     op->http.events = &sending_events;
     op->trailed = sending->trailing;
     op->bare = sending->sum.algorithm && !sending->sum_known && !sending->trailing;
-    op->http.body = sending->trailing ? framed(sending) : sending->body;
+    op->http.body = sending->trailing || sending->signs ? framed(sending) : sending->body;
+    if (!op->http.body) {
+        orb_s3_op_end(op, ORBIT_E_MEMORY, NULL);
+        return;
+    }
     op->http.large = length > SMALL_MAX;
     /* Where a refusal is likely, it had better come before the bytes. */
     op->http.expect = length > EXPECT_MIN && op->wants_new;
@@ -279,7 +294,7 @@ static void put_ready(struct orb_s3_sending *sending)
     op->metadata = put->out;
     orbit_write_options own = *options;
     char encoding[512];
-    if (orb_s3_sending_trails(sending, orb_s3_locks(options))) {
+    if (orb_s3_sending_in_chunks(sending, orb_s3_locks(options))) {
         own.content_encoding = chunked_encoding(&put->request, encoding, sizeof encoding);
         op->bad_header |= !own.content_encoding;
     }

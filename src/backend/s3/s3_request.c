@@ -139,6 +139,7 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     http->first_byte_timeout_ms = 0;
     op->param_count = 0;
     op->payload_hash[0] = '\0';
+    op->chunks = NULL;
     op->wants_new = op->sent_checksum = op->bare = op->trailed = op->bad_header = false;
     op->changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
     op->metadata = NULL;
@@ -237,6 +238,8 @@ static orbit_status sign(struct orb_s3_op *op, const char *query, orbit_error *e
     status = orb_sigv4_sign(s3->signer, &key, &request, date, &s3->authorization, error);
     if (status >= 0)
         orb_s3_header(op, "authorization", orb_buf_string(&s3->authorization));
+    if (status >= 0 && op->chunks && !(*op->chunks = orb_sigv4_chunks_new(s3->signer, &key, date)))
+        status = orb_fail_memory(error);
     if (status >= 0 && op->http.headers.failed)
         status = orb_fail_memory(error);
     orb_free(path_copy);

@@ -344,7 +344,7 @@ static void part_ready(struct orb_s3_sending *sending)
     orb_s3_upload_headers(op, part->upload, true);
     op->metadata = &part->headers;
     op->changes = false; /* done twice is done once */
-    if (orb_s3_sending_trails(sending, part->upload->locks))
+    if (orb_s3_sending_in_chunks(sending, part->upload->locks))
         orb_s3_header(op, "content-encoding", "aws-chunked");
     orb_s3_sending_send(sending, part_stored);
 }

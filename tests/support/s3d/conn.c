@@ -248,18 +248,27 @@ static bool aws_next(struct request *request)
     char line[512];
     if (request->aws_begun && !aws_line(request, line, sizeof(line)))
         return false;
+    if (request->aws_begun)
+        chunk_end(request);
     request->aws_begun = true;
     if (!aws_line(request, line, sizeof(line)) || !chunk_size(line, &request->aws_left))
         return false;
+    chunk_begin(request, line);
     if (request->aws_left != 0)
         return true;
+    chunk_end(request);
     request->aws_end = true;
+    char lines[512] = "";
     while (!(request->frame_end || (request->framing == FRAMING_LENGTH && request->frame_left == 0))) {
         if (!aws_line(request, line, sizeof(line)))
             return false;
         char *colon = strchr(line, ':');
         if (line[0] == '\0')
             break;
+        if (strncmp(line, "x-amz-trailer-signature:", 24) == 0)
+            chunk_trailer(request, lines, line + 24);
+        else if (strlen(lines) + strlen(line) + 2 <= sizeof(lines))
+            strcat(strcat(lines, line), "\n");
         if (colon != NULL && strncmp(line, "x-amz-checksum-", 15) == 0) {
             *colon = '\0';
             snprintf(request->trailer_name, sizeof(request->trailer_name), "%.60s", line);
@@ -290,10 +299,12 @@ ssize_t body_read(struct request *request, void *buffer, size_t room)
             }
         if (request->aws_left > 0) {
             got = framed_some(request, buffer, room < request->aws_left ? room : (size_t)request->aws_left);
-            if (got > 0)
+            if (got > 0) {
+                chunk_bytes(request, buffer, (size_t)got);
                 request->aws_left -= (uint64_t)got;
-            else
+            } else {
                 got = -1;
+            }
         }
     }
     if (got < 0)

@@ -56,6 +56,7 @@ static void *serve(void *argument)
     close(conn->fd);
     free(conn->in);
     free(conn->scratch);
+    EVP_MD_CTX_free(conn->md);
     text_free(&conn->head);
     text_free(&conn->body);
     text_free(&conn->work);

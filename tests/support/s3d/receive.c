@@ -168,6 +168,8 @@ static const char *digest_error(struct request *request, struct received *receiv
 {
     const char *md5 = header(request, "content-md5"), *sha = header(request, "x-amz-content-sha256");
     char text[80];
+    if (request->chunks.wrong)
+        return "SignatureDoesNotMatch";
     if (!atomic_load(&settings.verify))
         return NULL;
     if (named != 0 && value == NULL) {

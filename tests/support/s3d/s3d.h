@@ -173,8 +173,15 @@ struct conn {
     size_t in_start, in_end;
     char *scratch; /* SCRATCH bytes, made when first needed */
     struct text head, body, work;
-    EVP_MD_CTX *md; /* signatures */
+    EVP_MD_CTX *md; /* of a signed chunk, made when first needed */
     bool dead;      /* nothing more can be sent or read */
+};
+
+/* What is known of the signatures of a body's chunks (sign.c). */
+struct chunk_sign {
+    bool on, wrong;
+    uint8_t key[32];
+    char date[24], scope[128], before[65], given[65];
 };
 
 struct request {
@@ -204,6 +211,7 @@ struct request {
     uint64_t aws_left;
     bool aws_begun, aws_end;
     char trailer_name[64], trailer_value[128];
+    struct chunk_sign chunks;
     bool expect_continue;
     uint64_t body_read;
     bool body_broken;
@@ -402,6 +410,11 @@ bool sign_check_form(struct request *request, const char *form, size_t length);
 int64_t grant_end_ms(const char *access, const char *token);
 /* The services that grant keys, below /_grant/ (grant.c). */
 void grant_serve(struct request *request);
+/* Of a body in signed chunks: the line before a chunk, its bytes, its end; the trailer's lines and signature. */
+void chunk_begin(struct request *request, const char *line);
+void chunk_bytes(struct request *request, const void *bytes, size_t length);
+void chunk_end(struct request *request);
+void chunk_trailer(struct request *request, const char *lines, const char *given);
 bool sign_check(struct request *request); /* replies itself when it is wrong */
 void control_serve(struct request *request);
 void route(struct request *request);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Signature Version 4 as the service checks it: in the header and presigned. The signatures of single chunks of a
- * streamed body are not checked (their trailing checksum is). */
+ * Signature Version 4 as the service checks it: in the header and presigned, and of the chunks of a streamed body. */
 #include "s3d.h"
 
 #include <stdio.h>
@@ -282,6 +281,70 @@ static bool check_access(struct request *request, const struct signature *sign)
     return true;
 }
 
+/* ---- chunks -------------------------------------------------------------------------------------------------- */
+
+/* The header's signature is the first that a chunk's covers. */
+static void chunks_follow(struct request *request, const struct signature *sign)
+{
+    struct chunk_sign *chunks = &request->chunks;
+    chunks->on = true;
+    signing_key(sign->day, sign->service, chunks->key);
+    snprintf(chunks->date, sizeof(chunks->date), "%s", sign->date);
+    snprintf(chunks->scope, sizeof(chunks->scope), "%s", sign->scope);
+    snprintf(chunks->before, sizeof(chunks->before), "%.64s", sign->given);
+    if (request->conn->md == NULL)
+        request->conn->md = need(EVP_MD_CTX_new());
+}
+
+static bool next_is(struct chunk_sign *chunks, const char *kind, const char *hashes, const uint8_t digest[32],
+                    const char *given)
+{
+    char text[640], hex[65];
+    uint8_t mac[32];
+    sum_hex(digest, 32, hex);
+    int length = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s%s", kind, chunks->date, chunks->scope, chunks->before,
+                          hashes, hex);
+    hmac(chunks->key, 32, text, (size_t)length, mac);
+    sum_hex(mac, 32, chunks->before);
+    return strcmp(chunks->before, given) == 0;
+}
+
+void chunk_begin(struct request *request, const char *line)
+{
+    struct chunk_sign *chunks = &request->chunks;
+    const char *given = strstr(line, ";chunk-signature=");
+    if (!chunks->on)
+        return;
+    snprintf(chunks->given, sizeof(chunks->given), "%.64s", given != NULL ? given + 17 : "");
+    EVP_DigestInit_ex(request->conn->md, EVP_sha256(), NULL);
+}
+
+void chunk_bytes(struct request *request, const void *bytes, size_t length)
+{
+    if (request->chunks.on)
+        EVP_DigestUpdate(request->conn->md, bytes, length);
+}
+
+void chunk_end(struct request *request)
+{
+    static const char empty[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
+    struct chunk_sign *chunks = &request->chunks;
+    uint8_t digest[32];
+    if (!chunks->on)
+        return;
+    EVP_DigestFinal_ex(request->conn->md, digest, NULL);
+    chunks->wrong |= !next_is(chunks, "AWS4-HMAC-SHA256-PAYLOAD", empty, digest, chunks->given);
+}
+
+void chunk_trailer(struct request *request, const char *lines, const char *given)
+{
+    uint8_t digest[32];
+    if (!request->chunks.on)
+        return;
+    sum_digest_of(EVP_sha256(), lines, strlen(lines), digest);
+    request->chunks.wrong |= !next_is(&request->chunks, "AWS4-HMAC-SHA256-TRAILER", "", digest, given);
+}
+
 bool sign_check_form(struct request *request, const char *form, size_t length)
 {
     struct signature sign = {0};
@@ -327,5 +390,7 @@ bool sign_check(struct request *request)
         return false;
     if (!same_signature(request, &sign, sha))
         return refuse(request, 403, "SignatureDoesNotMatch", "the signature is not the one computed here");
+    if (sha != NULL && strncmp(sha, "STREAMING-AWS4-", 15) == 0)
+        chunks_follow(request, &sign);
     return true;
 }
