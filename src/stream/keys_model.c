@@ -31,7 +31,6 @@ struct node {
     uint32_t *symbols; /* ascending */
     uint16_t count, room;
     uint32_t quiet; /* visits since a symbol was new */
-    bool ended;     /* nothing was found behind its symbols */
 };
 
 struct orb_keys_model {
@@ -204,7 +203,6 @@ static void visit(struct orb_keys_model *model, uint32_t id, uint32_t symbol)
     node->symbols[at] = symbol;
     node->count++;
     node->quiet = 0;
-    node->ended = false;
 }
 
 static bool is_complete(const struct node *node)
@@ -456,85 +454,10 @@ static size_t spell_out(const struct orb_keys_model *model, struct place place, 
     return length;
 }
 
-/* The first place of a key that had several symbols: all keys begin alike up to there. */
-static size_t leading_level(const struct orb_keys_model *model, const struct number *number)
-{
-    size_t level = 0;
-    while (level < number->depth && find_node(model, place_id(&number->place[level], true))->count <= 1)
-        level++;
-    return level;
-}
-
-/* Whether some of the ten digits, but not all, were seen at this place: it may go on. */
-static bool may_go_on(const struct node *node)
-{
-    if (node->count <= 1)
-        return false;
-    uint32_t last = node->symbols[node->count - 1];
-    return last >= '0' && last < '9';
-}
-
-/* Counting has come to the end of all that was seen. The leading digits of a number show long before they change, so they
- * only seem complete: the first place at which keys differ is taken to go on with the next digit, or one before that,
- * until nothing was found there. Not while a place behind may go on as well: that would be a leap over what it counts. */
-static size_t beyond_the_seen(const struct orb_keys_model *model, const char *from, const struct number *number,
-                              long double span, char key[ORB_KEY_ROOM], size_t *bold)
-{
-    long double value = 0;
-    size_t leading = leading_level(model, number);
-    for (size_t i = number->depth; i-- > 0;) {
-        struct digits digits;
-        struct place place = number->place[i];
-        value = (number->digit[i] + value) / number->radix[i];
-        const struct node *coarse = find_node(model, place_id(&place, true));
-        if (i > leading && may_go_on(coarse))
-            return 0;
-        if (i > leading || number->weight[i] <= 0)
-            continue;
-        digits_of(model, &place, &digits);
-        if (!digits.node || digits.ranges || !digits.node->count || coarse->ended)
-            continue;
-        long double over = (value + span / number->weight[i] - 1) * number->radix[i];
-        uint32_t last = digits.node->symbols[digits.node->count - 1];
-        if (last < '0' || last > '9')
-            continue;
-        extend(&digits);
-        uint32_t radix = digits_below(&digits, UINT32_MAX), next = digits_below(&digits, last) + 1;
-        if (over < 0 || next + over >= radix)
-            continue;
-        uint32_t whole = (uint32_t)over, symbol = digit_at(&digits, next + whole);
-        size_t length = number->offset[i];
-        if (!may_be_guessed(symbol) || length + 4 >= ORB_KEY_ROOM)
-            continue;
-        memcpy(key, from, length);
-        *bold = length + 1;
-        length += spell(symbol, key + length);
-        place_step(&place, symbol);
-        return spell_out(model, place, number->weight[i] / number->radix[i], over - whole, span / FINENESS, key,
-                         length);
-    }
-    return 0;
-}
-
-void orb_keys_ended(struct orb_keys_model *model, const char *guess, size_t length, size_t bold)
-{
-    struct place place = {0};
-    for (size_t at = 0; at + 1 < bold;) {
-        uint32_t symbol = next_symbol(guess, length, &at);
-        if (symbol == END_SYMBOL)
-            return;
-        place_step(&place, symbol);
-    }
-    struct node *node = find_node(model, place_id(&place, true));
-    if (node->id)
-        node->ended = true;
-}
-
 size_t orb_keys_beyond(const struct orb_keys_model *model, const char *from, size_t from_length, long double span,
-                       char key[ORB_KEY_ROOM], size_t *bold)
+                       char key[ORB_KEY_ROOM])
 {
     struct number number;
-    *bold = 0;
     if (from_length >= ORB_KEY_ROOM || !(span > 0))
         return 0;
     take_apart(model, from, from_length, from_length, &number);
@@ -550,15 +473,11 @@ size_t orb_keys_beyond(const struct orb_keys_model *model, const char *from, siz
             break;
         }
     }
-    size_t length = number.offset[level];
-    if (found < 0) {
-        length = beyond_the_seen(model, from, &number, span, key, bold);
-    } else {
-        memcpy(key, from, length);
-        length = spell_out(model, number.place[level], number.weight[level], found, span / FINENESS, key, length);
-    }
-    if (!length)
+    if (found < 0)
         return 0;
+    size_t length = number.offset[level];
+    memcpy(key, from, length);
+    length = spell_out(model, number.place[level], number.weight[level], found, span / FINENESS, key, length);
     key[length] = '\0';
     return orb_keys_compare(key, length, from, from_length) > 0 ? length : 0;
 }

@@ -24,12 +24,9 @@ void orb_keys_learn(struct orb_keys_model *model, const char *previous, size_t p
 long double orb_keys_span(const struct orb_keys_model *model, const char *from, size_t from_length, const char *to,
                           size_t to_length);
 /* Writes the key that lies `span` behind `from`: valid UTF-8 without control characters, behind `from`, NUL-terminated.
- * Returns its length; 0 when the space ends before. `*bold` is 0, or the guess goes beyond all symbols that were seen at
- * one place: this many bytes, the last of them at that place, are what it rests on. */
+ * Returns its length; 0 when the space ends before. */
 size_t orb_keys_beyond(const struct orb_keys_model *model, const char *from, size_t from_length, long double span,
-                       char key[ORB_KEY_ROOM], size_t *bold);
-/* A bold guess was wrong: the first key behind it does not begin as it does up to that place. */
-void orb_keys_ended(struct orb_keys_model *model, const char *guess, size_t length, size_t bold);
+                       char key[ORB_KEY_ROOM]);
 
 /* Byte order. */
 int orb_keys_compare(const char *a, size_t a_length, const char *b, size_t b_length);

@@ -10,8 +10,6 @@
  * that the head needs to get on. */
 #include "stream/list_plan.h"
 
-#include <string.h>
-
 #include "base/mem.h"
 
 enum {
@@ -153,12 +151,9 @@ static struct orb_list_segment *cut(struct orb_list_plan *plan, struct orb_list_
     const struct orb_buf *begin = begin_of(segment);
     char key[ORB_KEY_ROOM];
     long double page = page_span(plan, segment);
-    size_t bold = 0, length = 0;
-    if (page > 0)
-        length =
-            orb_keys_beyond(plan->model, orb_buf_string(begin), begin->length, page * (long double)pages, key, &bold);
-    if (bold && plan->bold)
-        length = 0;
+    size_t length =
+        page > 0 ? orb_keys_beyond(plan->model, orb_buf_string(begin), begin->length, page * (long double)pages, key)
+                 : 0;
     if (length && segment->has_hi &&
         orb_keys_compare(key, length, orb_buf_string(&segment->hi), segment->hi.length) >= 0)
         length = 0;
@@ -179,9 +174,6 @@ static struct orb_list_segment *cut(struct orb_list_plan *plan, struct orb_list_
         segment->uncut = true;
         return NULL;
     }
-    if (bold)
-        plan->bold = made;
-    made->bold = bold;
     made->has_lo = true;
     made->has_hi = segment->has_hi;
     made->dense_count = segment->dense_count;
@@ -235,7 +227,7 @@ static struct orb_list_segment *cut_somewhere(struct orb_list_plan *plan, uint32
             worth_left = left;
         }
     }
-    if (last && !last->uncut && !plan->bold) {
+    if (last && !last->uncut) {
         struct orb_list_segment *made = cut(plan, last, SEGMENT_PAGES);
         if (made)
             return made;
@@ -268,18 +260,6 @@ struct orb_list_segment *orb_list_plan_next(struct orb_list_plan *plan)
 }
 
 /* ---- what came ------------------------------------------------------------------------------------- */
-
-/* The first page of a segment tells whether its bold guess was good. */
-static void learn_bold(struct orb_list_plan *plan, struct orb_list_segment *segment, const struct orb_list_news *news)
-{
-    size_t begin = segment->bold - 1; /* the same up to there, whatever comes then */
-    if (news->first_length <= begin || segment->lo.length <= begin ||
-        memcmp(news->first, orb_buf_string(&segment->lo), begin) != 0)
-        orb_keys_ended(plan->model, orb_buf_string(&segment->lo), segment->lo.length, segment->bold);
-    segment->bold = 0;
-    if (plan->bold == segment)
-        plan->bold = NULL;
-}
 
 static void lift(struct orb_list_plan *plan)
 {
@@ -333,8 +313,6 @@ void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *
     plan->busy--;
     segment->pages++;
     measure(plan, segment, news);
-    if (segment->bold)
-        learn_bold(plan, segment, news);
     if (!news->more)
         learn_end(plan, segment, news);
     if (news->more && news->count)
@@ -371,9 +349,6 @@ void orb_list_plan_unseen(struct orb_list_plan *plan, struct orb_list_segment *s
     segment->pages = 0;
     segment->dense_count = 0;
     segment->blind = true;
-    segment->bold = 0;
-    if (plan->bold == segment)
-        plan->bold = NULL;
     orb_buf_reset(&segment->at);
 }
 
@@ -387,8 +362,6 @@ void orb_list_plan_broken(struct orb_list_plan *plan, struct orb_list_segment *s
 {
     segment->broken = true;
     segment->busy = false;
-    if (plan->bold == segment)
-        plan->bold = NULL;
     plan->busy--;
 }
 
@@ -410,8 +383,6 @@ struct orb_list_segment *orb_list_plan_finished(struct orb_list_plan *plan)
         struct orb_list_segment *segment = *link;
         if (segment->done && !segment->buffered && !segment->busy) {
             *link = segment->next;
-            if (plan->bold == segment)
-                plan->bold = NULL;
             return segment;
         }
         if (!plan->unordered)

@@ -30,7 +30,6 @@ struct orb_list_segment {
     struct orb_buf floor; /* nothing lies between lo and this key; empty: nothing is known */
     bool uncut;           /* no place for a cut was found */
     bool blind;           /* where it has got to is not known */
-    size_t bold;          /* lo is a bold guess: see orb_keys_beyond() */
 };
 
 struct orb_list_plan {
@@ -43,8 +42,7 @@ struct orb_list_plan {
     bool parallel;    /* set by the owner; before, one page at a time is asked for and nothing is cut */
     bool unordered;   /* segments are given out in any order */
     bool out_of_memory;
-    const struct orb_list_segment *bold; /* begins with a bold guess; until it is confirmed nothing is cut behind it */
-    struct orb_buf end;                  /* no key lay behind it when a page said so */
+    struct orb_buf end; /* no key lay behind it when a page said so */
     bool has_end;
 };
 
