@@ -397,6 +397,12 @@ void orb_copy_range_arrived(struct orb_copy *copy, struct orb_relay *range)
         orb_copy_check_again(copy);
 }
 
+/* What was found out of the source, or is being, says nothing about the bytes that come now. */
+void orb_copy_range_begins_again(struct orb_copy *copy)
+{
+    copy->check_void = copy->checking;
+}
+
 /* By a message of its own: the range that has just ended is not touched under its own feet. */
 static void restart(struct orb_message *message)
 {

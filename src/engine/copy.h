@@ -110,8 +110,9 @@ struct orb_copy {
     uint32_t pieces_busy;
     bool pieces_again; /* they were refused once */
     struct orb_copy_stream *stream;
-    bool checking; /* `call` asks whether the source is still what it was */
-    bool asking;   /* `call` asks for the checksum of the whole */
+    bool checking;   /* `call` asks whether the source is still what it was, … */
+    bool check_void; /* … but meanwhile it is being read once more */
+    bool asking;     /* `call` asks for the checksum of the whole */
     bool stopping;
     bool well; /* all is done */
     orbit_status status;
@@ -139,6 +140,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
 void orb_copy_range_ready(struct orb_copy *copy, struct orb_relay *range);
 void orb_copy_range_stuck(struct orb_copy *copy, struct orb_relay *range);
 void orb_copy_range_arrived(struct orb_copy *copy, struct orb_relay *range);
+void orb_copy_range_begins_again(struct orb_copy *copy);
 void orb_copy_range_over(struct orb_copy *copy, struct orb_relay *range, bool well);
 /* Takes a reply's metadata as the source's, or compares it with what is known. */
 orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error);

@@ -108,8 +108,13 @@ static void check_done(struct orb_call *call, orbit_status status, const orbit_e
                     ((both & ORBIT_HAS_MTIME) && now->mtime_ns != then->mtime_ns));
     orbit_metadata_release(&copy->looked);
     copy->checking = false;
-    if (copy->stopping) {
+    bool again = copy->check_void;
+    copy->check_void = false;
+    if (copy->stopping || copy->well) {
         orb_copy_settle(copy);
+    } else if (again) {
+        if (copy->ranges[0]->source_over)
+            orb_copy_check_again(copy);
     } else if (changed) { /* gone or replaced is fine: every range was of the file it had been */
         fail_changed(copy, &error);
         orb_copy_fail(copy, ORBIT_E_CHANGED, &error);

@@ -146,9 +146,9 @@ static void start_over(struct orb_relay *range)
 {
     range->again = false;
     range->barren = 0;
-    bool hold = range->pipe.locked.hold;
+    orb_copy_range_begins_again(range->copy);
     orb_race_arm(&range->source);
-    orb_pipe_arm(&range->pipe, range->length, range->crcs, hold);
+    orb_pipe_arm(&range->pipe, range->length, range->crcs, range->hold);
     orb_pipe_expect(&range->pipe, &range->expected);
     begin_source(range);
 }
@@ -315,6 +315,7 @@ void orb_relay_start(struct orb_relay *range, uint32_t number, uint64_t at, uint
     range->barren = 0;
     range->crcs = length ? crcs : 0;
     range->expected = expected ? *expected : (orbit_checksum){0};
+    range->hold = hold;
     range->first = first;
     range->headed = !first;
     range->busy = true;

@@ -26,6 +26,7 @@ struct orb_relay {
     bool source_over, target_sent, target_over;
     bool again;              /* the source begins anew once its last attempt has ended */
     bool waiting;            /* ready, but its turn has not come */
+    bool hold;               /* the last block waits for orb_relay_let_go(), each time it is read */
     unsigned crcs;           /* ORB_PIPE_CRC… that are computed */
     orbit_checksum expected; /* of all its bytes; algorithm NONE: none */
     orbit_status status;

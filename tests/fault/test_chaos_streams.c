@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <orbit/orbit.h>
@@ -234,6 +235,56 @@ static void listing_over_failing_pages_is_whole(void **state)
     }
 }
 
+/* The first put breaks off at its last byte, when the file was read to its end and looks at it are slow: it is read and
+ * looked at once more, and the copy ends when both have come to their end, in whatever order. */
+static void put_that_begins_again_waits_for_a_new_look_at_its_file(void **state)
+{
+    (void)state;
+    static struct chaos slow;
+    char path[128];
+    const char *parent = getenv("TMPDIR");
+    snprintf(path, sizeof(path), "%.80s/orbit-chaos-XXXXXX", parent ? parent : "/tmp");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, LENGTH), LENGTH);
+    close(fd);
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        orbit_backend *disk, *target;
+        orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+        open_chaos("object", 20);
+        chaos_init(&slow, &orb_local_ops, NULL);
+        must(orbit_register(client, "slow", &slow.table, &slow, &error), "register");
+        must(orbit_open(&disk, client, "slow:///", NULL, &error), "open");
+        must(orbit_open(&target, client, "chaos://y?profile=object&part_min=65536&put_max=4194304", NULL, &error),
+             "open");
+        struct chaos_plan looks = {.seed = seed,
+                                   .operations = CHAOS_STAT,
+                                   .skip =
+                                       seed % 2 + 1, /* the look before the copy, and that after the first reading */
+                                   .delay_percent = 100,
+                                   .delay_max_ms = 60};
+        struct chaos_plan cut = {
+            .seed = seed, .operations = CHAOS_PUT, .cut_percent = 100, .cut_at = LENGTH - 1, .faults_max = 1};
+        chaos_plan(&slow, &looks);
+        chaos_plan(&chaos, &cut);
+        must(orbit_copy(disk, path, target, "copied", NULL, &result, &error), "copying");
+        assert_int_equal(result.bytes, LENGTH);
+        assert_int_equal(chaos_count(&chaos.faults), 1);
+        assert_true(chaos_count(&slow.by_kind[0]) >= 3);
+        orbit_backend *kept = store;
+        store = target;
+        must(read_all("copied"), "reading");
+        store = kept;
+        orbit_write_result_release(&result);
+        orbit_backend_close(target);
+        orbit_backend_close(disk);
+        assert_int_equal(chaos_count(&slow.in_flight), 0);
+        close_chaos();
+        chaos_release(&slow);
+    }
+    unlink(path);
+}
+
 static void backend_closed_in_the_middle_ends_everything(void **state)
 {
     (void)state;
@@ -266,6 +317,7 @@ int main(void)
         cmocka_unit_test(final_error_is_not_tried_again),
         cmocka_unit_test(hanging_store_is_left_at_the_time_limit),
         cmocka_unit_test(listing_over_failing_pages_is_whole),
+        cmocka_unit_test(put_that_begins_again_waits_for_a_new_look_at_its_file),
         cmocka_unit_test(backend_closed_in_the_middle_ends_everything),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
