@@ -249,6 +249,10 @@ static int on_seek(void *user, curl_off_t offset, int origin)
         return CURL_SEEKFUNC_CANTSEEK;
     request->sent = 0;
     request->body_ended = false;
+    if (request->starved) { /* at its beginning it has something, and nobody would say so */
+        request->starved = false;
+        orb_http_resume(request);
+    }
     if (request->events->rewound)
         request->events->rewound(request);
     return CURL_SEEKFUNC_OK;

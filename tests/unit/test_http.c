@@ -106,6 +106,18 @@ static void talk_reply_and_close(struct peer *peer, int socket)
         send_all(socket, peer->reply, peer->reply_length);
 }
 
+/* A second request on the connection is listened to for a while, and the connection ends. */
+static void talk_reply_once(struct peer *peer, int socket)
+{
+    char some[2000];
+    size_t heard = 0;
+    ssize_t got;
+    if (!take_request(peer, socket) || !send_all(socket, peer->reply, peer->reply_length))
+        return;
+    while (heard < 20000 && (got = recv(socket, some, sizeof some, 0)) > 0)
+        heard += (size_t)got;
+}
+
 static void talk_nothing_until_go(struct peer *peer, int socket)
 {
     if (take_request(peer, socket)) {
@@ -199,6 +211,7 @@ struct exchange {
         size_t window;
         unsigned asks, starve_every;
         unsigned rewinds;
+        uint64_t dry_at; /* nothing comes from here on until it is rewound, and nobody says so; 0: it does */
         bool no_rewind;
     } source;
 };
@@ -230,6 +243,8 @@ static orbit_status source_peek(orbit_body *body, const void **bytes, size_t *le
     struct source *source = (struct source *)body;
     if (source->at == body->length)
         return ORBIT_END;
+    if (source->dry_at && !source->rewinds && source->at >= source->dry_at)
+        return ORBIT_AGAIN;
     if (source->starve_every && ++source->asks % source->starve_every == 0) {
         orb_http_resume(&source->exchange->request);
         return ORBIT_AGAIN;
@@ -342,7 +357,7 @@ static void exchange_sink(struct exchange *exchange, size_t max)
 static void exchange_body(struct exchange *exchange, const char *bytes, size_t length)
 {
     exchange->source = (struct source){
-        {source_peek, source_consume, source_rewind, length, NULL, NULL}, exchange, bytes, 0, 65536, 0, 0, 0, false};
+        {source_peek, source_consume, source_rewind, length, NULL, NULL}, exchange, bytes, 0, 65536, 0, 0, 0, 0, false};
     exchange->request.body = &exchange->source.body;
 }
 
@@ -823,6 +838,26 @@ static void a_body_is_sent_again_when_the_connection_was_dead(void **state)
     free(body);
 }
 
+/* It waits for its source when the connection ends: at its beginning it has something, and nobody says so. */
+static void a_body_that_waits_is_sent_again_when_the_connection_was_dead(void **state)
+{
+    struct fixture *fixture = *state;
+    char *body = pattern(100000);
+    peer_start(&fixture->peer, talk_reply_once, 2, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    struct exchange *exchange = exchange_new(fixture, "GET", "/");
+    assert_int_equal(exchange_run(fixture, exchange), ORBIT_OK);
+    exchange_free(exchange);
+    exchange = exchange_new(fixture, "PUT", "/");
+    exchange_body(exchange, body, 100000);
+    exchange->source.window = exchange->source.dry_at = 30000;
+    assert_int_equal(exchange_run(fixture, exchange), ORBIT_OK);
+    assert_int_equal(exchange->source.rewinds, 1);
+    assert_true(fixture->peer.body_crc == orb_crc64nvme(0, body, 100000));
+    exchange_free(exchange);
+    peer_stop(&fixture->peer);
+    free(body);
+}
+
 static void a_feed_sees_every_byte(void **state)
 {
     struct fixture *fixture = *state;
@@ -897,6 +932,7 @@ int main(void)
         TEST(a_pause_of_our_own_is_no_stall),
         TEST(blanks_are_a_sign_of_life_for_the_patient),
         TEST(a_body_is_sent_again_when_the_connection_was_dead),
+        TEST(a_body_that_waits_is_sent_again_when_the_connection_was_dead),
         TEST(a_feed_sees_every_byte),
         TEST(many_requests_at_once_all_end),
         LOOP_TEST(many_requests_at_once_all_end),
