@@ -13,7 +13,31 @@ struct orb_admission_queue {
     _Atomic uint32_t waiting;
     _Atomic bool posted;
     struct orb_message message;
+    struct orb_lender *lenders;
+    struct orb_timer *timer; /* while somebody waits, and somebody holds */
 };
+
+enum { PRESS_MS = 200 };
+
+static void press(void *ctx)
+{
+    struct orb_admission_queue *queue = ctx;
+    queue->timer = NULL;
+    for (struct orb_lender *lender = queue->lenders; lender; lender = lender->next)
+        lender->pressed(lender->ctx);
+    if (queue->first && queue->lenders)
+        queue->timer = orb_timer_start(queue->host->loop, PRESS_MS, press, queue);
+}
+
+static void watch(struct orb_admission_queue *queue)
+{
+    if (queue->first && queue->lenders && !queue->timer) {
+        queue->timer = orb_timer_start(queue->host->loop, PRESS_MS, press, queue);
+    } else if (!queue->first || !queue->lenders) {
+        orb_timer_cancel(queue->timer);
+        queue->timer = NULL;
+    }
+}
 
 /* The first goes first, however small the others are: nobody starves. */
 static void admit(struct orb_message *message)
@@ -75,6 +99,7 @@ bool orb_admission_ask(struct orb_admission *admission, struct orbit_host *host,
     *queue->last = admission;
     queue->last = &admission->next;
     atomic_fetch_add(&queue->waiting, 1);
+    watch(queue);
     /* What was given back before `waiting` was raised told nobody: look once more, later. */
     freed(queue);
     return false;
@@ -93,7 +118,29 @@ void orb_admission_withdraw(struct orb_admission *admission)
         queue->last = admission->link;
     admission->next = NULL;
     atomic_fetch_sub(&queue->waiting, 1);
+    watch(queue);
     /* The one behind may fit where this one did not. */
     if (queue->first)
         freed(queue);
+}
+
+void orb_admission_hold(struct orb_lender *lender, struct orbit_host *host, void (*pressed)(void *ctx), void *ctx)
+{
+    struct orb_admission_queue *queue = host->admission;
+    *lender = (struct orb_lender){queue->lenders, &queue->lenders, host, pressed, ctx};
+    if (lender->next)
+        lender->next->link = &lender->next;
+    queue->lenders = lender;
+    watch(queue);
+}
+
+void orb_admission_let_go(struct orb_lender *lender)
+{
+    if (!lender->link)
+        return;
+    *lender->link = lender->next;
+    if (lender->next)
+        lender->next->link = lender->link;
+    lender->link = NULL;
+    watch(lender->host->admission);
 }

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -104,7 +105,7 @@ void orb_window_idle(struct orb_window *window, struct orb_range *range)
 }
 
 /* Buffers that will not be needed again go back, but for the last one. */
-static void give_back(struct orb_window *window)
+void orb_window_give_back(struct orb_window *window)
 {
     bool nothing_left = window->next_offset >= window->locked.end;
     while (window->idle && window->charged > window->idle->room &&
@@ -302,6 +303,7 @@ void orb_window_fold(struct orb_window *window)
             break;
         size_t length = range->locked.filled;
         orb_range_crc(range, length);
+        range->crc_before = window->crc;
         window->crc = atomic_load(&window->algorithm) == ORBIT_CHECKSUM_CRC64NVME
                           ? orb_crc64nvme_combine(window->crc, range->crc, length)
                           : orb_crc32c_combine((uint32_t)window->crc, (uint32_t)range->crc, length);
@@ -338,7 +340,8 @@ static void start_next(struct orb_window *window, struct orb_range *range)
 
 static void fill(struct orb_window *window)
 {
-    while (window->next_offset < window->locked.end && window->wanted_running < orb_window_limit(window)) {
+    while (window->next_offset < window->locked.end && !window->gave_up &&
+           window->wanted_running < orb_window_limit(window)) {
         uint64_t left = window->locked.end - window->next_offset;
         struct orb_range *range = orb_window_buffer(window, smaller(window->chunk_bytes, left), false);
         if (!range)
@@ -406,7 +409,7 @@ void orb_window_go_on(struct orb_window *window)
             fill(window);
         else if (!window->failed && !window->wanted_running && !window->admission.waiting)
             first_range(window);
-        give_back(window);
+        orb_window_give_back(window);
     }
     orb_window_look(window);
 }
@@ -417,6 +420,7 @@ static void advance_delivered(struct orb_message *message)
     pthread_mutex_lock(&window->mutex);
     window->locked.advance_posted = false;
     pthread_mutex_unlock(&window->mutex);
+    window->gave_up = false; /* it moves */
     orb_window_go_on(window);
 }
 
@@ -424,8 +428,11 @@ static void advance_delivered(struct orb_message *message)
 
 void orb_window_open(struct orb_window *window)
 {
-    if (!window->closing && !orb_window_stopped(window))
-        first_range(window);
+    if (window->closing || orb_window_stopped(window))
+        return;
+    if (!window->sequential) /* else what was given up could not be had again */
+        orb_admission_hold(&window->lender, window->host, orb_window_pressed, window);
+    first_range(window);
 }
 
 void orb_window_stop(struct orb_window *window, orbit_status status, const orbit_error *error)
@@ -470,7 +477,7 @@ void orb_window_restart(struct orb_window *window, uint64_t offset)
     else
         window->locked.head = window->locked.tail = NULL;
     pthread_mutex_unlock(&window->mutex);
-    window->failed = false;
+    window->failed = window->gave_up = false;
     window->next_offset = offset;
     if (window->sequential) {
         orb_sequence_restart(window);
@@ -508,6 +515,7 @@ static void close_delivered(struct orb_message *message)
     void *ctx = window->config.ctx;
     orb_timer_cancel(window->nudge_timer);
     orb_hedger_stop(&window->hedger);
+    orb_admission_let_go(&window->lender);
     orb_sequence_release(window);
     free_ranges(window, window->locked.head);
     free_ranges(window, window->idle);
@@ -548,6 +556,7 @@ orbit_status orb_window_new(struct orb_window **out, const struct orb_window_con
         config->length >= ORBIT_TO_END - config->offset ? ORBIT_TO_END : config->offset + config->length;
     window->locked.position = config->offset;
     window->locked.end = ORBIT_SIZE_UNKNOWN;
+    window->locked.moved_ns = orb_now_ns();
     atomic_init(&window->algorithm, -1);
     window->advance_message.deliver = advance_delivered;
     window->nudge_message.deliver = orb_window_nudged;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of the read window, shared by its five files: window.c has the queue, window_take.c the consumer,
- * window_size.c says how much is in flight,
+ * The inside of the read window, shared by its six files: window.c has the queue, window_take.c the consumer,
+ * window_size.c says how much is in flight, window_press.c what is given up when memory is short,
  * window_range.c one range of a store that reads anywhere, window_sequential.c the one long read of a store
  * that reads from the start only. */
 #ifndef ORB_ENGINE_WINDOW_RANGE_H
@@ -32,9 +32,10 @@ struct orb_range {
 
     /* The delivering thread's while the read runs, else the loop's. */
     uint64_t crc;
-    size_t crc_length;  /* bytes of the buffer that `crc` covers */
-    bool overflowed;    /* the store delivered more than it was asked for */
-    uint8_t beyond[64]; /* lent when the buffer is full, so that too much is noticed */
+    size_t crc_length;   /* bytes of the buffer that `crc` covers */
+    uint64_t crc_before; /* loop: the stream's, when this range was added to it */
+    bool overflowed;     /* the store delivered more than it was asked for */
+    uint8_t beyond[64];  /* lent when the buffer is full, so that too much is noticed */
     bool lent_beyond;
 
     /* Loop. */
@@ -83,6 +84,8 @@ struct orb_window {
     struct orb_range *idle;    /* with buffers */
     struct orb_range *orphans; /* cancelled, still in flight */
     struct orb_admission admission;
+    struct orb_lender lender;
+    bool gave_up; /* what the consumer does not come to take: nothing is fetched before it moves */
     struct orb_turn turn;
     struct orb_hedger hedger;
     uint64_t verify_offset; /* the CRC covers [0, verify_offset) */
@@ -114,6 +117,7 @@ struct orb_window {
         uint64_t discard_to; /* bytes before it are passed over */
         uint64_t end;        /* ORBIT_SIZE_UNKNOWN: not known yet */
         uint64_t woken_ns;
+        uint64_t moved_ns; /* the consumer took something */
         bool opened;
         bool finished; /* everything up to the end arrived well and was compared */
         bool failing;  /* window.error follows the bytes of the queue */
@@ -159,6 +163,13 @@ void orb_window_go_on(struct orb_window *window);
 bool orb_window_ended(struct orb_window *window);
 /* Loop: all bytes are there. */
 void orb_window_finish(struct orb_window *window);
+
+/* Loop: buffers that will not be needed again, or that others wait for. */
+void orb_window_give_back(struct orb_window *window);
+
+/* ---- window_press.c */
+/* Loop: somebody waits for memory. */
+void orb_window_pressed(void *window);
 
 /* ---- window_range.c */
 void orb_range_start(struct orb_range *range, uint64_t offset, size_t length);

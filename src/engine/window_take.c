@@ -200,6 +200,7 @@ void orb_window_consume(struct orb_window *window, size_t length)
     assert(range && range->locked.taken + length <= range->locked.filled);
     range->locked.taken += length;
     window->locked.position += length;
+    window->locked.moved_ns = orb_now_ns();
     if (range->locked.taken >= range->locked.length)
         pass_locked(window);
     pthread_mutex_unlock(&window->mutex);

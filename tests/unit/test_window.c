@@ -11,6 +11,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client/client.h"
+#include "engine/admission.h"
 #include "read_fixture.h"
 
 #define CHUNK (64u << 10)
@@ -297,6 +299,69 @@ static void streams_share_the_budget(void **state)
     orbit_client_get_stats(world->client, &stats);
     assert_true(stats.memory_peak_bytes <= options.memory_bytes);
     assert_int_equal(stats.memory_used_bytes, 0);
+}
+
+/* Somebody who wants memory, on the loop. */
+struct asking {
+    struct orb_message message;
+    struct orb_admission admission;
+    struct orbit_host *host;
+    uint64_t bytes;
+    _Atomic uint64_t admitted;
+};
+
+static void asked_and_got(void *ctx)
+{
+    atomic_store(&((struct asking *)ctx)->admitted, 1);
+}
+
+static void ask_for_memory(struct orb_message *message)
+{
+    struct asking *asking = (struct asking *)message;
+    if (orb_admission_ask(&asking->admission, asking->host, asking->bytes, asked_and_got, asking))
+        asked_and_got(asking);
+}
+
+/* Two readers hold all there may be and take nothing. Who needs memory gets it, and they lose nothing but time. */
+static void consumers_that_stand_still_give_up_what_others_need(void **state)
+{
+    struct world *world = *state;
+    const uint64_t size = 8u << 20, wanted = 7u << 20;
+    orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    options.memory_bytes = 16u << 20;
+    world->store.size = size;
+    world->store.caps.chunk_default = 1u << 20;
+    world->store.checksum = read_store_crc64(size);
+    read_store_open(&world->store, &options, &world->client, &world->backend);
+    orbit_reader *readers[2];
+    readers[0] = open_with(world, NULL);
+    world->store.checksum.value[3] ^= 1; /* the second one's bytes are found to be wrong, at their end */
+    readers[1] = open_with(world, NULL);
+    wait_for(&world->store.reads, 14);
+    uint64_t before = world->store.reads;
+
+    struct asking asking = {.message = {NULL, ask_for_memory}, .host = &world->client->host, .bytes = wanted};
+    orb_loop_post(world->client->loop, &asking.message);
+    wait_for(&asking.admitted, 1);
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_used_bytes <= options.memory_bytes);
+    usleep(300000);
+    assert_int_equal(world->store.reads, before); /* nobody who stands still fetches it again */
+
+    /* While that memory is with others: one byte after the other, and the checksum of all of them compared. */
+    orbit_status status;
+    expect_all(world, readers[0], 0, size);
+    assert_int_equal(drain(world, readers[1], 0, &status), size);
+    assert_int_equal(status, ORBIT_E_CHECKSUM);
+    orbit_reader_close(readers[0]);
+    orbit_reader_close(readers[1]);
+    assert_true(world->store.reads >= before + 5);
+    assert_true(world->store.reads <= before + 2 * size / (1u << 20));
+    orb_budget_give(&world->client->host.budget, wanted);
+    orbit_client_get_stats(world->client, &stats);
+    assert_int_equal(stats.memory_used_bytes, 0);
+    assert_true(stats.memory_peak_bytes <= options.memory_bytes);
 }
 
 /* ---- what goes wrong ------------------------------------------------------------------------------- */
@@ -766,6 +831,7 @@ int main(void)
         TEST(stalled_consumer_stops_the_fetching),
         TEST(bytes_of_the_head_chunk_arrive_as_they_come),
         TEST(streams_share_the_budget),
+        TEST(consumers_that_stand_still_give_up_what_others_need),
         TEST(reader_resumes_after_short_read),
         TEST(reader_resumes_after_a_body_that_ends_early_without_an_error),
         TEST(progress_renews_the_patience),
