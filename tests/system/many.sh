@@ -56,6 +56,27 @@ check "a line a key" is "$(grep -ac '^rm s3://bucket/v/' .out)" "$count"
 requests=$(grep -E '^ *[0-9]+ +(remove|delete)' .err | awk '{ n += $1 } END { print n + 0 }')
 check "removals went in batches ($requests)" test "$requests" -lt $((count / 3)) -a "$requests" -gt 0
 
+# Of a batch each key has its own end: the one that fails is told by name, with its reason, and the others are gone.
+for i in 1 2 3 4 5; do echo $i | orbit put - s3://bucket/each/$i; done
+control 'fault?op=DeleteObject&key=each/3&status=403&code=AccessDenied'
+orbit rm s3://bucket/each/1 s3://bucket/each/2 s3://bucket/each/3 s3://bucket/each/4 s3://bucket/each/5
+exits 4 "rm of keys, one of them refused"
+check "a line each that is gone" is "$(grep -c '^rm s3://bucket/each/[1245]$' .out)" 4
+check "and none for the other" is "$(wc -l <.out)" 4
+says "the one that failed" '^ERROR "rm s3://bucket/each/3": .*(AccessDenied|[Dd]enied|refused)'
+check "one error" is "$(grep -c ^ERROR .err)" 1
+orbit --json rm -r s3://bucket/each/
+exits 4 "rm -r, the same"
+check "one line of JSON, which says why" is "$(python3 -c '
+import json
+lines = [json.loads(line) for line in open(".out")]
+print(len(lines), [l["success"] for l in lines], all(l["error"]["message"] for l in lines))')" "1 [False] True"
+control clear
+orbit ls -r s3://bucket/each/
+check "only that one is left" is "$(awk '{ print $NF }' .out)" 3
+orbit rm s3://bucket/each/3
+exits 0 "rm of it, once it is allowed"
+
 # Failures in the middle do not stop the rest; their code is that of one kind, or 1.
 mkdir -p holes/2 holes/5 && : >holes/2/x && : >holes/5/x
 orbit cp tree/deep holes
