@@ -236,20 +236,23 @@ void report_summary(struct session *session)
         json_number(&json, "throttled", stats.throttled);
         json_number(&json, "hedges", stats.hedges);
         json_number(&json, "hedge_bytes", stats.hedge_bytes);
+        json_number(&json, "hurries", stats.hurries);
         json_number(&json, "memory_peak_bytes", stats.memory_peak_bytes);
         json_end(&json, session->data_on_stdout);
         return;
     }
     struct text text = {0};
-    char hedged[64] = "";
+    char hedged[64] = "", hurried[64] = "";
     if (stats.hedges)
         snprintf(hedged, sizeof hedged, ", %" PRIu64 " hedges", stats.hedges);
+    if (stats.hurries)
+        snprintf(hurried, sizeof hurried, ", %" PRIu64 " hurried", stats.hurries);
     text_format(&text,
                 "%s: %" PRIu64 " done, %" PRIu64 " skipped, %" PRIu64 " failed; %s in %.1f s (%s/s); %" PRIu64
-                " requests, %" PRIu64 " retries%s; %s of buffers at most",
+                " requests, %" PRIu64 " retries%s%s; %s of buffers at most",
                 session->verb, tally->done, tally->skipped, tally->failed, size_text(bytes, tally->bytes, true),
                 seconds, size_text(rate, seconds > 0 ? (uint64_t)((double)tally->bytes / seconds) : 0, true),
-                stats.operations, stats.retries, hedged, size_text(peak, stats.memory_peak_bytes, true));
+                stats.operations, stats.retries, hedged, hurried, size_text(peak, stats.memory_peak_bytes, true));
     if (stats.throttled)
         text_format(&text, "; %" PRIu64 " times asked to slow down", stats.throttled);
     for (unsigned i = 0; i < ORBIT_REQUEST_KINDS; i++)

@@ -62,6 +62,11 @@ ORBIT_API void orbit_op_head(orbit_op *op);
 ORBIT_API bool orbit_op_cancelled(const orbit_op *op);
 /* `bytes` more were moved (server-side or worker copies): feeds progress and counts as life. Any thread. */
 ORBIT_API void orbit_op_progress(orbit_op *op, uint64_t bytes);
+/* Optional, where the backend can tell: the store shows no sign of life of this operation since `since_ns`
+ * (CLOCK_MONOTONIC), though it would be its turn; 0: it does, or it waits for us. Said again every few hundred
+ * milliseconds. The engine lets others have the place of an operation that is silent for much longer than is usual, and
+ * ends it to ask again where that can do no harm. Any thread. */
+ORBIT_API void orbit_op_silent(orbit_op *op, uint64_t since_ns);
 /* Runs work(self, op) on one of the client's workers. One at a time per operation: call it again from
  * `resume` only when the earlier run has returned or is about to (a run asked for while one is running
  * follows it). */

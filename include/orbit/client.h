@@ -92,11 +92,12 @@ typedef struct orbit_client_stats {
     uint64_t attempts[ORBIT_REQUEST_ROOM]; /* `operations` by orbit_request */
     uint64_t hedges;                       /* ranges that lagged and were asked for again */
     uint64_t hedge_bytes;                  /* that came twice because of it, and were dropped */
+    uint64_t hurries;                      /* requests that were silent and were made again early */
 } orbit_client_stats;
 
-#define ORBIT_CLIENT_STATS_INIT                                       \
-    {                                                                 \
-        sizeof(orbit_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0 \
+#define ORBIT_CLIENT_STATS_INIT                                          \
+    {                                                                    \
+        sizeof(orbit_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0, 0 \
     }
 ORBIT_API orbit_status orbit_client_get_stats(orbit_client *client, orbit_client_stats *stats);
 

@@ -90,17 +90,18 @@ typedef struct orbit_stream_stats {
     uint64_t throttled;   /* replies that asked for fewer requests */
     uint64_t hedges;      /* ranges that lagged and were asked for again */
     uint64_t hedge_bytes; /* that came twice because of it, and were dropped */
+    uint64_t hurries;     /* requests that were silent and were made again early */
     uint32_t in_flight;   /* attempts under way now: how full the window is */
     uint32_t in_flight_most;
     uint64_t attempts[ORBIT_REQUEST_ROOM]; /* `operations` by orbit_request */
 } orbit_stream_stats;
 
-#define ORBIT_STREAM_STATS_INIT                             \
-    {                                                       \
-        sizeof(orbit_stream_stats), 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                                   \
-            0                                               \
-        }                                                   \
+#define ORBIT_STREAM_STATS_INIT                                \
+    {                                                          \
+        sizeof(orbit_stream_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                      \
+            0                                                  \
+        }                                                      \
     }
 
 ORBIT_END_DECLS

@@ -56,7 +56,8 @@ struct orb_op {
     struct orb_message done_message;
     struct orb_message head_message;
     _Atomic bool cancelled;
-    _Atomic uint64_t progress; /* bytes reported by orbit_op_progress() */
+    _Atomic uint64_t progress;  /* bytes reported by orbit_op_progress() */
+    _Atomic uint64_t silent_ns; /* as orbit_op_silent() says */
     /* By who is on a worker already: runs happen inside orbit_op_run(), on_done is not called, status and error are
      * there when the starting call has returned. Only for operations that do nothing but run (worker_list). */
     bool synchronous;

@@ -79,6 +79,7 @@ void orb_op_begin(struct orb_op *op, struct orb_backend *backend, void (*on_done
     op->head_asked = false;
     atomic_store(&op->cancelled, false);
     atomic_store(&op->progress, 0);
+    atomic_store(&op->silent_ns, 0);
     atomic_store(&op->work, NULL);
     atomic_store(&op->run_state, 0);
     op->running = true;
@@ -135,6 +136,11 @@ bool orbit_op_cancelled(const orbit_op *public_op)
 void orbit_op_progress(orbit_op *op, uint64_t bytes)
 {
     atomic_fetch_add_explicit(&op_of(op)->progress, bytes, memory_order_relaxed);
+}
+
+void orbit_op_silent(orbit_op *op, uint64_t since_ns)
+{
+    atomic_store_explicit(&op_of(op)->silent_ns, since_ns, memory_order_relaxed);
 }
 
 void orbit_op_run(orbit_op *public_op, void (*work)(void *self, orbit_op *op))

@@ -11,7 +11,7 @@
 
 struct orb_tally {
     _Atomic uint64_t operations, retries, throttled, attempts[ORBIT_REQUEST_ROOM];
-    _Atomic uint64_t hedges, hedge_bytes;
+    _Atomic uint64_t hedges, hedge_bytes, hurries;
     _Atomic uint64_t bytes; /* of contents; counted by who moves them */
     _Atomic uint32_t in_flight, in_flight_most;
 };

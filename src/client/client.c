@@ -259,6 +259,7 @@ orbit_status orb_tally_tell(const struct orb_tally *tally, uint64_t bytes, orbit
                               .throttled = atomic_load(&tally->throttled),
                               .hedges = atomic_load(&tally->hedges),
                               .hedge_bytes = atomic_load(&tally->hedge_bytes),
+                              .hurries = atomic_load(&tally->hurries),
                               .in_flight = atomic_load(&tally->in_flight),
                               .in_flight_most = atomic_load(&tally->in_flight_most)};
     for (unsigned i = 0; i < ORBIT_REQUEST_ROOM; i++)
@@ -282,7 +283,8 @@ orbit_status orbit_client_get_stats(orbit_client *client, orbit_client_stats *st
                               .bytes_read = atomic_load(&client->bytes_read),
                               .bytes_written = atomic_load(&client->bytes_written),
                               .hedges = atomic_load(&host->tally.hedges),
-                              .hedge_bytes = atomic_load(&host->tally.hedge_bytes)};
+                              .hedge_bytes = atomic_load(&host->tally.hedge_bytes),
+                              .hurries = atomic_load(&host->tally.hurries)};
     for (unsigned i = 0; i < ORBIT_REQUEST_ROOM; i++)
         now.attempts[i] = atomic_load(&host->tally.attempts[i]);
     now.size = stats->size;

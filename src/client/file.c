@@ -124,6 +124,7 @@ void orb_file_start(struct orbit_task *task)
     file->call.again = again;
     file->call.watched = true;
     file->call.tally = &file->task.tally;
+    file->call.eager = file->kind->op == offsetof(orbit_backend_ops, stat);
     orb_call_start(&file->call, &file->backend->core, attempt, done, file);
 }
 

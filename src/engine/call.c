@@ -98,7 +98,7 @@ static void launch(struct orb_call *call)
     call->attempt++;
     call->attempt_ns = orb_now_ns();
     call->progress_ns += call->attempt_ns - call->entered_ns; /* time in the endpoint's queue is nobody's fault */
-    call->expired = false;
+    call->expired = call->hurried = false;
     call->op_progress = 0;
     atomic_store(&call->moved, false);
     atomic_store(&call->alive, false);
@@ -191,6 +191,15 @@ static void leave_tallies(const struct orb_call *call, enum orb_flow_result resu
     }
 }
 
+static orbit_status say_hurried(struct orb_call *call)
+{
+    orbit_status status =
+        orb_fail(&call->op.error, ORBIT_E_TIMEOUT, 0, "no sign of life from '%s' for %.1f s, much longer than is usual",
+                 call->op.backend->url, (double)call->silence_ns / (double)ORB_S);
+    call->op.error.flags |= ORBIT_ERROR_RETRIABLE | ORBIT_ERROR_MAYBE_DONE;
+    return status;
+}
+
 static void op_done(struct orb_op *op)
 {
     struct orb_call *call = call_of(op);
@@ -202,6 +211,8 @@ static void op_done(struct orb_op *op)
     if (status >= 0 && call->judge)
         status = call->judge(call, status, &op->error);
     uint64_t now_ns = orb_now_ns();
+    if (call->hurried && status == ORBIT_E_CANCELLED && !call->cancelled && !call->expired)
+        status = say_hurried(call);
     enum orb_flow_result result = heard(call, status);
     leave_tallies(call, result);
     if (call->flow)
@@ -225,6 +236,8 @@ static void op_done(struct orb_op *op)
 
     uint64_t wait_ms = 0;
     if (decide(call, now_ns, &wait_ms)) {
+        if (call->hurried) /* it has waited long enough */
+            wait_ms = 0;
         uint64_t at_least_ms = call->flow ? orb_flow_retry_ms(call->flow, now_ns) : 0;
         if (wait_ms < at_least_ms)
             wait_ms = at_least_ms;
@@ -266,7 +279,7 @@ void orb_call_start(struct orb_call *call, struct orb_backend *backend, void (*s
     call->checksum_failed = false;
     call->entered_ns = call->progress_ns = orb_now_ns();
     call->active = true;
-    call->cancelled = call->waiting = call->queued = call->expired = call->quiet = false;
+    call->cancelled = call->waiting = call->queued = call->expired = call->hurried = call->quiet = false;
     enter(call);
 }
 
@@ -284,6 +297,15 @@ void orb_call_cancel(struct orb_call *call)
         orb_loop_post(call->op.backend->host->loop, &call->message);
         return;
     }
+    orb_op_cancel(&call->op);
+}
+
+void orb_call_hurry(struct orb_call *call)
+{
+    call->hurried = true;
+    orb_tally_add(&call->op.backend->host->tally.hurries, 1);
+    if (call->tally)
+        orb_tally_add(&call->tally->hurries, 1);
     orb_op_cancel(&call->op);
 }
 

@@ -28,6 +28,10 @@ struct orb_call {
     /* Set in start() where success may come without the store being asked (list_begin): it does not count as an
      * answer, and the next call that cannot connect is told so quickly. */
     bool quiet;
+    /* Set where asking twice does no more than asking once, and a retry is not worse than the attempt it replaces (what
+     * came stays, the body is still there): an attempt that is silent for much longer than is usual for its endpoint is
+     * ended and made again (engine/patience). With a hook `again` it looks like a time-out whose reply was lost. */
+    bool eager;
     /* Set before orb_call_start(): what the call needs of its endpoint's flow, and for BULK whose turn it takes. A
      * backend whose number of requests is fixed makes it ORB_FLOW_FREE. */
     enum orb_flow_kind need;
@@ -39,7 +43,8 @@ struct orb_call {
     /* Set before orb_call_start(), nullable: whose requests these are, beside the client's. */
     struct orb_tally *tally;
 
-    /* Private. start, again, judge, watched, need, turn, tally and ctx survive orb_call_start(), the rest is reset by it. */
+    /* Private. start, again, judge, watched, eager, need, turn, tally and ctx survive orb_call_start(), the rest is reset
+     * by it. */
     struct orb_timer *timer; /* the wait before a retry, or the watch over an attempt */
     struct orb_message message;
     uint32_t attempt;     /* 1 for the first */
@@ -50,10 +55,14 @@ struct orb_call {
     _Atomic bool moved, alive; /* since the attempt began; since the watch last looked */
     uint64_t op_progress;      /* op.progress when the watch last looked */
     bool active, cancelled, waiting, queued, expired;
-    struct orb_flow *flow;     /* NULL: none holds it back */
-    enum orb_flow_kind kind;   /* as it is counted */
-    _Atomic uint64_t first_ns; /* when this attempt's first bytes went through */
-    struct orb_call *next;     /* among those that wait for their turn */
+    bool hurried;                           /* this attempt was ended because it was silent; not cancelled */
+    bool lent;                              /* its place in the flow is with others */
+    uint64_t silence_ns;                    /* the longest of this attempt so far */
+    struct orb_flow *flow;                  /* NULL: none holds it back */
+    enum orb_flow_kind kind;                /* as it is counted */
+    _Atomic uint64_t first_ns;              /* when this attempt's first bytes went through */
+    struct orb_call *next;                  /* among those that wait for their turn */
+    struct orb_call *flying, **flying_link; /* among those in flight */
 };
 
 /* Zeroed call, then this. Uses the backend's retry limits; a backend with caps.no_retry tries once. */
@@ -67,6 +76,8 @@ static inline void orb_call_names(struct orb_call *call, orbit_request request, 
 }
 /* Ends soon with ORBIT_E_CANCELLED; done still comes (later). Nothing when it is over. */
 void orb_call_cancel(struct orb_call *call);
+/* By the flow: ends this attempt, which is silent, so that the next one begins. */
+void orb_call_hurry(struct orb_call *call);
 /* Bytes went through that need not go again (a reader's range was narrowed, a body is not rewound): the
  * deadline "without progress" and the attempt count start anew with the next retry. Not for bytes that a
  * retry sends again. Any thread, while the call is not idle. */

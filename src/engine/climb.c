@@ -84,7 +84,12 @@ void orb_health_note(struct orb_health *health, bool good, uint64_t now_ns)
         health->bad += 1;
 }
 
+/* Without a root: bad - mean > 2 sigma, both sides squared. */
 bool orb_health_is_bad(const struct orb_health *health, double usual)
 {
-    return health->bad >= BAD_LEAST && health->bad > (BAD_SHARE + usual) * (health->bad + health->good);
+    double all = health->bad + health->good, share = BAD_SHARE + usual;
+    double beyond = health->bad - share * all;
+    if (health->bad < BAD_LEAST || beyond <= 0)
+        return false;
+    return usual <= 0 || beyond * beyond > 4 * all * share * (1 - share);
 }

@@ -32,7 +32,8 @@ struct orb_health {
     uint64_t ns;
 };
 void orb_health_note(struct orb_health *health, bool good, uint64_t now_ns);
-/* Complaints are more than what chance brings: several, and of all replies one in seven more than `usual`. */
+/* Complaints are more than what chance brings: several, and of all replies one in seven more than `usual`; where some
+ * are usual, by more than they scatter. */
 bool orb_health_is_bad(const struct orb_health *health, double usual);
 
 #endif

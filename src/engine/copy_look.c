@@ -71,6 +71,13 @@ void orb_copy_looked(struct orb_copy *copy)
     }
 }
 
+static void start_looking(struct orb_copy *copy,
+                          void (*done)(struct orb_call *call, orbit_status status, const orbit_error *error))
+{
+    copy->call.eager = true;
+    orb_call_start(&copy->call, copy->from, start_stat, done, copy);
+}
+
 static void stat_done(struct orb_call *call, orbit_status status, const orbit_error *given)
 {
     struct orb_copy *copy = call->ctx;
@@ -92,7 +99,7 @@ static void stat_done(struct orb_call *call, orbit_status status, const orbit_er
 
 void orb_copy_look(struct orb_copy *copy)
 {
-    orb_call_start(&copy->call, copy->from, start_stat, stat_done, copy);
+    start_looking(copy, stat_done);
 }
 
 static void check_done(struct orb_call *call, orbit_status status, const orbit_error *given)
@@ -126,7 +133,7 @@ static void check_done(struct orb_call *call, orbit_status status, const orbit_e
 void orb_copy_check_again(struct orb_copy *copy)
 {
     copy->checking = true;
-    orb_call_start(&copy->call, copy->from, start_stat, check_done, copy);
+    start_looking(copy, check_done);
 }
 
 /* ---- the checksum of the whole, while its ranges come -------------------------------------------------- */
@@ -155,5 +162,5 @@ void orb_copy_ask_checksum(struct orb_copy *copy)
         copy->source.checksum.algorithm || !orb_call_idle(&copy->call))
         return;
     copy->asking = true;
-    orb_call_start(&copy->call, copy->from, start_stat, asked, copy);
+    start_looking(copy, asked);
 }

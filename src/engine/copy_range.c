@@ -53,6 +53,7 @@ static void begin_source(struct orb_relay *range)
     range->source.need = range->copy->options->parallel_operations ? ORB_FLOW_FREE : ORB_FLOW_BULK;
     range->source.turn = &range->copy->turn;
     range->source.tally = range->copy->tally;
+    range->source.eager = !range->copy->no_hedge;
     orb_race_start(&range->source);
     if (range->headed)
         orb_hedger_watch(&range->copy->hedger, &range->source);

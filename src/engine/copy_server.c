@@ -216,6 +216,7 @@ bool orb_copy_by_store(struct orb_copy *copy)
     if (fits || copy->total == ORBIT_SIZE_UNKNOWN) {
         orb_copy_watch_progress(copy);
         copy->call.again = copy_again;
+        copy->call.eager = false; /* a store may copy for minutes and say nothing */
         orb_call_start(&copy->call, copy->to, start_copy, copy_done, copy);
         return true;
     }

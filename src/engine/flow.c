@@ -4,7 +4,11 @@
  * The number begins with what suits the store and is raised while it is used up and more of them bring more (climb.c);
  * it is cut when complaints and time-outs are more than chance, and when the first bytes come later and later without
  * more of them coming. Bulk and small requests are counted apart against the same number: transfers that take seconds
- * do not hold up a stat, and a thousand stats do not hold up a transfer. */
+ * do not hold up a stat, and a thousand stats do not hold up a transfer.
+ *
+ * A request that is silent for much longer than is usual (patience.c) does not hold up others either: they get its
+ * place until it moves again or ends. At most half as many places as there are, and only while the store answers
+ * others: one that is dead gets no more connections than one that lives. */
 #include "engine/flow.h"
 
 #include <assert.h>
@@ -15,6 +19,7 @@
 #include "base/str.h"
 #include "engine/call.h"
 #include "engine/pace.h"
+#include "engine/patience.h"
 
 #define STEP_FAST      1.5
 #define CUT            0.7 /* what is left after complaints */
@@ -30,7 +35,9 @@
 #define LATE_OF        128.0 /* replies among which … */
 #define LATE_ONE_IN    7.0   /* … so many time-outs are more than chance */
 #define LATENCIES      64u
-#define LATENCIES_LESS 8u /* say nothing */
+#define LATENCIES_LESS 8u             /* say nothing */
+#define LOOK_MS        100u           /* how often it is seen who is silent */
+#define SILENCE_NS     (200 * ORB_MS) /* shorter ones are all alike */
 
 struct queue {
     struct orb_call *first, **last;
@@ -50,6 +57,7 @@ struct orb_flow {
 
     struct orb_climb limit;
     double first_limit;
+    double uncut; /* before what the pace's latest trial took off */
     struct orb_health health;
     uint64_t cut_ns;
     double answers, lates; /* of the latest replies, the older ones counting half */
@@ -59,7 +67,12 @@ struct orb_flow {
     struct orb_turn common;               /* of bulk calls without one */
     uint32_t streams;                     /* turns with calls */
     uint32_t in_flight[ORB_FLOW_KINDS];
+    uint32_t lent[ORB_FLOW_KINDS]; /* of those: silent, others have their places */
     unsigned next_kind;
+    struct orb_call *flying; /* all in flight */
+    struct orb_timer *look_timer;
+    struct orb_patience patience;
+    uint64_t heard_ns; /* the latest answer */
 
     _Atomic uint64_t moved;
     uint64_t epoch_ns, epoch_moved; /* epoch_ns 0: it begins when all places are taken */
@@ -128,6 +141,7 @@ void orb_flow_release(struct orb_backend *backend)
     if (flow->next)
         flow->next->link = flow->link;
     orb_timer_cancel(flow->timer);
+    orb_timer_cancel(flow->look_timer);
     orb_free(flow->endpoint);
     orb_free(flow);
 }
@@ -198,7 +212,7 @@ static struct orb_call *first_of(const struct orb_flow *flow, unsigned kind)
 
 static bool has_room(const struct orb_flow *flow, unsigned kind)
 {
-    return kind == ORB_FLOW_FREE || flow->in_flight[kind] < (uint32_t)flow->limit.value;
+    return kind == ORB_FLOW_FREE || flow->in_flight[kind] - flow->lent[kind] < (uint32_t)flow->limit.value;
 }
 
 /* The kinds take turns as well: when a pace is kept, none waits for all of another. */
@@ -210,6 +224,22 @@ static struct orb_call *next_due(const struct orb_flow *flow)
             return first_of(flow, kind);
     }
     return NULL;
+}
+
+static void look(void *ctx);
+
+static void take_off(struct orb_flow *flow, struct orb_call *call)
+{
+    flow->in_flight[call->kind]++;
+    call->lent = false;
+    call->silence_ns = 0;
+    call->flying = flow->flying;
+    call->flying_link = &flow->flying;
+    if (call->flying)
+        call->flying->flying_link = &call->flying;
+    flow->flying = call;
+    if (!flow->look_timer)
+        flow->look_timer = orb_timer_start(flow->loop, LOOK_MS, look, flow);
 }
 
 /* The stream whose call starts goes behind the others. */
@@ -224,7 +254,7 @@ static void start_waiting(struct orb_flow *flow, struct orb_call *call)
             append_turn(flow, turn);
         }
     }
-    flow->in_flight[call->kind]++;
+    take_off(flow, call);
     flow->go(call);
 }
 
@@ -270,7 +300,7 @@ bool orb_flow_enter(struct orb_flow *flow, struct orb_call *call, void (*go)(str
     if (call->kind == ORB_FLOW_BULK && turn_of(flow, call)->calls++ == 0)
         flow->streams++;
     if (!first_of(flow, call->kind) && has_room(flow, call->kind) && orb_pace_take(&flow->pace, now_ns)) {
-        flow->in_flight[call->kind]++;
+        take_off(flow, call);
         return true;
     }
     append(flow, call);
@@ -278,7 +308,7 @@ bool orb_flow_enter(struct orb_flow *flow, struct orb_call *call, void (*go)(str
     if (flow->timer || flow->in_flight[call->kind])
         return false; /* something will happen that lets it go */
     take_out(flow, call);
-    flow->in_flight[call->kind]++;
+    take_off(flow, call);
     return true;
 }
 
@@ -298,6 +328,76 @@ void orb_flow_withdraw(struct orb_flow *flow, struct orb_call *call)
         return;
     take_out(flow, call);
     leave_turn(flow, call);
+}
+
+/* ---- who is silent --------------------------------------------------------------------------------- */
+
+static void lend(struct orb_flow *flow, struct orb_call *call, bool lent)
+{
+    if (call->lent == lent)
+        return;
+    call->lent = lent;
+    uint32_t *counts[] = {&flow->lent[call->kind], &turn_of(flow, call)->lent};
+    for (unsigned i = 0; i < (call->kind == ORB_FLOW_BULK ? 2u : 1u); i++)
+        *counts[i] += lent ? 1u : UINT32_MAX;
+}
+
+static bool may_lend(const struct orb_flow *flow, const struct orb_call *call)
+{
+    return call->lent || flow->lent[call->kind] * 2 < (uint32_t)flow->limit.value;
+}
+
+/* Not the last attempts: these have the usual patience, or a call would end that nobody has failed. */
+static bool may_hurry(const struct orb_call *call)
+{
+    return call->eager && !call->hurried && !call->cancelled && !call->expired &&
+           call->attempt + 1 < call->op.backend->options.retry_attempts;
+}
+
+static void look_at(struct orb_flow *flow, struct orb_call *call, uint64_t now_ns)
+{
+    uint64_t since_ns = atomic_load_explicit(&call->op.silent_ns, memory_order_relaxed);
+    uint64_t silence_ns = since_ns && since_ns < now_ns ? now_ns - since_ns : 0;
+    if (silence_ns > call->silence_ns)
+        call->silence_ns = silence_ns;
+    bool long_one = silence_ns > orb_patience_place_ns(&flow->patience, call->request) && flow->heard_ns > since_ns;
+    lend(flow, call, long_one && call->kind != ORB_FLOW_FREE && may_lend(flow, call));
+    if (silence_ns && may_hurry(call) &&
+        orb_patience_is_over(&flow->patience, call->request, call->attempt, since_ns, now_ns)) {
+        orb_patience_hurried(&flow->patience);
+        orb_call_hurry(call);
+    }
+}
+
+static void look(void *ctx)
+{
+    struct orb_flow *flow = ctx;
+    uint64_t now_ns = orb_now_ns();
+    flow->look_timer = NULL;
+    for (struct orb_call *call = flow->flying; call; call = call->flying)
+        look_at(flow, call, now_ns);
+    if (flow->flying)
+        flow->look_timer = orb_timer_start(flow->loop, LOOK_MS, look, flow);
+    pump(flow);
+}
+
+static void land(struct orb_flow *flow, struct orb_call *call)
+{
+    lend(flow, call, false);
+    flow->in_flight[call->kind]--;
+    *call->flying_link = call->flying;
+    if (call->flying)
+        call->flying->flying_link = call->flying_link;
+    call->flying = NULL;
+    call->flying_link = NULL;
+}
+
+static void note_silence(struct orb_flow *flow, const struct orb_call *call, uint64_t now_ns)
+{
+    uint64_t took_ns = now_ns - call->attempt_ns, least = took_ns < SILENCE_NS ? took_ns : SILENCE_NS;
+    flow->heard_ns = now_ns;
+    orb_patience_answered(&flow->patience, call->request, call->attempt_ns,
+                          call->silence_ns > least ? call->silence_ns : least);
 }
 
 /* ---- how many ------------------------------------------------------------------------------------- */
@@ -398,7 +498,7 @@ static bool late_by_chance(struct orb_flow *flow, enum orb_flow_result result)
 static void feel(struct orb_flow *flow, const struct orb_call *call, enum orb_flow_result result, uint64_t now_ns)
 {
     bool good = result == ORB_FLOW_ANSWERED;
-    if (late_by_chance(flow, result))
+    if (late_by_chance(flow, result) || result == ORB_FLOW_THROTTLED)
         return;
     if (call->attempt_ns < flow->cut_ns) /* says nothing about the number that is in flight now */
         return;
@@ -411,17 +511,39 @@ static void feel(struct orb_flow *flow, const struct orb_call *call, enum orb_fl
     new_limit(flow, now_ns);
 }
 
-void orb_flow_left(struct orb_flow *flow, struct orb_call *call, enum orb_flow_result result, uint64_t now_ns)
+/* Refusals are the pace's to judge: the number is lowered whenever the rate is, to see whether either helps, and comes
+ * back when neither did. */
+static void hear(struct orb_flow *flow, const struct orb_call *call, enum orb_flow_result result, uint64_t now_ns)
 {
-    measure(flow, call, now_ns); /* while it still counts */
-    flow->in_flight[call->kind]--;
-    leave_turn(flow, call);
-    if (result != ORB_FLOW_SILENT)
-        feel(flow, call, result, now_ns);
+    uint32_t lowered = flow->pace.lowerings, in_vain = flow->pace.in_vain;
     if (result == ORB_FLOW_ANSWERED)
         orb_pace_answered(&flow->pace, call->attempt_ns, now_ns);
     else if (result == ORB_FLOW_THROTTLED)
         orb_pace_throttled(&flow->pace, call->attempt_ns, now_ns);
+    if (flow->pace.in_vain != in_vain && flow->uncut > flow->limit.value) {
+        flow->limit.value = flow->uncut;
+        new_limit(flow, now_ns);
+    }
+    if (!flow->pace.lowered)
+        flow->uncut = 0;
+    if (flow->pace.lowerings == lowered)
+        return;
+    if (flow->uncut < flow->limit.value)
+        flow->uncut = flow->limit.value;
+    orb_climb_cut(&flow->limit, flow->limit.value * CUT, now_ns);
+    new_limit(flow, now_ns);
+}
+
+void orb_flow_left(struct orb_flow *flow, struct orb_call *call, enum orb_flow_result result, uint64_t now_ns)
+{
+    measure(flow, call, now_ns); /* while it still counts */
+    land(flow, call);
+    leave_turn(flow, call);
+    if (result == ORB_FLOW_ANSWERED)
+        note_silence(flow, call, now_ns);
+    if (result != ORB_FLOW_SILENT)
+        feel(flow, call, result, now_ns);
+    hear(flow, call, result, now_ns);
     flow->answered |= result == ORB_FLOW_ANSWERED || result == ORB_FLOW_THROTTLED;
     pump(flow);
 }
@@ -452,7 +574,7 @@ uint32_t orb_flow_share(struct orb_backend *backend, const struct orb_turn *turn
     if (!flow)
         return most;
     uint32_t limit = (uint32_t)flow->limit.value, streams = flow->streams + (turn->calls ? 0 : 1);
-    uint32_t share = (limit + streams - 1) / streams;
+    uint32_t share = (limit + streams - 1) / streams + turn->lent;
     return share < most ? share : most;
 }
 

@@ -29,6 +29,7 @@ struct orb_turn {
     struct orb_call *first, **last; /* that wait */
     struct orb_turn *next;          /* among those with waiting calls */
     uint32_t calls;                 /* waiting or in flight */
+    uint32_t lent;                  /* of those: silent, others have their places */
 };
 
 /* Made when first needed, by the first backend that names the endpoint; NULL when the backend needs none (no_retry), or
@@ -55,7 +56,7 @@ bool orb_flow_has_answered(const struct orb_flow *flow);
 uint64_t orb_flow_retry_ms(struct orb_flow *flow, uint64_t now_ns);
 
 /* Bulk requests that the stream of `turn` should keep in flight now, at most `most`: its part of what the endpoint
- * gets. Ask again before each one. */
+ * gets, and as many again as are silent. Ask again before each one. */
 uint32_t orb_flow_share(struct orb_backend *backend, const struct orb_turn *turn, uint32_t most);
 /* What one stream may ever have in flight on the backend when nobody fixed a number. */
 uint32_t orb_flow_most(const struct orb_backend *backend);

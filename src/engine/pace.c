@@ -2,8 +2,9 @@
  * Pacing. A store that says "slow down" more often than now and then tells with its successes of the last second how
  * much it takes: requests start at that rate from then on, if there are fewer complaints then. Whether it takes more is
  * tried (climb.c): a higher rate is kept only if more is answered. So a store with a limit is asked just as often as it
- * answers, and one that fails at random is not slowed down for that. Retries have an allowance: a thousand calls that fail together must not turn into
- * a thousand retries a second. */
+ * answers, and one that fails at random is not slowed down for that: a share of refusals that a lower rate does not
+ * change is what is usual there, and only more than it counts. Retries have an allowance: a thousand calls that fail
+ * together must not turn into a thousand retries a second. */
 #include "engine/pace.h"
 
 #include "base/clock.h"
@@ -20,7 +21,10 @@
 #define EPOCH_BAD       24u /* enough of them to know */
 #define EPOCH_BAD_TRIED 10u /* of a higher rate: each one is a request too many */
 #define EPOCH_SCARCE_NS (1500 * ORB_MS)
-#define BETTER          0.6 /* the share of complaints, times this, is an effect */
+#define TRIAL_BAD       4.0         /* as many complaints as these would have come: enough to see whether fewer do */
+#define TRIAL_NS        (3 * ORB_S) /* at most */
+#define RANDOM_MOST     0.35        /* a store that refuses more than these is not just unreliable */
+#define BETTER          0.6         /* the share of complaints, times this, is an effect */
 #define WORSE           1.5
 #define BAD_NOISE       0.1
 #define CALM_NS         (30 * ORB_S)
@@ -114,6 +118,7 @@ static void new_rate(struct orb_pace *pace, uint64_t now_ns)
 static void lower(struct orb_pace *pace, double rate, double bad_share, uint64_t now_ns)
 {
     pace->lowered = true;
+    pace->lowerings++;
     pace->before = pace->climb.value;
     pace->bad_before = bad_share;
     orb_climb_cut(&pace->climb, rate < pace->climb.value ? rate : pace->climb.value, now_ns);
@@ -130,8 +135,12 @@ static void judge_lower(struct orb_pace *pace, double yield, double bad_share, u
         lower(pace, yield, bad_share, now_ns);
     } else if (bad_share > pace->bad_before * BETTER) {
         pace->climb.value = pace->before;
-        pace->usual_bad = bad_share;
+        pace->usual_bad = (bad_share + pace->bad_before) / 2;
+        pace->usual_ns = now_ns;
+        pace->in_vain++;
         new_rate(pace, now_ns);
+        if (pace->usual_bad <= RANDOM_MOST)
+            pace->limiting = false;
     } else {
         pace->usual_bad = 0;
         new_rate(pace, now_ns);
@@ -154,7 +163,9 @@ static void count(struct orb_pace *pace, bool good, uint64_t attempt_ns, uint64_
         pace->counted_bad++;
     uint32_t all = pace->counted_good + pace->counted_bad;
     uint32_t bad_enough = pace->climb.trying && !pace->lowered ? EPOCH_BAD_TRIED : EPOCH_BAD;
-    if (pace->counted_bad < bad_enough && (ns < EPOCH_NS || (all < EPOCH_REPLIES && ns < EPOCH_SCARCE_NS)))
+    bool scarce = pace->lowered ? all * pace->bad_before < TRIAL_BAD && ns < TRIAL_NS
+                                : all < EPOCH_REPLIES && ns < EPOCH_SCARCE_NS;
+    if (pace->counted_bad < bad_enough && (ns < EPOCH_NS || scarce))
         return;
     double yield = (double)pace->counted_good * (double)ORB_S / (double)(ns ? ns : 1);
     double bad_share = (double)pace->counted_bad / (double)all;
@@ -191,6 +202,8 @@ void orb_pace_throttled(struct orb_pace *pace, uint64_t attempt_ns, uint64_t now
         if (trying) /* which is judged when it has lasted long enough */
             return;
     }
+    if (now_ns - pace->usual_ns > CALM_NS)
+        pace->usual_bad = 0;
     if (!orb_health_is_bad(&pace->health, pace->usual_bad))
         return;
     double bad_share = pace->health.bad / (pace->health.bad + pace->health.good);
@@ -200,7 +213,6 @@ void orb_pace_throttled(struct orb_pace *pace, uint64_t attempt_ns, uint64_t now
         orb_climb_init(&pace->climb, sent > RATE_LEAST ? sent : RATE_LEAST, RATE_LEAST, RATE_MOST, RATE_STEP);
         pace->tokens = 0;
         pace->limiting = true;
-        pace->usual_bad = 0;
     }
     lower(pace, rate, bad_share, now_ns);
 }

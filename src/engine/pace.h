@@ -24,7 +24,10 @@ struct orb_pace {
     uint32_t counted_good, counted_bad;
     bool lowered;              /* it is tried whether that helps */
     double before, bad_before; /* the rate before that, and the share of complaints */
-    double usual_bad;          /* the share that a lower rate does not change */
+    uint32_t lowerings;        /* how often that began, … */
+    uint32_t in_vain;          /* … and was found to change nothing */
+    double usual_bad;          /* the share that a lower rate does not change, … */
+    uint64_t usual_ns;         /* … and when that was found */
 
     double allowance;
     uint64_t allowance_ns;

@@ -386,6 +386,7 @@ static void begin(struct orb_race_leg *leg, bool hedge)
     leg->call.need = hedge ? ORB_FLOW_FREE : leg->race->need; /* the stream waits for this one */
     leg->call.turn = hedge ? NULL : leg->race->turn;
     leg->call.tally = leg->race->tally;
+    leg->call.eager = !hedge && leg->race->eager;
     orb_call_start(&leg->call, leg->race->backend, leg_start, leg_done, leg);
 }
 

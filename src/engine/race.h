@@ -68,6 +68,7 @@ struct orb_race {
     enum orb_flow_kind need; /* and these, as of a call, before it starts */
     struct orb_turn *turn;
     struct orb_tally *tally;
+    bool eager;
 
     /* Private. */
     struct orb_race_leg legs[2];

@@ -50,6 +50,13 @@ void orb_memory_body_init(struct orb_memory_body *body, const void *bytes, size_
                                      .bytes = bytes};
 }
 
+/* With a condition, a second attempt would stumble over the first one. */
+static bool unconditional(const struct orb_upload *upload)
+{
+    const orbit_write_options *options = upload->options;
+    return !options || (options->overwrite && !options->if_match);
+}
+
 /* ---- the end --------------------------------------------------------------------------------------- */
 
 /* Told by a message: who stops or sends never finds its upload gone when the call returns. */
@@ -199,6 +206,7 @@ static void start_aborting(struct orb_upload *upload)
     }
     upload->abort_timer = orb_timer_start(backend->host->loop, ABORT_MS, abort_late, upload);
     upload->call.again = NULL;
+    upload->call.eager = !suspend;
     orb_call_start(&upload->call, backend, suspend ? start_suspend : start_abort, abort_done, upload);
 }
 
@@ -277,6 +285,7 @@ static void begin(struct orb_upload *upload)
     upload->state = ORB_UPLOAD_BEGINNING;
     upload->begun_ns = orb_realtime_ns();
     upload->call.again = begin_again;
+    upload->call.eager = false; /* each begin makes another upload, and only its reply names it */
     orb_call_start(&upload->call, upload->backend, start_begin, begin_done, upload);
 }
 
@@ -447,6 +456,8 @@ void orb_upload_send(struct orb_upload *upload, struct orb_upload_part *part)
     part->call.turn = &upload->turn;
     part->call.tally = upload->tally;
     part->call.again = part_again;
+    /* A part is its number, whoever brings it; one that the store copies may take minutes and say nothing. */
+    part->call.eager = !upload->source && (upload->state == ORB_UPLOAD_OPEN || unconditional(upload));
     orb_call_start(&part->call, upload->backend, start_part, part_done, part);
     if (upload->stopping)
         orb_call_cancel(&part->call);
@@ -478,6 +489,10 @@ static bool finish_again(struct orb_call *call, const orbit_error *error)
     struct orb_upload *upload = upload_of(call);
     if (upload->stopping)
         return false;
+    upload->hurried |= call->hurried;
+    /* The first finish, which we did not wait for, has used up the upload, and what it makes is not to be seen yet. */
+    if (error->status == ORBIT_E_NOT_FOUND && !upload->hurried)
+        return false;
     if (error->flags & ORBIT_ERROR_MAYBE_DONE)
         upload->finish_request.resolve = true;
     return true;
@@ -508,6 +523,8 @@ void orb_upload_finish(struct orb_upload *upload, uint64_t size, uint32_t part_c
     upload->finish_request = (orbit_finish_request){
         .size = size, .part_count = part_count, .expected = upload->expected, .reread = upload->reread};
     upload->call.again = finish_again;
+    upload->call.eager = unconditional(upload); /* the next attempt looks before it asks */
+    upload->hurried = false;
     orb_call_start(&upload->call, upload->backend, start_finish, finish_done, upload);
 }
 

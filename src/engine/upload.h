@@ -74,6 +74,7 @@ struct orb_upload {
     enum orb_upload_state state;
     bool stopping;
     bool maybe_there; /* a put's reply was lost */
+    bool hurried;     /* a finish was asked for again early */
     uint32_t unheard; /* replies to begin that were lost */
     int64_t begun_ns; /* when the first begin was asked for, by the wall's clock */
     struct orb_sweep *sweep;

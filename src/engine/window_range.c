@@ -266,6 +266,7 @@ void orb_range_start(struct orb_range *range, uint64_t offset, size_t length)
     range->race.need = window->config.parallel ? ORB_FLOW_FREE : ORB_FLOW_BULK;
     range->race.turn = &window->turn;
     range->race.tally = window->config.tally;
+    range->race.eager = !window->config.no_hedge;
     window->running++;
     window->wanted_running++;
     pthread_mutex_lock(&window->mutex);

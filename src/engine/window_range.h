@@ -169,7 +169,7 @@ void orb_window_give_back(struct orb_window *window);
 
 /* ---- window_press.c */
 /* Loop: somebody waits for memory. */
-void orb_window_pressed(void *window);
+void orb_window_pressed(void *ctx);
 
 /* ---- window_range.c */
 void orb_range_start(struct orb_range *range, uint64_t offset, size_t length);

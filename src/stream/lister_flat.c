@@ -77,6 +77,7 @@ static void fetch(struct flat *flat)
 {
     flat->running = true;
     atomic_fetch_add(&flat->producer.lister->pages, 1);
+    flat->call.eager = true;
     orb_call_start(&flat->call, flat->backend, start_page, page_done, flat);
 }
 

@@ -56,6 +56,7 @@ static void fetch(struct orb_list_part *part)
     part->running = true;
     part->parallel->running++;
     atomic_fetch_add(&part->parallel->producer.lister->pages, 1);
+    part->call.eager = true;
     orb_call_start(&part->call, part->parallel->backend, start_page, page_done, part);
 }
 

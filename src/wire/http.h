@@ -51,6 +51,9 @@ struct orb_http_events {
     /* Lane. Bytes of the body on their way out, in order, and that they begin anew. Nullable. */
     void (*sending)(struct orb_http_request *request, const void *bytes, size_t length);
     void (*rewound)(struct orb_http_request *request);
+    /* Lane, several times a second. Nothing went to or fro since then, though it is the server's turn; 0: something did,
+     * or the body or the sink is what is waited for. Nullable. */
+    void (*silent)(struct orb_http_request *request, uint64_t since_ns);
     /* Main loop, exactly once, never from inside start. The request may be started again or freed in it. */
     void (*done)(struct orb_http_request *request);
 };
@@ -97,6 +100,7 @@ struct orb_http_request {
     bool paused, dirty, head_seen, connected, cancelled, body_ended;
     bool starved; /* peek said ORBIT_AGAIN and no resume has come since */
     uint64_t started_ns, mark_ns, mark_bytes, dropped;
+    uint64_t life, life_ns; /* what had happened at the last tick, and when that was another than before */
 };
 
 /* Before anything else on zeroed memory: resume and cancel do nothing until start. */

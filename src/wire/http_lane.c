@@ -18,7 +18,7 @@
 
 /* Bits of lane->interest. */
 enum { WANT_IN = 1, WANT_OUT = 2, KNOWN = 4, RESTING = 8, OURS = 16 };
-enum { CONNECTIONS_MAX = 64, EVENTS = 64, TICK_MS = 1000, SOCKETS_MAX = 1 << 20 };
+enum { CONNECTIONS_MAX = 64, EVENTS = 64, TICK_MS = 200, SOCKETS_MAX = 1 << 20 };
 
 static void turn(struct orb_http_lane *lane);
 

@@ -13,6 +13,13 @@
 
 enum { LARGE_BUFFER = 256 << 10, SMALL_BUFFER = 16 << 10, DROP_MAX = 1 << 20, STALL_BYTES_PER_S = 1024 };
 
+/* Something came or went: see tell_silence(). */
+static void note_life(struct orb_http_request *request)
+{
+    request->life = request->sent + request->received + request->dropped + request->connected + request->head_seen;
+    request->life_ns = orb_now_ns();
+}
+
 /* ---- the reply ----------------------------------------------------------------------------------- */
 
 static bool stop(struct orb_http_request *request, orbit_status status, const char *what)
@@ -41,6 +48,7 @@ static bool end_block(struct orb_http_request *request)
     if (request->http_status >= 100 && request->http_status < 200)
         return true; /* 100 Continue and its kin: another block follows */
     request->head_seen = true;
+    note_life(request);
     if (request->events->head) {
         orbit_status status = request->events->head(request, &request->take);
         if (status < 0)
@@ -182,9 +190,13 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *user)
 {
     struct orb_http_request *request = user;
     size_t length = one * count;
-    if (request->take == ORB_HTTP_SINK)
-        return to_sink(request, bytes, length);
+    if (request->take == ORB_HTTP_SINK) {
+        size_t taken = to_sink(request, bytes, length);
+        note_life(request);
+        return taken;
+    }
     request->received += length;
+    note_life(request);
     if (request->take == ORB_HTTP_MEMORY)
         return to_memory(request, bytes, length);
     orbit_status status = request->events->feed(request, bytes, length);
@@ -232,6 +244,7 @@ static size_t on_read(char *into, size_t one, size_t count, void *user)
     }
     if (request->sent == body->length)
         request->body_ended = true;
+    note_life(request);
     return given;
 }
 
@@ -272,7 +285,8 @@ static int on_connected(void *user, char *peer_ip, char *own_ip, int peer_port, 
         return CURL_PREREQFUNC_ABORT;
     }
     request->connected = true;
-    request->mark_ns = orb_now_ns();
+    note_life(request);
+    request->mark_ns = request->life_ns;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -399,8 +413,21 @@ static bool timed_out(struct orb_http_request *request, const char *what, uint64
     return false;
 }
 
+/* What note_life() saw as it happened does not count once more; bytes that leave the kernel are seen here alone. */
+static void tell_silence(struct orb_http_request *request, uint64_t now_ns)
+{
+    if (!request->events->silent)
+        return;
+    uint64_t life = moved(request) + request->connected + request->head_seen;
+    if (request->paused || life != request->life)
+        request->life_ns = now_ns;
+    request->life = life;
+    request->events->silent(request, request->life_ns < now_ns ? request->life_ns : 0);
+}
+
 bool orb_http_transfer_alive(struct orb_http_request *request, uint64_t now_ns)
 {
+    tell_silence(request, now_ns);
     uint64_t first_ms =
         request->first_byte_timeout_ms ? request->first_byte_timeout_ms : request->site->first_byte_timeout_ms;
     uint64_t stall_ms = request->site->stall_timeout_ms;

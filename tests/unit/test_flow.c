@@ -221,6 +221,83 @@ static void a_store_without_retries_has_no_flow(void **state)
     assert_int_equal(orb_flow_share(&world->other, &turn, 7), 7);
 }
 
+/* ---- who is silent ---------------------------------------------------------------------------------- */
+
+static void say_silent(struct world *world, unsigned n, uint64_t for_ns)
+{
+    atomic_store(&world->calls[n].op.silent_ns, for_ns ? orb_now_ns() - for_ns : 0);
+}
+
+/* Until the flow has looked twice: at least once after what was said before. */
+static void let_it_look(struct world *world)
+{
+    uint64_t until = orb_now_ns() + 250 * ORB_MS;
+    while (orb_now_ns() < until)
+        orb_loop_turn(world->host.loop, true);
+    world->now = orb_now_ns();
+}
+
+/* Places of the kind that others could have at once. */
+static unsigned places(struct world *world, struct orb_turn *turn)
+{
+    unsigned count = 0, n = CALLS - 64;
+    while (enter(world, n, ORB_FLOW_BULK, turn)) {
+        count++;
+        n++;
+    }
+    orb_flow_withdraw(world->flow, &world->calls[n]);
+    while (count > 0)
+        orb_flow_left(world->flow, &world->calls[CALLS - 64 + --count], ORB_FLOW_SILENT, world->now);
+    return (unsigned)(n - (CALLS - 64));
+}
+
+static void one_that_is_silent_gives_its_place_to_others(void **state)
+{
+    struct world *world = *state;
+    struct orb_turn turn = {0}, other = {0};
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(enter(world, i, ORB_FLOW_BULK, &turn));
+    assert_int_equal(places(world, &other), 0);
+    assert_false(enter(world, 10, ORB_FLOW_BULK, &turn));
+    say_silent(world, 0, 3 * ORB_S);
+    say_silent(world, 1, 100 * ORB_MS);
+    let_it_look(world);
+    assert_int_equal(went, 0); /* nobody was answered since: it may be the store */
+    assert_true(enter(world, 20, ORB_FLOW_SMALL, NULL));
+    leave(world, 20, ORB_FLOW_ANSWERED);
+    let_it_look(world);
+    assert_int_equal(went, 1); /* the one that waited */
+    assert_ptr_equal(gone[0], &world->calls[10]);
+    assert_int_equal(orb_flow_share(&world->backend, &turn, 64), 5);
+    /* It moves again: five are in flight for a while, and no other one starts before two have ended. */
+    say_silent(world, 0, 0);
+    say_silent(world, 1, 100 * ORB_MS);
+    let_it_look(world);
+    assert_int_equal(orb_flow_share(&world->backend, &turn, 64), 4);
+    leave(world, 0, ORB_FLOW_SILENT);
+    assert_int_equal(places(world, &other), 0);
+    leave(world, 1, ORB_FLOW_SILENT);
+    assert_int_equal(places(world, &other), 1);
+}
+
+static void no_more_than_half_of_the_places_are_lent(void **state)
+{
+    struct world *world = *state;
+    struct orb_turn turn = {0}, other = {0};
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(enter(world, i, ORB_FLOW_BULK, &turn));
+    for (unsigned i = 0; i < 4; i++)
+        say_silent(world, i, 3 * ORB_S);
+    assert_true(enter(world, 20, ORB_FLOW_SMALL, NULL));
+    leave(world, 20, ORB_FLOW_ANSWERED);
+    let_it_look(world);
+    assert_int_equal(places(world, &other), 2);
+    for (unsigned i = 0; i < 4; i++)
+        leave(world, i, ORB_FLOW_SILENT);
+    assert_int_equal(places(world, &other), 4);
+    assert_int_equal(turn.lent, 0);
+}
+
 /* ---- how many -------------------------------------------------------------------------------------- */
 
 /* A stream that uses what it gets, on a store whose requests take 20 ms and bring `bytes`; more than `knee` of them at
@@ -260,6 +337,65 @@ static void no_more_are_in_flight_than_bring_more(void **state)
     struct world *world = *state;
     run(world, 12, 1 << 20, NULL);
     assert_in_range(orb_flow_limit(world->flow), 9, 18);
+}
+
+/* Without rule, and always the same. */
+static enum orb_flow_result one_in_ten_throttled(unsigned n)
+{
+    uint64_t mixed = (n + 1) * 0x9e3779b97f4a7c15ull;
+    mixed ^= mixed >> 29;
+    mixed *= 0xbf58476d1ce4e5b9ull;
+    return (mixed >> 33) % 10 == 0 ? ORB_FLOW_THROTTLED : ORB_FLOW_ANSWERED;
+}
+
+/* As run(), but `took` long requests on the way, also where a pace holds them back. Returns the mean of the number. */
+static uint32_t run_refusing(struct world *world, unsigned replies, uint64_t took_ns, uint32_t *lowest)
+{
+    struct orb_turn turn = {0};
+    unsigned first = 0, count = 0, done = 0;
+    uint64_t sum = 0;
+    *lowest = 64;
+    while (done < replies) {
+        while (count < orb_flow_share(&world->backend, &turn, 64)) {
+            if (!enter(world, (first + count) % CALLS, ORB_FLOW_BULK, &turn)) {
+                orb_flow_withdraw(world->flow, &world->calls[(first + count) % CALLS]);
+                break;
+            }
+            count++;
+        }
+        world->now += count ? took_ns / count : 10 * ORB_MS;
+        if (!count)
+            continue;
+        orb_flow_moved(&world->backend, 8 << 20);
+        leave(world, first, one_in_ten_throttled(done++));
+        first = (first + 1) % CALLS;
+        count--;
+        uint32_t limit = orb_flow_limit(world->flow);
+        *lowest = limit < *lowest ? limit : *lowest;
+        sum += limit;
+    }
+    for (; count; count--, first = (first + 1) % CALLS)
+        leave(world, first, ORB_FLOW_SILENT);
+    return (uint32_t)(sum / replies);
+}
+
+/* They have nothing to do with how much it is asked. */
+static void refusals_at_random_do_not_keep_the_number_low(void **state)
+{
+    struct world *world = *state;
+    uint32_t lowest, mean = run_refusing(world, 20000, 20 * ORB_MS, &lowest);
+    print_message("lowest %u, mean %u\n", lowest, mean);
+    assert_true(mean >= 32);
+}
+
+/* A few replies a second: among few some are always bad. */
+static void nor_where_requests_are_few_and_large(void **state)
+{
+    struct world *world = *state;
+    uint32_t lowest, mean = run_refusing(world, 1000, 2 * ORB_S, &lowest);
+    print_message("lowest %u, mean %u\n", lowest, mean);
+    assert_true(lowest >= 2);
+    assert_true(mean >= 12);
 }
 
 static enum orb_flow_result one_in_two_throttled(unsigned n)
@@ -329,8 +465,12 @@ int main(void)
         FLOW_TEST(calls_start_at_the_pace_and_in_order),
         FLOW_TEST(backends_of_one_endpoint_share_a_flow),
         FLOW_TEST(a_store_without_retries_has_no_flow),
+        FLOW_TEST(one_that_is_silent_gives_its_place_to_others),
+        FLOW_TEST(no_more_than_half_of_the_places_are_lent),
         FLOW_TEST(more_are_tried_while_more_come),
         FLOW_TEST(no_more_are_in_flight_than_bring_more),
+        FLOW_TEST(refusals_at_random_do_not_keep_the_number_low),
+        FLOW_TEST(nor_where_requests_are_few_and_large),
         FLOW_TEST(complaints_cut_the_number),
         FLOW_TEST(time_outs_cut_it_down_to_one_and_not_to_none),
         FLOW_TEST(latency_that_rises_without_more_bytes_lowers_it),

@@ -193,6 +193,7 @@ struct exchange {
     int done_count;
     orbit_status start_status;
     uint64_t sending_crc;
+    uint64_t silent_ns; /* as it was said last */
 
     struct window {
         orbit_sink sink; /* first */
@@ -308,7 +309,12 @@ static void on_done(struct orb_http_request *request)
     sem_post(&exchange->done);
 }
 
-static const struct orb_http_events events = {on_header, on_head, on_feed, on_sending, on_rewound, on_done};
+static void on_silent(struct orb_http_request *request, uint64_t since_ns)
+{
+    ((struct exchange *)request)->silent_ns = since_ns;
+}
+
+static const struct orb_http_events events = {on_header, on_head, on_feed, on_sending, on_rewound, on_silent, on_done};
 
 static void deliver_start(struct orb_message *message)
 {
@@ -752,6 +758,7 @@ static void silence_before_the_first_byte_times_out(void **state)
     assert_int_equal(exchange_run(fixture, exchange), ORBIT_E_TIMEOUT);
     assert_true(exchange->request.error.flags & ORBIT_ERROR_RETRIABLE);
     assert_true(exchange->request.sent_all);
+    assert_true(exchange->silent_ns > 0 && orb_now_ns() - exchange->silent_ns > 500 * ORB_MS);
     exchange_free(exchange);
     peer_stop(&fixture->peer);
 }
@@ -765,6 +772,7 @@ static void a_stall_in_the_middle_times_out(void **state)
     exchange_sink(exchange, 100);
     assert_int_equal(exchange_run(fixture, exchange), ORBIT_E_TIMEOUT);
     assert_int_equal(exchange->window.length, 4);
+    assert_true(exchange->silent_ns > 0);
     exchange_free(exchange);
     peer_stop(&fixture->peer);
 }
@@ -790,6 +798,7 @@ static void a_pause_of_our_own_is_no_stall(void **state)
     orb_loop_post(fixture->loop, &exchange->cancel);
     assert_int_equal(exchange_wait(exchange), ORBIT_OK);
     assert_memory_equal(exchange->window.bytes, "some", 4);
+    assert_int_equal(exchange->silent_ns, 0); /* nor a silence of the server's */
     exchange_free(exchange);
     peer_stop(&fixture->peer);
 }

@@ -135,6 +135,7 @@ void orb_s3_with_keys(struct orb_s3_op *op, void (*ready)(struct orb_s3_op *op))
 void orb_s3_stop_waiting(struct orb_s3_op *op);
 /* The done event, for operations that have events of their own (op->http.events set before send). */
 void orb_s3_on_done(struct orb_http_request *request);
+void orb_s3_on_silent(struct orb_http_request *request, uint64_t since_ns);
 /* The same with a small body in memory that outlives the request; its hash is signed. */
 void orb_s3_send_bytes(struct orb_s3_op *op, struct orb_http_bytes *body, const void *bytes, size_t length,
                        void (*finished)(struct orb_s3_op *op));

@@ -346,6 +346,8 @@ static void completed(struct orb_s3_op *op)
     orbit_status status = orb_s3_check(op, true, &error);
     if (status == ORBIT_E_NOT_FOUND && strcmp(error.code, "NoSuchUpload") == 0) {
         finish->complete_error = error;
+        if (finish->request.resolve) /* it may be an earlier one that is at work still */
+            finish->complete_error.flags |= ORBIT_ERROR_MAYBE_DONE;
         finish->resolving = true;
         look(finish);
         return;

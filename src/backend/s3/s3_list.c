@@ -276,7 +276,7 @@ static orbit_status on_feed(struct orb_http_request *request, const void *bytes,
 }
 
 static const struct orb_http_events page_events = {
-    .header = orb_s3_on_header, .head = on_head, .feed = on_feed, .done = orb_s3_on_done};
+    .header = orb_s3_on_header, .head = on_head, .feed = on_feed, .silent = orb_s3_on_silent, .done = orb_s3_on_done};
 
 /* Byte order of the keys: a directory's ends in '/'. */
 static int compare_entries(const orbit_entry *a, const orbit_entry *b)

@@ -158,8 +158,11 @@ static void on_rewound(struct orb_http_request *request)
         (void)orb_s3_sum_start(&sending->sum);
 }
 
-static const struct orb_http_events sending_events = {
-    .header = orb_s3_on_header, .sending = on_sending, .rewound = on_rewound, .done = orb_s3_on_done};
+static const struct orb_http_events sending_events = {.header = orb_s3_on_header,
+                                                      .sending = on_sending,
+                                                      .rewound = on_rewound,
+                                                      .silent = orb_s3_on_silent,
+                                                      .done = orb_s3_on_done};
 
 static orbit_body *framed(struct orb_s3_sending *sending)
 {

@@ -99,7 +99,8 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
     return ORBIT_OK;
 }
 
-static const struct orb_http_events read_events = {.header = orb_s3_on_header, .head = on_head, .done = orb_s3_on_done};
+static const struct orb_http_events read_events = {
+    .header = orb_s3_on_header, .head = on_head, .silent = orb_s3_on_silent, .done = orb_s3_on_done};
 
 static void common(struct read_op *read)
 {

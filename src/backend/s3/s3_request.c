@@ -257,8 +257,14 @@ void orb_s3_on_done(struct orb_http_request *request)
     op->finished(op);
 }
 
+void orb_s3_on_silent(struct orb_http_request *request, uint64_t since_ns)
+{
+    orbit_op_silent(((struct orb_s3_op *)request)->op, since_ns);
+}
+
 /* What requests without events of their own use. */
-static const struct orb_http_events plain_events = {.header = orb_s3_on_header, .done = orb_s3_on_done};
+static const struct orb_http_events plain_events = {
+    .header = orb_s3_on_header, .silent = orb_s3_on_silent, .done = orb_s3_on_done};
 
 /* The address is made whole before anything is waited for: values of params are only lent until then. */
 static orbit_status prepare(struct orb_s3_op *op, orbit_error *error)
@@ -297,6 +303,7 @@ static void send_now(struct orb_s3_op *op)
         if (!op->http.events)
             op->http.events = &plain_events;
         op->running = true;
+        orbit_op_silent(op->op, 0); /* what was said was of the request before */
         status = orb_http_start(op->s3->http, &op->http, &error);
     }
     if (status < 0) {
