@@ -26,6 +26,7 @@ enum verb {
     VERB_UPLOADS,
     VERB_PRESIGN,
     VERB_VERSIONS,
+    VERB_TAG,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT

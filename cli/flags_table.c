@@ -48,7 +48,8 @@ static const struct flag flags[] = {
     {"range", 0, FLAG_TEXT, CAT, AT(range), "A-B", "bytes A to B, counted from 0; A- to the end, -N the last N"},
     {"verify", 0, FLAG_TEXT, CAT | CP | MV, AT(verify), "HOW",
      "default, full or off: comparing stored checksums, all of them with full"},
-    {"version-id", 0, FLAG_TEXT, STAT | CAT | CP | RM | PRESIGN, AT(version_id), "ID", "this version of the object"},
+    {"version-id", 0, FLAG_TEXT, STAT | CAT | CP | RM | PRESIGN | VERB_BIT(VERB_TAG), AT(version_id), "ID",
+     "this version of the object"},
     {"null", '0', FLAG_BOOL, LS, AT(null), 0, "names only, each ended by a NUL: for xargs -0"},
     {"show-fullpath", 0, FLAG_BOOL, LS, AT(show_fullpath), 0, "whole locations only, one a line"},
     {"list-workers", 0, FLAG_NUMBER, LS | CP | MV | RM, AT(list_workers), "N",
@@ -84,7 +85,7 @@ static const struct flag flags[] = {
      "no content type by the name's extension"},
     {"storage-class", 0, FLAG_TEXT, TRANSFER, AT(storage_class), "CLASS", "such as STANDARD_IA"},
     {"acl", 0, FLAG_TEXT, TRANSFER, AT(acl), "ACL", "a canned ACL, such as private"},
-    {"tagging", 0, FLAG_TEXT, TRANSFER, AT(tagging), "TAGS", "k=v&k2=v2, URL-encoded"},
+    {"tagging", 0, FLAG_TEXT, TRANSFER | VERB_BIT(VERB_TAG), AT(tagging), "TAGS", "k=v&k2=v2, URL-encoded"},
     {"sse", 0, FLAG_TEXT, TRANSFER, AT(sse), "HOW", "AES256, aws:kms or aws:kms:dsse"},
     {"sse-kms-key-id", 0, FLAG_TEXT, TRANSFER, AT(sse_kms_key_id), "KEY", "the key of aws:kms"},
     {"sse-kms-context", 0, FLAG_TEXT, TRANSFER, AT(sse_kms_context), "TEXT", "JSON in base64, of aws:kms"},
@@ -171,6 +172,9 @@ static const struct verb_text verbs[] = {
      "Of a bucket or a prefix that ends in '/', or of one object; the latest first. A version's id goes with\n"
      "--version-id of cat, stat, cp and rm. Locations are taken as they are, patterns too.",
      1, MANY},
+    {VERB_TAG, "tag", NULL, "s3://BUCKET/KEY…", "show or set the tags of objects",
+     "Shows them as k=v&k2=v2, URL-encoded, '-' for none. --tagging sets all of them, --tagging '' removes them.", 1,
+     MANY},
     {VERB_VERSION, "version", NULL, "", "print the version", "", 0, 0},
     {VERB_HELP, "help", NULL, "[VERB]", "explain the command or a verb", "", 0, 1},
 };

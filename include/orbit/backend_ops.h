@@ -351,14 +351,20 @@ typedef struct orbit_link_request {
     const char *target, *path;
 } orbit_link_request;
 
-/* A request that receives bytes: readlink, xattr_get, xattr_list. */
+/* A request that receives bytes: readlink, xattr_get, xattr_list, tags_get. */
 typedef struct orbit_bytes_request {
     const char *path;
     const char *name; /* of the attribute */
     void *buffer;
     size_t room;
-    size_t *length; /* receives the whole length; ORBIT_E_LIMIT when it is more than room */
+    size_t *length;         /* receives the whole length; ORBIT_E_LIMIT when it is more than room */
+    const char *version_id; /* tags_get; nullable */
 } orbit_bytes_request;
+
+typedef struct orbit_tags_request {
+    const char *path, *version_id; /* version_id nullable */
+    const char *tagging;           /* "k=v&k2=v2", percent-encoded; "": none */
+} orbit_tags_request;
 
 typedef struct orbit_xattr_set_request {
     const char *path, *name;
@@ -481,6 +487,9 @@ struct orbit_backend_ops {
      * source is not what `pin` says. */
     void (*part_copy)(void *self, orbit_op *op, void *upload, const orbit_part_copy_request *request,
                       orbit_part_reply *reply);
+    /* All tags of an object, as orbit_tags_request has them; tags_set replaces them. */
+    void (*tags_get)(void *self, orbit_op *op, const orbit_bytes_request *request);
+    void (*tags_set)(void *self, orbit_op *op, const orbit_tags_request *request);
 };
 
 ORBIT_END_DECLS

@@ -93,6 +93,15 @@ ORBIT_API orbit_status orbit_xattr_list(orbit_backend *backend, const char *path
 ORBIT_API orbit_status orbit_xattr_remove(orbit_backend *backend, const char *path, const char *name,
                                           orbit_error *error);
 
+/* Tags of an object, all of them: "name=value&name2=value2", each percent-encoded, as orbit_write_options.tagging takes
+ * them. _get: `tagging` receives a NUL-terminated string, "" where there are none; ORBIT_E_LIMIT when `room` is too small
+ * (S3 keeps ten of 384 characters: 16 KiB suffice). _set replaces them all; "" removes them. S3: GetObjectTagging,
+ * PutObjectTagging, DeleteObjectTagging. */
+ORBIT_API orbit_status orbit_tags_get(orbit_backend *backend, const char *path, char *tagging, size_t room,
+                                      const orbit_call_options *options, orbit_error *error);
+ORBIT_API orbit_status orbit_tags_set(orbit_backend *backend, const char *path, const char *tagging,
+                                      const orbit_call_options *options, orbit_error *error);
+
 /* Free and total bytes of the store that holds `path`. */
 ORBIT_API orbit_status orbit_space(orbit_backend *backend, const char *path, uint64_t *free_bytes,
                                    uint64_t *total_bytes, orbit_error *error);

@@ -43,7 +43,8 @@ typedef enum orbit_request {
     ORBIT_REQUEST_CONTAINER,
     ORBIT_REQUEST_UPLOADS,
     ORBIT_REQUEST_PART_COPY, /* a part that the store copies by itself */
-    ORBIT_REQUEST_KINDS,     /* how many this header knows */
+    ORBIT_REQUEST_TAGS,
+    ORBIT_REQUEST_KINDS, /* how many this header knows */
     ORBIT_REQUEST_ROOM = 32
 } orbit_request;
 /* "read", "part", …: static; "other" for what is none. */

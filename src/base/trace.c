@@ -22,6 +22,7 @@ const char *orbit_request_name(orbit_request request)
         [ORBIT_REQUEST_SET_METADATA] = "set_metadata",
         [ORBIT_REQUEST_LINK] = "link",
         [ORBIT_REQUEST_XATTR] = "xattr",
+        [ORBIT_REQUEST_TAGS] = "tags",
         [ORBIT_REQUEST_SPACE] = "space",
         [ORBIT_REQUEST_CONTAINER] = "container",
         [ORBIT_REQUEST_UPLOADS] = "uploads",

@@ -437,6 +437,8 @@ bool orbit_backend_supports(const orbit_backend *backend, orbit_operation operat
         return ops->container_create && ops->container_remove;
     case ORBIT_OPERATION_NO_OVERWRITE:
         return caps->atomic_no_overwrite;
+    case ORBIT_OPERATION_TAGS:
+        return ops->tags_get && ops->tags_set;
     }
     return false;
 }

@@ -46,6 +46,7 @@ struct file_task {
         orbit_bytes_request bytes;
         orbit_xattr_set_request xattr_set;
         orbit_presign_request presign;
+        orbit_tags_request tags;
     } request;
     orbit_metadata metadata; /* stat: the reply; set_metadata: a copy of what is to be set */
     orbit_space_reply space;

@@ -392,6 +392,34 @@ static void what_is_not_supported_says_which_operation_of_which_backend(void **s
     }
 }
 
+static void tags_are_set_told_and_removed(void **state)
+{
+    (void)state;
+    char tagging[1024];
+    put_text(at("tagged"), "bytes");
+    if (!supports(ORBIT_OPERATION_TAGS)) {
+        MUST_FAIL(ORBIT_E_UNSUPPORTED,
+                  orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
+        MUST_FAIL(ORBIT_E_UNSUPPORTED, orbit_tags_set(contract.backend, at("tagged"), "a=b", NULL, error));
+        return;
+    }
+    MUST(orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
+    assert_string_equal(tagging, "");
+    MUST(orbit_tags_set(contract.backend, at("tagged"), "old=1", NULL, error));
+    MUST(orbit_tags_set(contract.backend, at("tagged"), "b%20c=%3C%26%3E", NULL, error));
+    MUST(orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
+    assert_string_equal(tagging, "b%20c=%3C%26%3E");
+    MUST_FAIL(ORBIT_E_LIMIT, orbit_tags_get(contract.backend, at("tagged"), tagging, 5, NULL, error));
+    assert_string_equal(tagging, "b%20");
+    MUST(orbit_tags_set(contract.backend, at("tagged"), "", NULL, error));
+    MUST(orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
+    assert_string_equal(tagging, "");
+    MUST_FAIL(ORBIT_E_CONFIG, orbit_tags_set(contract.backend, at("tagged"), "a=%zz", NULL, error));
+    MUST_FAIL(ORBIT_E_NOT_FOUND,
+              orbit_tags_get(contract.backend, at("nothing"), tagging, sizeof(tagging), NULL, error));
+    check_text(at("tagged"), "bytes");
+}
+
 const struct CMUnitTest manage_tests[] = {
     CONTRACT_TEST(stat_tells_files_directories_and_nothing),
     CONTRACT_TEST(error_names_the_path),
@@ -408,5 +436,6 @@ const struct CMUnitTest manage_tests[] = {
     CONTRACT_TEST(symlinks_are_made_read_and_removed_where_supported),
     CONTRACT_TEST(extended_attributes_come_back_where_supported),
     CONTRACT_TEST(what_is_not_supported_says_which_operation_of_which_backend),
+    CONTRACT_TEST(tags_are_set_told_and_removed),
 };
 const size_t manage_test_count = COUNT_OF(manage_tests);

@@ -392,21 +392,21 @@ orbit_status ophost_symlink(struct orb_backend *b, const char *target, const cha
 orbit_status ophost_readlink(struct orb_backend *b, const char *path, char *target, size_t room, size_t *length,
                              orbit_error *error)
 {
-    orbit_bytes_request request = {path, NULL, target, room, length};
+    orbit_bytes_request request = {path, NULL, target, room, length, NULL};
     return RUN(readlink, .request = &request);
 }
 
 orbit_status ophost_xattr_get(struct orb_backend *b, const char *path, const char *name, void *value, size_t room,
                               size_t *length, orbit_error *error)
 {
-    orbit_bytes_request request = {path, name, value, room, length};
+    orbit_bytes_request request = {path, name, value, room, length, NULL};
     return RUN(xattr_get, .request = &request);
 }
 
 orbit_status ophost_xattr_list(struct orb_backend *b, const char *path, char *names, size_t room, size_t *length,
                                orbit_error *error)
 {
-    orbit_bytes_request request = {path, NULL, names, room, length};
+    orbit_bytes_request request = {path, NULL, names, room, length, NULL};
     return RUN(xattr_list, .request = &request);
 }
 
