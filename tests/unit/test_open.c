@@ -129,7 +129,6 @@ static const struct refusal refusals[] = {
     {"", ORBIT_E_CONFIG, "empty"},
     {"gs://bucket/x", ORBIT_E_CONFIG, "s3, file, mem, sftp (ssh) and smb (cifs)"},
     {"http://host/x", ORBIT_E_CONFIG, "'http://'"},
-    {"s3://", ORBIT_E_CONFIG, "bucket"},
     {"s3:///key", ORBIT_E_CONFIG, "bucket"},
     {"mem:///x", ORBIT_E_CONFIG, "name"},
     {"sftp:///x", ORBIT_E_CONFIG, "host"},
