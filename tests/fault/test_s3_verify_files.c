@@ -213,7 +213,8 @@ static void a_resumed_download_is_compared_as_a_whole(void **state)
     s3fault_reopen();
     put_raw("big", NULL, bytes, BIG);
     for (unsigned tampered = 0; tampered < 2; tampered++) {
-        FAULT("op=GetObject&nth=2&cut=3M");
+        /* Less than any range has: they shrink towards the end, and reach the store in any order. */
+        FAULT("op=GetObject&nth=2&cut=1M");
         assert_true(orbit_download(at.store, "big", target, &options, &result, &told) < 0);
         endpoint_control(&at.endpoint, "clear");
         assert_int_equal(entries(), 2 + tampered);
