@@ -57,6 +57,15 @@ is() { [ "$1" = "$2" ] || {
     return 1
 }; }
 
+# use_gateway: the real store that the fixture started, as the environment's endpoint.
+use_gateway() {
+    : "${ORBIT_RGW_ENV:?where the fixture tells how to reach it}"
+    set -a
+    . "$ORBIT_RGW_ENV" || exit 1
+    set +a
+    export AWS_ENDPOINT_URL=$ORBIT_TEST_S3_ENDPOINT
+}
+
 # wait_until TRIES PAUSE COMMAND…: until it succeeds, looked at so often, so many seconds apart; fails when it never did.
 wait_until() {
     local tries=$1 pause=$2

@@ -2,11 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The command against a real object store: Ceph's gateway, or whatever ORBIT_TEST_S3_ENDPOINT names.
 . "$(dirname "$0")/lib.sh" || exit 1
-: "${ORBIT_RGW_ENV:?where the fixture tells how to reach it}"
-set -a
-. "$ORBIT_RGW_ENV" || exit 1
-set +a
-export AWS_ENDPOINT_URL=$ORBIT_TEST_S3_ENDPOINT
+use_gateway
 bucket=orbit-cli-$$-$RANDOM
 
 orbit mb "s3://$bucket"

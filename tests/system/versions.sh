@@ -3,11 +3,7 @@
 # Versions of objects on a real store: listing them all, reading and removing one, and bringing an object back by
 # removing the marker of its removal.
 . "$(dirname "$0")/lib.sh" || exit 1
-: "${ORBIT_RGW_ENV:?where the fixture tells how to reach it}"
-set -a
-. "$ORBIT_RGW_ENV" || exit 1
-set +a
-export AWS_ENDPOINT_URL=$ORBIT_TEST_S3_ENDPOINT
+use_gateway
 bucket=orbit-versions-$$-$RANDOM
 
 orbit mb "s3://$bucket"
