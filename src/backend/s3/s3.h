@@ -204,6 +204,8 @@ orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, const orbit_write_o
                                     uint32_t *algorithm, orbit_error *error);
 void orb_s3_base64(const void *bytes, size_t length, char *text /* 4 × ceil(length / 3) + 1 */);
 bool orb_s3_md5(const void *bytes, size_t length, uint8_t out[16]);
+/* For requests whose body S3 wants a digest of: Content-MD5, or a CRC where the system's cryptography has no MD5. */
+void orb_s3_digest_header(struct orb_s3_op *op, const struct orb_buf *body);
 
 /* s3_put.c: an operation with a body, put or part. --------------------------------------------------- */
 

@@ -168,3 +168,17 @@ bool orb_s3_md5(const void *bytes, size_t length, uint8_t out[16])
     unsigned written = 0;
     return EVP_Digest(bytes, length, out, &written, EVP_md5(), NULL) == 1 && written == 16;
 }
+
+void orb_s3_digest_header(struct orb_s3_op *op, const struct orb_buf *body)
+{
+    uint8_t md5[16];
+    char text[ORB_S3_CHECKSUM_TEXT];
+    if (orb_s3_md5(body->bytes, body->length, md5)) {
+        orb_s3_base64(md5, sizeof md5, text);
+        orb_s3_header(op, "content-md5", text);
+    } else {
+        orbit_checksum crc = orb_checksum_crc64nvme(orb_crc64nvme(0, body->bytes, body->length));
+        orb_s3_checksum_text(&crc, text);
+        orb_s3_header(op, "x-amz-checksum-crc64nvme", text);
+    }
+}

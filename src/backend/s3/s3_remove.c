@@ -290,19 +290,10 @@ static void send_batch(struct remove_op *remove)
 {
     struct orb_s3_op *op = &remove->base;
     struct orb_buf *body = &remove->body;
-    uint8_t md5[16];
-    char text[ORB_S3_CHECKSUM_TEXT];
     orb_s3_begin(op, "POST", NULL);
     orb_s3_param(op, "delete", "");
     orb_s3_header(op, "content-type", "application/xml");
-    if (orb_s3_md5(body->bytes, body->length, md5)) {
-        orb_s3_base64(md5, sizeof md5, text);
-        orb_s3_header(op, "content-md5", text);
-    } else {
-        orbit_checksum crc = orb_checksum_crc64nvme(orb_crc64nvme(0, body->bytes, body->length));
-        orb_s3_checksum_text(&crc, text);
-        orb_s3_header(op, "x-amz-checksum-crc64nvme", text);
-    }
+    orb_s3_digest_header(op, body);
     orb_s3_account_headers(op, NULL);
     op->http.patient = true;
     orb_s3_send_bytes(op, &remove->bytes, body->bytes, body->length, batch_sent);

@@ -123,12 +123,7 @@ void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request
         orb_s3_send(base, was_set);
         return;
     }
-    uint8_t md5[16];
-    char text[ORB_S3_CHECKSUM_TEXT];
     orb_s3_header(base, "content-type", "application/xml");
-    if (orb_s3_md5(tags->body.bytes, tags->body.length, md5)) {
-        orb_s3_base64(md5, sizeof md5, text);
-        orb_s3_header(base, "content-md5", text);
-    }
+    orb_s3_digest_header(base, &tags->body);
     orb_s3_send_bytes(base, &tags->bytes, tags->body.bytes, tags->body.length, was_set);
 }
