@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Calls on one path that only some stores have: symbolic links, extended attributes, space. */
+ * Calls on one path that only some stores have: symbolic links, extended attributes, tags, space. */
 #include <orbit/file.h>
 
 #include "base/error.h"
@@ -27,6 +27,7 @@ static void bytes_fresh(struct file_task *file)
     file->request.bytes.path = file->path;
     file->request.bytes.name = file->second;
     file->request.bytes.length = &file->length;
+    file->request.bytes.version_id = file->options.version_id;
 }
 
 static void readlink_attempt(struct file_task *file)
@@ -37,7 +38,8 @@ static void readlink_attempt(struct file_task *file)
     core->ops->readlink(core->self, &file->call.op.op, &file->request.bytes);
 }
 
-static void readlink_deliver(struct file_task *file)
+/* A string in the caller's room, as much of it as fits. */
+static void string_deliver(struct file_task *file)
 {
     size_t length = file->length < file->request.bytes.room ? file->length : file->request.bytes.room;
     file->target_out[length] = '\0';
@@ -46,7 +48,7 @@ static void readlink_deliver(struct file_task *file)
 static const struct file_kind symlink_kind =
     ORB_FILE_KIND("orbit_symlink", "make symbolic links", symlink, symlink_attempt, NULL, ORBIT_E_EXISTS);
 static const struct file_kind readlink_kind =
-    ORB_FILE_KIND("orbit_readlink", "read symbolic links", readlink, readlink_attempt, readlink_deliver, 0);
+    ORB_FILE_KIND("orbit_readlink", "read symbolic links", readlink, readlink_attempt, string_deliver, 0);
 
 static struct file_task *symlink_new(orbit_backend *backend, const char *target, const char *path,
                                      const orbit_call_options *options, orbit_status *status, orbit_error *error)
@@ -205,6 +207,54 @@ orbit_status orbit_xattr_set(orbit_backend *backend, const char *path, const cha
 orbit_status orbit_xattr_remove(orbit_backend *backend, const char *path, const char *name, orbit_error *error)
 {
     return set(&xattr_remove_kind, backend, path, name, NULL, 0, error);
+}
+
+/* ---- tags ------------------------------------------------------------------------------------------ */
+
+static void tags_get_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    bytes_fresh(file);
+    orb_call_names(&file->call, ORBIT_REQUEST_TAGS, file->path);
+    core->ops->tags_get(core->self, &file->call.op.op, &file->request.bytes);
+}
+
+static void tags_set_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    file->request.tags = (orbit_tags_request){file->path, file->options.version_id, file->second};
+    orb_call_names(&file->call, ORBIT_REQUEST_TAGS, file->path);
+    core->ops->tags_set(core->self, &file->call.op.op, &file->request.tags);
+}
+
+static const struct file_kind tags_get_kind =
+    ORB_FILE_KIND("orbit_tags_get", "read tags", tags_get, tags_get_attempt, string_deliver, 0);
+static const struct file_kind tags_set_kind =
+    ORB_FILE_KIND("orbit_tags_set", "set tags", tags_set, tags_set_attempt, NULL, 0);
+
+orbit_status orbit_tags_get(orbit_backend *backend, const char *path, char *tagging, size_t room,
+                            const orbit_call_options *options, orbit_error *error)
+{
+    if (!tagging || room == 0)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_tags_get() needs room for the tags");
+    tagging[0] = tagging[room - 1] = '\0'; /* also where there is more than fits */
+    orbit_status status;
+    struct file_task *file = orb_file_new(&tags_get_kind, backend, path, NULL, options, &status, error);
+    if (!file)
+        return status;
+    file->target_out = tagging;
+    file->request.bytes.buffer = tagging;
+    file->request.bytes.room = room - 1;
+    return orb_task_run(&file->task, error);
+}
+
+orbit_status orbit_tags_set(orbit_backend *backend, const char *path, const char *tagging,
+                            const orbit_call_options *options, orbit_error *error)
+{
+    orbit_status status;
+    struct file_task *file =
+        orb_file_new(&tags_set_kind, backend, path, tagging ? tagging : "", options, &status, error);
+    return file ? orb_task_run(&file->task, error) : status;
 }
 
 /* ---- space ----------------------------------------------------------------------------------------- */
