@@ -34,6 +34,12 @@ struct orbit_host {
     uint64_t calls;         /* loop: the last one's number */
 };
 
+/* Where requests are counted: in their stream's or task's tally, which is part of the host's, or in the host's alone. */
+static inline struct orb_tally *orb_host_tally(struct orbit_host *host, struct orb_tally *own)
+{
+    return own ? own : &host->tally;
+}
+
 /* One shared thing a host: `key` is the address of a static. make() is called at most once (under the host's
  * mutex), drop() when the client closes, after all backends are closed, on the thread that closes the client
  * with lanes and loop still running. Returns NULL with `error` filled when make() fails. Any thread. */

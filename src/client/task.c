@@ -42,6 +42,7 @@ void *orb_task_new(size_t bytes, const struct orb_task_kind *kind, struct orbit_
     }
     task->kind = kind;
     task->client = client;
+    task->tally.whole = &client->host.tally;
     task->pid = client->pid;
     orb_gate_init(&task->gate, client);
     atomic_init(&task->bytes_total, ORBIT_SIZE_UNKNOWN);

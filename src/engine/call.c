@@ -47,13 +47,16 @@ static void trace(const struct orb_call *call, orbit_trace_event *event)
     backend->host->trace.function(backend->host->trace.ctx, event);
 }
 
+static struct orb_tally *tally_of(const struct orb_call *call)
+{
+    return orb_host_tally(call->op.backend->host, call->tally);
+}
+
 static void tell_started(const struct orb_call *call)
 {
     struct orbit_host *host = call->op.backend->host;
     orbit_trace_event event = {.point = ORBIT_TRACE_STARTED};
-    orb_tally_add(&host->tally.attempts[call->request], 1);
-    if (call->tally)
-        orb_tally_add(&call->tally->attempts[call->request], 1);
+    ORB_TALLY_ADD(tally_of(call), attempts[call->request], 1);
     if (host->trace.function)
         trace(call, &event);
 }
@@ -103,9 +106,7 @@ static void launch(struct orb_call *call)
     atomic_store(&call->moved, false);
     atomic_store(&call->alive, false);
     atomic_store(&call->first_ns, 0);
-    orb_tally_begun(&backend->host->tally);
-    if (call->tally)
-        orb_tally_begun(call->tally);
+    orb_tally_begun(tally_of(call));
     orb_op_begin(&call->op, backend, op_done);
     call->op.op.deadline_ns = UINT64_MAX;
     if (call->watched && !backend->caps.no_retry && backend->options.retry_deadline_ms) {
@@ -131,9 +132,7 @@ static void waited(void *ctx)
     struct orb_call *call = ctx;
     call->timer = NULL;
     call->waiting = false;
-    orb_tally_add(&call->op.backend->host->tally.retries, 1);
-    if (call->tally)
-        orb_tally_add(&call->tally->retries, 1);
+    ORB_TALLY_ADD(tally_of(call), retries, 1);
     call->entered_ns = orb_now_ns();
     enter(call);
 }
@@ -181,16 +180,6 @@ static void log_again(const struct orb_call *call, uint64_t wait_ms)
             error->request_id[0] ? " (request id " : "", error->request_id, error->request_id[0] ? ")" : "");
 }
 
-static void leave_tallies(const struct orb_call *call, enum orb_flow_result result)
-{
-    struct orb_tally *tallies[] = {&call->op.backend->host->tally, call->tally};
-    for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]) && tallies[i]; i++) {
-        orb_tally_ended(tallies[i]);
-        if (result == ORB_FLOW_THROTTLED)
-            orb_tally_add(&tallies[i]->throttled, 1);
-    }
-}
-
 static orbit_status say_hurried(struct orb_call *call)
 {
     orbit_status status =
@@ -214,7 +203,9 @@ static void op_done(struct orb_op *op)
     if (call->hurried && status == ORBIT_E_CANCELLED && !call->cancelled && !call->expired)
         status = say_hurried(call);
     enum orb_flow_result result = heard(call, status);
-    leave_tallies(call, result);
+    orb_tally_ended(tally_of(call));
+    if (result == ORB_FLOW_THROTTLED)
+        ORB_TALLY_ADD(tally_of(call), throttled, 1);
     if (call->flow)
         orb_flow_left(call->flow, call, result, now_ns);
     if (status >= 0) {
@@ -303,9 +294,7 @@ void orb_call_cancel(struct orb_call *call)
 void orb_call_hurry(struct orb_call *call)
 {
     call->hurried = true;
-    orb_tally_add(&call->op.backend->host->tally.hurries, 1);
-    if (call->tally)
-        orb_tally_add(&call->tally->hurries, 1);
+    ORB_TALLY_ADD(tally_of(call), hurries, 1);
     orb_op_cancel(&call->op);
 }
 

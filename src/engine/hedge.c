@@ -186,9 +186,7 @@ static void hedge(struct orb_hedger *hedger, struct orb_race *race)
     race->reserved = may_drop;
     race->hedging = true;
     race->hedges++;
-    orb_tally_add(&hedger->backend->host->tally.hedges, 1);
-    if (race->tally)
-        orb_tally_add(&race->tally->hedges, 1);
+    ORB_TALLY_ADD(orb_host_tally(hedger->backend->host, race->tally), hedges, 1);
     orb_log(&hedger->backend->host->log, ORBIT_LOG_DEBUG, "a range of %llu bytes lags: asked for again",
             (unsigned long long)missing);
     orb_race_hedge(race, may_drop);
@@ -279,9 +277,7 @@ void orb_hedge_leg_over(struct orb_race *race, struct orb_race_leg *leg)
     learn_first(hedger, leg);
     uint64_t dropped = atomic_exchange(&leg->dropped, 0);
     hedger->spent += dropped;
-    orb_tally_add(&hedger->backend->host->tally.hedge_bytes, dropped);
-    if (race->tally)
-        orb_tally_add(&race->tally->hedge_bytes, dropped);
+    ORB_TALLY_ADD(orb_host_tally(hedger->backend->host, race->tally), hedge_bytes, dropped);
     if (!race->hedging)
         return;
     race->hedging = false;

@@ -65,7 +65,7 @@ void orb_window_arrived(struct orb_window *window, struct orb_range *range, size
     if (window->config.count)
         atomic_fetch_add_explicit(window->config.count, length, memory_order_relaxed);
     if (window->config.tally)
-        orb_tally_add(&window->config.tally->bytes, length);
+        atomic_fetch_add_explicit(&window->config.tally->bytes, length, memory_order_relaxed);
     pthread_mutex_lock(&window->mutex);
     range->locked.filled += length;
     if (window->locked.wanted && window->locked.current == range && window->locked.opened) {

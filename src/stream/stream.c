@@ -107,6 +107,7 @@ void orb_stream_init(struct orb_stream *stream, const struct orb_stream_kind *ki
     stream->kind = kind;
     stream->backend = backend;
     stream->client = backend->client;
+    stream->tally.whole = &backend->client->host.tally;
     stream->start_message.deliver = start_delivered;
     stream->shut_message.deliver = shut_delivered;
     stream->ready_message.deliver = ready_delivered;

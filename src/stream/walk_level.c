@@ -36,8 +36,7 @@ static void ask(struct orb_walk *walk, void (*start)(struct orb_call *call),
     struct orb_op *op = &walk->call.op;
     walk->call.ctx = walk;
     orb_op_begin(op, walk->backend, NULL);
-    orb_tally_add(&walk->backend->host->tally.operations, 1);
-    orb_tally_add(&walk->producer.lister->stream.tally.operations, 1);
+    ORB_TALLY_ADD(&walk->producer.lister->stream.tally, operations, 1);
     start(&walk->call);
     op->running = false;
     done(&walk->call, op->status, op->status < 0 ? &op->error : NULL);
