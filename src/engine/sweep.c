@@ -113,6 +113,7 @@ static void listed(struct orb_call *call, orbit_status status, const orbit_error
 {
     struct orb_sweep *sweep = call->ctx;
     (void)error; /* who may not list may write all the same */
+    sweep->listed = status >= 0;
     if (status >= 0 && sweep->id[0])
         next(sweep, start_begin, taken_up);
     else
@@ -122,6 +123,7 @@ static void listed(struct orb_call *call, orbit_status status, const orbit_error
 void orb_sweep_start(struct orb_sweep *sweep)
 {
     sweep->has_parts = false;
+    sweep->listed = false;
     next(sweep, start_uploads, listed);
 }
 
@@ -133,4 +135,9 @@ void orb_sweep_stop(struct orb_sweep *sweep)
 bool orb_sweep_idle(const struct orb_sweep *sweep)
 {
     return orb_call_idle(&sweep->call);
+}
+
+bool orb_sweep_found_nothing(const struct orb_sweep *sweep)
+{
+    return sweep->listed && !sweep->id[0];
 }

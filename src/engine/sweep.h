@@ -27,11 +27,15 @@ struct orb_sweep {
     orbit_begin_request begin_request;
     orbit_begin_reply begin_reply;
     bool has_parts;
+    bool listed; /* the store told which uploads are open */
     char id[ORB_SWEEP_ID_MAX];
 };
 
 void orb_sweep_start(struct orb_sweep *sweep);
 void orb_sweep_stop(struct orb_sweep *sweep);
 bool orb_sweep_idle(const struct orb_sweep *sweep);
+
+/* Of one that has ended: the store told what is open, and there was nothing such. */
+bool orb_sweep_found_nothing(const struct orb_sweep *sweep);
 
 #endif

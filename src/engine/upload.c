@@ -12,6 +12,11 @@
 #define ABORT_MS   15000 /* a store that does not answer must not hold up who gave up */
 #define SWEEPS_MAX 3u
 
+/* A store that was too slow to answer a begin may carry it out when we have long gone on: how long it is looked for, and
+ * how often. Only an upload that is over sooner waits. */
+#define LATE_NS    ((uint64_t)(5 * ORB_S))
+#define LATE_AGAIN 500 /* ms */
+
 static void settle(struct orb_upload *upload);
 
 static struct orb_upload *upload_of(struct orb_call *call)
@@ -75,7 +80,8 @@ static void tell_end(struct orb_message *message)
 static void end_watch(struct orb_upload *upload)
 {
     orb_timer_cancel(upload->abort_timer);
-    upload->abort_timer = NULL;
+    orb_timer_cancel(upload->sweep_timer);
+    upload->abort_timer = upload->sweep_timer = NULL;
 }
 
 static void tell(struct orb_upload *upload)
@@ -88,12 +94,25 @@ static void tell(struct orb_upload *upload)
     orb_loop_post(upload->backend->host->loop, &upload->message);
 }
 
+static void sweep_again(void *ctx)
+{
+    struct orb_upload *upload = ctx;
+    upload->sweep_timer = NULL;
+    orb_sweep_start(upload->sweep);
+}
+
 static void swept(struct orb_sweep *sweep)
 {
     struct orb_upload *upload = sweep->ctx;
-    if (--upload->unheard && upload->abort_timer)
-        orb_sweep_start(sweep);
-    else
+    bool nothing = orb_sweep_found_nothing(sweep);
+    if (!nothing)
+        upload->unheard--;
+    if (!upload->abort_timer || !upload->unheard || (nothing && orb_now_ns() - upload->unheard_ns >= LATE_NS)) {
+        tell(upload);
+        return;
+    }
+    upload->sweep_timer = orb_timer_start(upload->backend->host->loop, nothing ? LATE_AGAIN : 0, sweep_again, upload);
+    if (!upload->sweep_timer)
         tell(upload);
 }
 
@@ -101,7 +120,10 @@ static void sweep_late(void *ctx)
 {
     struct orb_upload *upload = ctx;
     upload->abort_timer = NULL;
-    orb_sweep_stop(upload->sweep);
+    if (upload->sweep_timer)
+        tell(upload);
+    else
+        orb_sweep_stop(upload->sweep);
 }
 
 /* What a begin whose reply was lost made is in no list of ours, and costs until somebody finds it. At the end, when our
@@ -270,8 +292,11 @@ static void begin_done(struct orb_call *call, orbit_status status, const orbit_e
 /* Whether the store heard it or not: no reply came. */
 static void note_unheard(struct orb_upload *upload, const orbit_error *error)
 {
-    if ((error->flags & ORBIT_ERROR_MAYBE_DONE) && error->status != ORBIT_E_CONNECT)
+    if ((error->flags & ORBIT_ERROR_MAYBE_DONE) && error->status != ORBIT_E_CONNECT) {
         upload->unheard++;
+        if (error->status == ORBIT_E_TIMEOUT)
+            upload->unheard_ns = orb_now_ns();
+    }
 }
 
 static bool begin_again(struct orb_call *call, const orbit_error *error)

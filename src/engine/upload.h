@@ -73,10 +73,11 @@ struct orb_upload {
 
     enum orb_upload_state state;
     bool stopping;
-    bool maybe_there; /* a put's reply was lost */
-    bool hurried;     /* a finish was asked for again early */
-    uint32_t unheard; /* replies to begin that were lost */
-    int64_t begun_ns; /* when the first begin was asked for, by the wall's clock */
+    bool maybe_there;    /* a put's reply was lost */
+    bool hurried;        /* a finish was asked for again early */
+    uint32_t unheard;    /* replies to begin that were lost */
+    int64_t begun_ns;    /* when the first begin was asked for, by the wall's clock */
+    uint64_t unheard_ns; /* when one was last waited for in vain, by the monotonic clock; 0: never */
     struct orb_sweep *sweep;
     orbit_status status; /* why it stops */
     orbit_error error;
@@ -91,6 +92,7 @@ struct orb_upload {
     orbit_finish_request finish_request;
     struct orb_upload_part *in_flight;
     struct orb_timer *abort_timer; /* also of the sweep */
+    struct orb_timer *sweep_timer; /* between two looks */
     struct orb_message message;
     bool message_out;
 };

@@ -62,6 +62,16 @@ static void an_upload_whose_beginning_was_not_heard_of_is_not_left_behind(void *
     fails("denied", ORBIT_OK);
 }
 
+static void an_upload_that_begins_long_after_its_request_was_given_up_is_not_left_behind(void **state)
+{
+    (void)state;
+    FAULT("op=CreateMultipartUpload&nth=1&latency_ms=2500"); /* the first byte may take one second */
+    arrives("late");
+    assert_int_equal(COUNT("requests.CreateMultipartUpload"), 2);
+    assert_int_equal(COUNT("requests.AbortMultipartUpload"), 1);
+    assert_int_equal(COUNT("open_uploads"), 0);
+}
+
 static void part_that_never_succeeds_ends_the_write_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -386,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FAULT_TEST(failed_requests_of_every_kind_are_tried_again),
         FAULT_TEST(an_upload_whose_beginning_was_not_heard_of_is_not_left_behind),
+        FAULT_TEST(an_upload_that_begins_long_after_its_request_was_given_up_is_not_left_behind),
         FAULT_TEST(part_that_never_succeeds_ends_the_write_and_leaves_nothing),
         FAULT_TEST(part_whose_upload_is_cut_is_sent_again),
         FAULT_TEST(part_whose_reply_is_lost_is_sent_again),
