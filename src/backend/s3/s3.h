@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "backend/s3/keys/keys.h"
+#include "backend/s3/s3_ways.h"
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/mem.h"
@@ -24,15 +25,6 @@ enum {
     ORB_S3_COPY_TIMEOUT_MS = 300000
 };
 
-/* Whether the endpoint takes the checksums of uploads. After a refusal they are left out once to see whether
- * that was the reason. */
-enum orb_s3_checksums { ORB_S3_CHECKSUMS_ON = 0, ORB_S3_CHECKSUMS_SUSPECT, ORB_S3_CHECKSUMS_OFF };
-
-/* Whether it wants one with each put and part, and not only where that costs nothing. */
-enum orb_s3_body_checksums { ORB_S3_BODY_UNKNOWN = 0, ORB_S3_BODY_SUSPECT, ORB_S3_BODY_WANTED, ORB_S3_BODY_REFUSED };
-
-enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3_ENCODING_URL };
-
 struct orb_s3 {
     struct orbit_host *host;
     struct orb_http *http;
@@ -42,7 +34,7 @@ struct orb_s3 {
 
     /* From the configuration; strings are owned. */
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
-    bool secure, path_style, is_aws, sign_payload, no_checksum, request_payer, list_v1;
+    bool secure, path_style, is_aws, sign_payload, no_checksum, request_payer;
     uint32_t checksum; /* orbit_checksum_algorithm of uploads */
     uint32_t list_page_entries;
     char *endpoint_host; /* "host" or "host:port", without the bucket; NULL for AWS: it follows from the region */
@@ -55,10 +47,7 @@ struct orb_s3 {
     int64_t clock_offset_s; /* the store's clock minus ours */
     unsigned lessons;       /* how often region or clock were corrected */
     bool reached;           /* it has answered before: a refused connection is then worth another try */
-    enum orb_s3_checksums checksums;
-    enum orb_s3_body_checksums body_checksums;
-    bool bare_copies;            /* parts that it copies go only into uploads without checksums */
-    enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
+    struct orb_s3_ways ways;
 
     struct orb_buf scratch, authorization; /* for signing */
 };

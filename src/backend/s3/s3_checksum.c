@@ -158,7 +158,7 @@ orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, const orbit_write_o
     uint32_t wanted = asked ? asked : s3->checksum ? s3->checksum : (uint32_t)ORBIT_CHECKSUM_CRC64NVME;
     if (!orb_s3_checksum_header(wanted))
         return orb_fail(error, ORBIT_E_UNSUPPORTED, 0, "uploads to S3 carry no such checksum (%u)", wanted);
-    if (s3->checksums == ORB_S3_CHECKSUMS_ON || wanted == ORBIT_CHECKSUM_MD5)
+    if (s3->ways.checksums == ORB_S3_CHECKSUMS_ON || wanted == ORBIT_CHECKSUM_MD5)
         *algorithm = wanted;
     return ORBIT_OK;
 }

@@ -352,7 +352,7 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
     s3->checksum = config->checksum;
     s3->no_checksum = config->no_checksum;
     s3->request_payer = config->request_payer;
-    s3->list_v1 = config->list_v1;
+    s3->ways.list_v1 = config->list_v1;
     if ((status = orb_s3_upload_checksum(s3, NULL, 0, &algorithm, error)) < 0 ||
         (status = take_endpoint(s3, config->endpoint, error)) < 0 ||
         (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||

@@ -259,12 +259,12 @@ static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
     if (!refused)
         return false;
     if (op->sent_checksum) {
-        if (s3->checksums == ORB_S3_CHECKSUMS_ON)
-            s3->checksums = ORB_S3_CHECKSUMS_SUSPECT;
+        if (s3->ways.checksums == ORB_S3_CHECKSUMS_ON)
+            s3->ways.checksums = ORB_S3_CHECKSUMS_SUSPECT;
         return true;
     }
-    if (s3->checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes)
-        s3->checksums = ORB_S3_CHECKSUMS_ON; /* it was not that */
+    if (s3->ways.checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes)
+        s3->ways.checksums = ORB_S3_CHECKSUMS_ON; /* it was not that */
     return false;
 }
 
@@ -274,15 +274,15 @@ static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
 static bool learn_body_checksums(struct orb_s3_op *op, const struct error_body *body)
 {
     struct orb_s3 *s3 = op->s3;
-    if (op->trailed && s3->body_checksums == ORB_S3_BODY_SUSPECT && op->http.http_status < 500) {
-        s3->body_checksums = ORB_S3_BODY_REFUSED;
+    if (op->trailed && s3->ways.body_checksums == ORB_S3_BODY_SUSPECT && op->http.http_status < 500) {
+        s3->ways.body_checksums = ORB_S3_BODY_REFUSED;
         return true;
     }
-    if (!op->bare || op->http.http_status != 400 || s3->body_checksums == ORB_S3_BODY_REFUSED ||
+    if (!op->bare || op->http.http_status != 400 || s3->ways.body_checksums == ORB_S3_BODY_REFUSED ||
         (strcmp(body->code, "InvalidArgument") != 0 && strcmp(body->code, "InvalidRequest") != 0))
         return false;
-    if (s3->body_checksums == ORB_S3_BODY_UNKNOWN)
-        s3->body_checksums = ORB_S3_BODY_SUSPECT;
+    if (s3->ways.body_checksums == ORB_S3_BODY_UNKNOWN)
+        s3->ways.body_checksums = ORB_S3_BODY_SUSPECT;
     return true;
 }
 
@@ -405,12 +405,12 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
             return (orbit_status)error->status;
         }
     }
-    if (s3->body_checksums == ORB_S3_BODY_SUSPECT && op->trailed) {
-        s3->body_checksums = ORB_S3_BODY_WANTED;
+    if (s3->ways.body_checksums == ORB_S3_BODY_SUSPECT && op->trailed) {
+        s3->ways.body_checksums = ORB_S3_BODY_WANTED;
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every body", s3->authority);
     }
-    if (s3->checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes && op->http.body) {
-        s3->checksums = ORB_S3_CHECKSUMS_OFF;
+    if (s3->ways.checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes && op->http.body) {
+        s3->ways.checksums = ORB_S3_CHECKSUMS_OFF;
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s takes no checksums with uploads: going on without",
                 s3->authority);
     }

@@ -112,7 +112,7 @@ static bool list_init(struct finish_op *finish)
     list->body = (orbit_body){.peek = list_peek, .consume = list_consume, .rewind = list_rewind};
     list->upload = finish->upload;
     list->count = finish->request.part_count;
-    list->checksums = finish->upload->algorithm && finish->base.s3->checksums == ORB_S3_CHECKSUMS_ON;
+    list->checksums = finish->upload->algorithm && finish->base.s3->ways.checksums == ORB_S3_CHECKSUMS_ON;
     for (uint32_t i = 0; i <= list->count + 1; i++) {
         size_t length = write_piece(list, i, list->piece, sizeof list->piece);
         if (!length)

@@ -206,7 +206,7 @@ static const char *next_name(const struct page_op *op)
 {
     if (op->cursor->versions)
         return "NextKeyMarker";
-    return op->base.s3->list_v1 ? "NextMarker" : "NextContinuationToken";
+    return op->base.s3->ways.list_v1 ? "NextMarker" : "NextContinuationToken";
 }
 
 static bool list_field(struct page_op *op, const char *name, char *text, size_t length)
@@ -348,7 +348,7 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
     }
     if (!op->truncated)
         return ORBIT_OK;
-    if (!op->base.s3->list_v1 && !cursor->versions)
+    if (!op->base.s3->ways.list_v1 && !cursor->versions)
         return op->next.length ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), error)
                                : orb_s3_list_endless(error, "says that there is more and not where");
     /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
@@ -373,7 +373,7 @@ static void ask(struct page_op *list)
 {
     struct orb_s3_op *base = &list->base;
     struct orb_s3_cursor *cursor = list->cursor;
-    enum orb_s3_encoding learned = base->s3->listed;
+    enum orb_s3_encoding learned = base->s3->ways.listed;
     orbit_error error;
     char entries[16];
     orb_buf_reset(&list->next);
@@ -388,7 +388,7 @@ static void ask(struct page_op *list)
         orb_s3_op_end(base, status, &error);
         return;
     }
-    bool v1 = base->s3->list_v1, versions = cursor->versions;
+    bool v1 = base->s3->ways.list_v1, versions = cursor->versions;
     list->next_version[0] = '\0';
     orb_s3_begin(base, "GET", NULL);
     orb_s3_param(base, "versions", versions ? "" : NULL);
@@ -420,7 +420,7 @@ static void listed(struct orb_s3_op *base)
     if (status >= 0 && !op->is_list)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the reply is not that of an S3 store");
     if (status >= 0 && op->doubtful) {
-        base->s3->listed = op->encoded ? ORB_S3_ENCODING_URL : ORB_S3_ENCODING_NONE;
+        base->s3->ways.listed = op->encoded ? ORB_S3_ENCODING_URL : ORB_S3_ENCODING_NONE;
         ask(op);
         return;
     }

@@ -108,9 +108,9 @@ static bool wants_no_checksums(struct part_copy_op *part, const orbit_error *err
     if (!part->upload->algorithm || error->http_status != 400 ||
         (strcmp(error->code, "InvalidArgument") != 0 && strcmp(error->code, "InvalidRequest") != 0))
         return false;
-    if (!s3->bare_copies)
+    if (!s3->ways.bare_copies)
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s copies no parts into an upload with checksums", s3->authority);
-    s3->bare_copies = true;
+    s3->ways.bare_copies = true;
     return true;
 }
 

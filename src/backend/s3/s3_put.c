@@ -185,7 +185,7 @@ static orbit_body *framed(struct orb_s3_sending *sending)
 bool orb_s3_sending_in_chunks(struct orb_s3_sending *sending, bool must)
 {
     const struct orb_s3 *s3 = sending->base.s3;
-    must = must || s3->body_checksums == ORB_S3_BODY_SUSPECT || s3->body_checksums == ORB_S3_BODY_WANTED;
+    must = must || s3->ways.body_checksums == ORB_S3_BODY_SUSPECT || s3->ways.body_checksums == ORB_S3_BODY_WANTED;
     sending->trailing = must && sending->sum.algorithm && !sending->sum_known;
     return sending->trailing || sending->signs;
 }

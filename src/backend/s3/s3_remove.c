@@ -131,7 +131,7 @@ static void look_at_directory(struct remove_op *remove)
     orb_s3_key(op->s3, orb_buf_string(&remove->key), &remove->body);
     orb_s3_begin(op, "GET", NULL);
     op->url.failed |= remove->body.failed || remove->key.failed;
-    orb_s3_param(op, "list-type", op->s3->list_v1 ? NULL : "2");
+    orb_s3_param(op, "list-type", op->s3->ways.list_v1 ? NULL : "2");
     orb_s3_param(op, "max-keys", "2");
     orb_s3_param(op, "encoding-type", "url");
     orb_s3_param(op, "prefix", orb_buf_string(&remove->body));

@@ -273,7 +273,7 @@ void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *re
         status = orb_s3_lock_check(request->options, &error);
     if (status >= 0)
         status = orb_s3_upload_checksum(self, request->options, wanted_checksum(self, request), &algorithm, &error);
-    if (request->copy && base->s3->bare_copies)
+    if (request->copy && base->s3->ways.bare_copies)
         algorithm = ORBIT_CHECKSUM_NONE;
     if (status >= 0 && !(begin->upload = new_upload(self, request, algorithm)))
         status = orb_fail_memory(&error);
