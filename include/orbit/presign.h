@@ -34,7 +34,7 @@ ORBIT_API void orbit_presign_options_init(orbit_presign_options *options);
 
 /* Writes the URL, NUL-terminated, to `url`, which has `room` bytes: ORBIT_E_LIMIT where that is too little. Nothing is
  * sent, whether the object exists is not asked: but credentials may have to be fetched, so it blocks. Any thread but a
- * callback's. The store's region and clock are what this backend has learned so far. */
+ * callback's. The store's region and clock are what this client has learned so far. */
 ORBIT_API orbit_status orbit_presign(orbit_backend *backend, const char *path, const orbit_presign_options *options,
                                      char *url, size_t room, orbit_error *error);
 

@@ -264,24 +264,27 @@ check "one fetch for all" is "$(count Grant)" 1
 
 # ---- keys that end while an upload is under way: renewed ahead of time, and when the store says so
 bytes 20971520 >large
-control reset
-control "set?grant_life_ms=1000&bandwidth=4M"
-orbit cp --profile role --part-size 5 --concurrency 2 large s3://bucket/large
-exits 0 "a role that ends during an upload"
-check "it was renewed at least twice" test "$(count Grant)" -ge 3
-control "set?bandwidth=0&grant_life_ms=3600000"
-AWS_PROFILE=static orbit cat s3://bucket/large
-same "and the object is whole" .out large
-control reset
-control "fault?op=Grant&latency_ms=200"
-control "set?grant_true_ms=900&bandwidth=4M"
-orbit cp --profile role --part-size 5 --concurrency 2 large s3://bucket/large
-exits 0 "keys that end before they said"
-check "they were renewed at least twice, too" test "$(count Grant)" -ge 3
-cat .err >>told
-control "set?bandwidth=0&grant_true_ms=0"
-AWS_PROFILE=static orbit cat s3://bucket/large
-same "parts that waited for keys are the right ones" .out large
+for identity in role web; do
+    control reset
+    control "set?grant_life_ms=1000&bandwidth=4M"
+    orbit cp --profile $identity --part-size 5 --concurrency 2 large s3://bucket/large
+    exits 0 "a $identity that ends during an upload"
+    check "it was renewed at least twice" test "$(count Grant)" -ge 3
+    cat .err >>told
+    control "set?bandwidth=0&grant_life_ms=3600000"
+    AWS_PROFILE=static orbit cat s3://bucket/large
+    same "and the object is whole" .out large
+    control reset
+    control "fault?op=Grant&latency_ms=200"
+    control "set?grant_true_ms=900&bandwidth=4M"
+    orbit cp --profile $identity --part-size 5 --concurrency 2 large s3://bucket/large
+    exits 0 "keys of a $identity that end before they said"
+    check "they were renewed at least twice, too" test "$(count Grant)" -ge 3
+    cat .err >>told
+    control "set?bandwidth=0&grant_true_ms=0"
+    AWS_PROFILE=static orbit cat s3://bucket/large
+    same "parts that waited for keys are the right ones" .out large
+done
 control reset
 control "fault?op=PutObject&status=400&code=ExpiredToken"
 fails 4 "keys that are never good" "ExpiredToken" --profile role

@@ -137,6 +137,13 @@ bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
 /* Appends "/bucket/key" as it goes on the wire, below endpoint_path. */
 bool orb_s3_wire_path(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
 
+/* s3_learned.c: region and clock as replies taught them, for backends that the client opens later. remember_… when they were
+ * learned, recall when host, bucket and region are configured, before orb_s3_locate(). What cannot be remembered is learned
+ * again. Any thread. */
+void orb_s3_remember_region(struct orb_s3 *s3);
+void orb_s3_remember_clock(struct orb_s3 *s3);
+void orb_s3_recall(struct orb_s3 *s3);
+
 /* s3_reply.c: the header event of all requests, and what replies are made of. */
 void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value);
 /* Reads a small XML reply from op->http.memory. ORBIT_END: an event stopped it. */

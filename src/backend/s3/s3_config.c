@@ -357,8 +357,10 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
         (status = take_endpoint(s3, config->endpoint, error)) < 0 ||
         (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||
         (status = take_prefix(s3, request->path ? request->path : "", config->prefix, error)) < 0 ||
-        (status = take_region(s3, config->region, error)) < 0 || (status = orb_s3_locate(s3, error)) < 0 ||
-        (status = take_site(s3, request->options, config, error)) < 0)
+        (status = take_region(s3, config->region, error)) < 0)
+        return status;
+    orb_s3_recall(s3);
+    if ((status = orb_s3_locate(s3, error)) < 0 || (status = take_site(s3, request->options, config, error)) < 0)
         return status;
     status = take_limits(s3, wanted, capabilities, error);
     s3->list_page_entries = capabilities->page_entries;

@@ -207,6 +207,7 @@ static bool learn_region(struct orb_s3_op *op, const struct error_body *body)
     memcpy(s3->region, region, strlen(region) + 1);
     if (orb_s3_locate(s3, NULL) >= 0) {
         s3->lessons++;
+        orb_s3_remember_region(s3);
         return true;
     }
     memcpy(s3->region, before, sizeof before);
@@ -225,11 +226,12 @@ static bool learn_clock(struct orb_s3_op *op, const struct error_body *body)
     int64_t offset = (op->reply.date_ns - orb_realtime_ns()) / (int64_t)ORB_S;
     int64_t change = offset - op->s3->clock_offset_s;
     if (change > -far && change < far)
-        return body->code[0] && op->lessons != op->s3->lessons; /* as above */
+        return op->lessons != op->s3->lessons; /* as above */
     orb_log(&op->s3->host->log, ORBIT_LOG_WARN,
             "s3: the store's clock is %lld seconds ahead of ours: signing by its clock", (long long)offset);
     op->s3->clock_offset_s = offset;
     op->s3->lessons++;
+    orb_s3_remember_clock(op->s3);
     return true;
 }
 
