@@ -100,7 +100,7 @@ typedef struct orbit_s3_config {
     uint64_t part_min_bytes;    /* 0: 5 MiB */
     uint64_t part_max_bytes;    /* 0: 5 GiB */
     uint32_t part_count_max;    /* 0: 10,000 */
-    bool equal_parts;           /* the store wants parts of one size (R2) */
+    bool equal_parts;           /* the store wants parts of one size */
     uint32_t list_page_entries; /* 0: 1,000 */
     bool list_v1;
     const char *profile;          /* NULL: AWS_PROFILE, else "default". A name given here goes before the environment */
@@ -108,6 +108,9 @@ typedef struct orbit_s3_config {
     const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials */
     uint32_t identity_timeout_ms; /* of a credential_process, or of a role that is asked for; 0: 60,000 */
     uint64_t copy_max_bytes;      /* what the store copies in one request; larger objects in parts. 0: 5 GiB */
+    /* What the store is, where its endpoint does not tell: "aws", "minio", "ceph", "r2", "b2", "wasabi", "digitalocean", "gcs",
+     * "swift" or "other". It says how to begin (docs/s3.md); what replies teach goes before it. NULL: by the endpoint */
+    const char *provider;
 } orbit_s3_config;
 #ifndef __cplusplus
 #define ORBIT_S3_CONFIG_INIT            \

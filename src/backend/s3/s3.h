@@ -34,8 +34,9 @@ struct orb_s3 {
 
     /* From the configuration; strings are owned. */
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
-    bool secure, path_style, is_aws, sign_payload, no_checksum, request_payer;
-    uint32_t checksum; /* orbit_checksum_algorithm of uploads */
+    bool secure, path_style, sign_payload, no_checksum, request_payer;
+    const struct orb_s3_store *store; /* what it is, as far as that is known */
+    uint32_t checksum;                /* orbit_checksum_algorithm of uploads */
     uint32_t list_page_entries;
     char *endpoint_host; /* "host" or "host:port", without the bucket; NULL for AWS: it follows from the region */
     char *endpoint_path; /* "" or "/…" that goes before every path */
@@ -73,6 +74,8 @@ struct orb_s3_op {
     const char *verb;   /* "read", for messages */
     const char *path;   /* nullable: messages then speak of the bucket */
     bool wants_new;     /* If-None-Match: * was sent: 412 means that it exists */
+    bool conditional;   /* it was, or If-Match with a write */
+    bool listing;       /* by ListObjectsV2 */
     bool changes;       /* the request has an effect: a lost reply leaves it open */
     bool sent_checksum; /* the request carried checksum headers */
     bool bare;          /* its body has a checksum that is not sent with it */
@@ -116,6 +119,8 @@ void orb_s3_op_step(struct orb_s3_op *op, void (*step)(struct orb_message *messa
 void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path);
 void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value);
 void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value);
+/* What a listing of keys has first: its kind, as the store knows it. */
+void orb_s3_list_params(struct orb_s3_op *op);
 /* Signs and starts. What fails here ends the operation. */
 void orb_s3_send(struct orb_s3_op *op, void (*finished)(struct orb_s3_op *op));
 /* Calls ready() when there are keys, perhaps at once; ends the operation where none can be had. */
@@ -262,8 +267,10 @@ bool orb_s3_sending_in_chunks(struct orb_s3_sending *sending, bool must);
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op));
 /* After a good reply: ORBIT_E_CHECKSUM (retriable) when the store computed another checksum than we. */
 orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_checksum *stored, orbit_error *error);
-/* If-None-Match and If-Match for the options of a write. */
+/* If-None-Match and If-Match for the options of a write, where the store takes them. */
 void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match);
+/* `wanted` as If-Match takes it: may be quoted, or "*". */
+bool orb_s3_same_etag(const char *wanted, const char *etag);
 
 /* s3_upload.c: a multipart upload. Loop thread. ------------------------------------------------------- */
 

@@ -70,7 +70,7 @@ void orb_s3_container_create(void *self, orbit_op *op)
     base->release = free_mkdir;
     orb_buf_init(body, 1024);
     orb_s3_begin(base, "PUT", NULL);
-    if (base->s3->is_aws && strcmp(base->s3->region, "us-east-1") != 0) {
+    if (base->s3->store->is_aws && strcmp(base->s3->region, "us-east-1") != 0) {
         orb_buf_text(
             body, "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>");
         orb_xml_escape(body, base->s3->region);

@@ -119,7 +119,7 @@ void orb_s3_buckets_page(struct orb_s3 *s3, orbit_op *op, void *handle, orbit_pa
     orb_s3_begin(base, "GET", NULL);
     orb_s3_param(base, "continuation-token",
                  buckets->cursor->token.length ? orb_buf_string(&buckets->cursor->token) : NULL);
-    orb_s3_param(base, "max-buckets", s3->is_aws ? "1000" : NULL);
+    orb_s3_param(base, "max-buckets", s3->store->is_aws ? "1000" : NULL);
     orb_s3_send(base, listed);
 }
 

@@ -33,6 +33,7 @@ static const struct setting {
     {"endpoint", TEXT, CONFIG(endpoint)},
     {"access_key_id", TEXT, CONFIG(access_key_id)},
     {"profile", TEXT, CONFIG(profile)},
+    {"provider", TEXT, CONFIG(provider)},
     {"config_file", TEXT, CONFIG(config_file)},
     {"credentials_file", TEXT, CONFIG(credentials_file)},
     {"identity_timeout_ms", COUNT, CONFIG(identity_timeout_ms)},
@@ -214,12 +215,40 @@ static orbit_status take_endpoint(struct orb_s3 *s3, const char *endpoint, orbit
             name -= port;
         s3->endpoint_host = orb_strndup(host, name);
         s3->endpoint_path = orb_strndup(host + length, path);
-        s3->is_aws = orb_str_suffix(s3->endpoint_host ? s3->endpoint_host : "", ".amazonaws.com");
         return s3->endpoint_host && s3->endpoint_path ? ORBIT_OK : orb_fail_memory(error);
     }
-    s3->is_aws = true;
     s3->endpoint_path = orb_strdup("");
     return s3->endpoint_path ? ORBIT_OK : orb_fail_memory(error);
+}
+
+/* What the store is: said, or seen by its endpoint. `region` is what the endpoint's name says, "" for nothing. */
+static orbit_status take_store(struct orb_s3 *s3, const orbit_s3_config *config, char region[ORB_S3_REGION_MAX],
+                               orbit_error *error)
+{
+    const char *name = config->provider;
+    char names[200];
+    *region = '\0';
+    s3->store =
+        s3->endpoint_host ? orb_s3_store_at(s3->endpoint_host, region, ORB_S3_REGION_MAX) : orb_s3_store_named("aws");
+    if (name && *name) {
+        const struct orb_s3_store *seen = s3->store;
+        s3->store = orb_s3_store_named(name);
+        orb_s3_store_names(names, sizeof names);
+        if (!s3->store)
+            return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting provider is '%.60s': it is one of %s", name,
+                            names);
+        if (!s3->endpoint_host && !s3->store->is_aws)
+            return orb_fail(error, ORBIT_E_CONFIG, 0,
+                            "the S3 setting provider=%s goes with the store's endpoint (--endpoint-url)",
+                            s3->store->name);
+        if (s3->store != seen)
+            *region = '\0';
+    }
+    s3->ways = s3->store->ways;
+    s3->ways.list_v1 |= config->list_v1;
+    if (config->checksum) /* who asks for one means it */
+        s3->ways.checksums = ORB_S3_CHECKSUMS_ON;
+    return ORBIT_OK;
 }
 
 static bool plain_bucket(const char *bucket)
@@ -248,8 +277,8 @@ static orbit_status take_bucket(struct orb_s3 *s3, const char *bucket, uint32_t 
     if (addressing == ORBIT_ADDRESSING_VIRTUAL && !host_name)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the bucket '%.100s' cannot be part of a host's name: use path style",
                         bucket);
-    s3->path_style =
-        addressing == ORBIT_ADDRESSING_PATH || (addressing == ORBIT_ADDRESSING_AUTO && !(s3->is_aws && fits));
+    s3->path_style = addressing == ORBIT_ADDRESSING_PATH ||
+                     (addressing == ORBIT_ADDRESSING_AUTO && !(s3->store->virtual_hosts && fits));
     s3->bucket = orb_strdup(bucket);
     return s3->bucket ? ORBIT_OK : orb_fail_memory(error);
 }
@@ -273,8 +302,8 @@ static orbit_status take_prefix(struct orb_s3 *s3, const char *path, const char 
 
 static orbit_status take_region(struct orb_s3 *s3, const char *region, orbit_error *error)
 {
-    if (!region)
-        region = "us-east-1";
+    if (!*region)
+        region = s3->store->region ? s3->store->region : "us-east-1";
     for (const char *c = region; *c; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '-' ||
               *c == '_'))
@@ -295,32 +324,37 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     caps->parallel_default = wanted->parallel_operations ? wanted->parallel_operations : 8;
     caps->part_min = config->part_min_bytes ? config->part_min_bytes : 5 * MIB;
     caps->part_max = config->part_max_bytes ? config->part_max_bytes : 5 * GIB;
-    caps->part_count_max = config->part_count_max ? config->part_count_max : 10000;
+    caps->part_count_max = config->part_count_max      ? config->part_count_max
+                           : s3->store->part_count_max ? s3->store->part_count_max
+                                                       : 10000;
     caps->put_max = config->put_max_bytes ? config->put_max_bytes : caps->chunk_default;
     if (caps->part_min > caps->part_max)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 settings part_min and part_max leave no part size");
     if (caps->part_count_max > 1000000)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting part_count_max is at most 1000000");
     caps->object_max = caps->part_max > UINT64_MAX / caps->part_count_max ? 0 : caps->part_max * caps->part_count_max;
-    caps->remove_batch = REMOVE_BATCH;
+    caps->remove_batch = s3->ways.no_batches ? 1 : REMOVE_BATCH;
     caps->copy_max = config->copy_max_bytes ? config->copy_max_bytes : 5 * GIB;
     caps->page_entries = config->list_page_entries ? config->list_page_entries : 1000;
     if (caps->page_entries > PAGE_MAX)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);
-    caps->equal_parts = config->equal_parts;
+    caps->equal_parts = config->equal_parts || s3->store->equal_parts;
+    caps->lacks |= s3->store->no_tags ? 1u << ORBIT_OPERATION_TAGS : 0;
     int length = s3->endpoint_host ? snprintf(s3->site_name, sizeof s3->site_name, "%s://%s",
                                               s3->secure ? "https" : "http", s3->endpoint_host)
                                    : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
     caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
     caps->reads_twice = orb_s3_checksum_comes_first(config->checksum);
     caps->ranged_read = true;
-    caps->deep_list = caps->list_versions = !orb_s3_is_service(s3);
+    caps->deep_list = !orb_s3_is_service(s3);
+    caps->list_versions = caps->deep_list && !s3->store->no_versions;
     /* Directory buckets list out of order, and buckets come in any. */
     caps->ordered_list = !orb_s3_is_service(s3) && !orb_str_suffix(s3->bucket, "--x-s3");
     /* ETags of directory buckets are random:
      * https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-express-differences.html */
     caps->md5_etags = !orb_str_suffix(s3->bucket, "--x-s3");
-    caps->atomic_no_overwrite = wanted->has_conditional_writes ? wanted->conditional_writes : s3->is_aws;
+    caps->atomic_no_overwrite =
+        wanted->has_conditional_writes ? wanted->conditional_writes : s3->ways.conditions == ORB_S3_CONDITIONS_DECIDE;
     return ORBIT_OK;
 }
 
@@ -348,16 +382,17 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
     const char *bucket = config->bucket ? config->bucket : request->authority;
     orbit_status status;
     uint32_t algorithm;
+    char host_region[ORB_S3_REGION_MAX];
     s3->sign_payload = config->sign_payload;
     s3->checksum = config->checksum;
     s3->no_checksum = config->no_checksum;
     s3->request_payer = config->request_payer;
-    s3->ways.list_v1 = config->list_v1;
     if ((status = orb_s3_upload_checksum(s3, NULL, 0, &algorithm, error)) < 0 ||
         (status = take_endpoint(s3, config->endpoint, error)) < 0 ||
+        (status = take_store(s3, config, host_region, error)) < 0 ||
         (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||
         (status = take_prefix(s3, request->path ? request->path : "", config->prefix, error)) < 0 ||
-        (status = take_region(s3, config->region, error)) < 0)
+        (status = take_region(s3, config->region ? config->region : host_region, error)) < 0)
         return status;
     orb_s3_recall(s3);
     if ((status = orb_s3_locate(s3, error)) < 0 || (status = take_site(s3, request->options, config, error)) < 0)

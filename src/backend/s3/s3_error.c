@@ -288,6 +288,33 @@ static bool learn_body_checksums(struct orb_s3_op *op, const struct error_body *
     return true;
 }
 
+/* Stores without conditions on writes say that they do not know such headers; others pass over them in silence, which
+ * nothing tells. */
+static bool learn_conditions(struct orb_s3_op *op, const struct error_body *body)
+{
+    struct orb_s3 *s3 = op->s3;
+    if (!op->conditional || (op->http.http_status != 501 && strcmp(body->code, "NotImplemented") != 0))
+        return false;
+    if (s3->ways.conditions != ORB_S3_CONDITIONS_NONE)
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s takes no conditions: looking before each write that has one",
+                s3->authority);
+    s3->ways.conditions = ORB_S3_CONDITIONS_NONE;
+    return true;
+}
+
+/* The first kind of listing is older than the second, and some know nothing else. */
+static bool learn_listing(struct orb_s3_op *op, const struct error_body *body)
+{
+    struct orb_s3 *s3 = op->s3;
+    if (!op->listing || (op->http.http_status != 501 && strcmp(body->code, "NotImplemented") != 0))
+        return false;
+    if (!s3->ways.list_v1)
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s does not know ListObjectsV2: listing by ListObjects",
+                s3->authority);
+    s3->ways.list_v1 = true;
+    return true;
+}
+
 /* ---- the error ------------------------------------------------------------------------------------- */
 
 static void describe(struct orb_s3_op *op, const char *path, const struct meaning *meaning,
@@ -361,7 +388,8 @@ static orbit_status refused(struct orb_s3_op *op, orbit_error *error)
                                    "the store takes no checksum behind the bytes: choose MD5, which goes before them"};
 
     bool learned = learn_region(op, &body) || learn_clock(op, &body) || learn_keys(op, &body) ||
-                   learn_checksums(op, &body) || learn_body_checksums(op, &body);
+                   learn_checksums(op, &body) || learn_body_checksums(op, &body) || learn_conditions(op, &body) ||
+                   learn_listing(op, &body);
     describe(op, op->path, &meaning, &body, http_status, error);
     if (learned)
         error->flags |= ORBIT_ERROR_RETRIABLE;

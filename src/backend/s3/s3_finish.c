@@ -258,18 +258,6 @@ static void refuse(struct finish_op *finish, orbit_status status, const char *wh
     orb_s3_op_end(&finish->base, status, &error);
 }
 
-/* `wanted` may be quoted, or "*". */
-static bool same_etag(const char *wanted, const char *etag)
-{
-    size_t length = strlen(wanted);
-    bool quoted = length >= 2 && *wanted == '"' && wanted[length - 1] == '"';
-    if (strcmp(wanted, "*") == 0)
-        return true;
-    if (quoted)
-        wanted++, length -= 2;
-    return etag && strlen(etag) == length && memcmp(etag, wanted, length) == 0;
-}
-
 /* What stands at the key, before a Complete that must not replace it, or after one whose end is unknown. */
 static void looked(struct orb_s3_op *op)
 {
@@ -292,7 +280,7 @@ static void looked(struct orb_s3_op *op)
         orb_s3_op_end(op, (orbit_status)finish->complete_error.status, &finish->complete_error);
     else if (!upload->overwrite && !missing)
         refuse(finish, ORBIT_E_EXISTS, "it exists already");
-    else if (upload->if_match && (missing || !same_etag(upload->if_match, finish->seen.etag)))
+    else if (upload->if_match && (missing || !orb_s3_same_etag(upload->if_match, finish->seen.etag)))
         refuse(finish, ORBIT_E_CHANGED, "it is not (any more) the version that was asked for");
     else
         send_complete(finish);
@@ -434,9 +422,9 @@ void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_fi
     }
     expected_etag(finish);
     finish->resolving = request->resolve;
-    /* Stores that are not AWS may ignore conditions here: look first. */
+    /* Other stores may ignore conditions here: look first. */
     bool conditional = !upload->overwrite || upload->if_match;
-    if (request->resolve || (conditional && !finish->base.s3->is_aws))
+    if (request->resolve || (conditional && finish->base.s3->ways.conditions != ORB_S3_CONDITIONS_DECIDE))
         look(finish);
     else
         send_complete(finish);

@@ -206,7 +206,7 @@ static const char *next_name(const struct page_op *op)
 {
     if (op->cursor->versions)
         return "NextKeyMarker";
-    return op->base.s3->ways.list_v1 ? "NextMarker" : "NextContinuationToken";
+    return op->base.listing ? "NextContinuationToken" : "NextMarker";
 }
 
 static bool list_field(struct page_op *op, const char *name, char *text, size_t length)
@@ -348,7 +348,7 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
     }
     if (!op->truncated)
         return ORBIT_OK;
-    if (!op->base.s3->ways.list_v1 && !cursor->versions)
+    if (op->base.listing)
         return op->next.length ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), error)
                                : orb_s3_list_endless(error, "says that there is more and not where");
     /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
@@ -392,7 +392,8 @@ static void ask(struct page_op *list)
     list->next_version[0] = '\0';
     orb_s3_begin(base, "GET", NULL);
     orb_s3_param(base, "versions", versions ? "" : NULL);
-    orb_s3_param(base, "list-type", v1 || versions ? NULL : "2");
+    if (!versions)
+        orb_s3_list_params(base);
     orb_s3_param(base, "encoding-type", "url");
     orb_s3_param(base, "prefix", cursor->prefix.length ? orb_buf_string(&cursor->prefix) : NULL);
     orb_s3_param(base, "delimiter", cursor->delimiter);

@@ -233,7 +233,9 @@ orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_
 void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match)
 {
     char quoted[300];
-    op->http.once = !overwrite || if_match; /* sent twice it would stumble over itself */
+    if (op->s3->ways.conditions == ORB_S3_CONDITIONS_NONE)
+        return;
+    op->conditional = op->http.once = !overwrite || if_match; /* sent twice it would stumble over itself */
     if (!overwrite) {
         orb_s3_header(op, "if-none-match", "*");
         op->wants_new = true;
@@ -248,12 +250,24 @@ void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *
         orb_s3_header(op, "if-match", quoted);
 }
 
+bool orb_s3_same_etag(const char *wanted, const char *etag)
+{
+    size_t length = strlen(wanted);
+    bool quoted = length >= 2 && *wanted == '"' && wanted[length - 1] == '"';
+    if (strcmp(wanted, "*") == 0)
+        return true;
+    if (quoted)
+        wanted++, length -= 2;
+    return etag && strlen(etag) == length && memcmp(etag, wanted, length) == 0;
+}
+
 /* ---- put ------------------------------------------------------------------------------------------- */
 
 struct put_op {
     struct orb_s3_sending sending; /* first */
     orbit_put_request request;
     orbit_metadata *out;
+    orbit_metadata seen; /* what stood there before, where that is looked at */
 };
 
 static void stored(struct orb_s3_op *op)
@@ -306,6 +320,39 @@ static void put_ready(struct orb_s3_sending *sending)
     orb_s3_sending_send(sending, stored);
 }
 
+/* A store without conditions: what stands at the key is looked at just before. */
+static void looked(struct orb_s3_op *op)
+{
+    struct put_op *put = (struct put_op *)op;
+    const orbit_write_options *options = put->request.options;
+    orbit_error error;
+    char name[240];
+    orbit_status status = orb_s3_check(op, false, &error);
+    bool missing = status == ORBIT_E_NOT_FOUND;
+    if (missing)
+        status = ORBIT_OK;
+    orb_s3_name(op->s3, op->path, name, sizeof name);
+    if (status >= 0 && !options->overwrite && !missing)
+        status = orb_fail(&error, ORBIT_E_EXISTS, 0, "cannot write '%s': it exists already", name);
+    else if (status >= 0 && options->if_match && (missing || !orb_s3_same_etag(options->if_match, put->seen.etag)))
+        status = orb_fail(&error, ORBIT_E_CHANGED, 0,
+                          "cannot write '%s': it is not (any more) the version that was asked for", name);
+    orbit_metadata_release(&put->seen);
+    if (status < 0)
+        orb_s3_op_end(op, status, &error);
+    else
+        orb_s3_sending_start(&put->sending);
+}
+
+static void look(struct put_op *put)
+{
+    struct orb_s3_op *op = &put->sending.base;
+    orb_s3_begin(op, "HEAD", put->request.path);
+    orb_s3_account_headers(op, put->request.options);
+    op->metadata = &put->seen;
+    orb_s3_send(op, looked);
+}
+
 void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_body *body, orbit_metadata *reply)
 {
     struct put_op *put = orb_s3_op_new(self, op, sizeof *put, "write", request->path);
@@ -327,6 +374,9 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
                                         &error);
     if (status < 0)
         orb_s3_op_end(&put->sending.base, status, &error);
+    else if (put->sending.base.s3->ways.conditions == ORB_S3_CONDITIONS_NONE &&
+             (!request->options->overwrite || request->options->if_match))
+        look(put);
     else
         orb_s3_sending_start(&put->sending);
 }

@@ -131,7 +131,7 @@ static void look_at_directory(struct remove_op *remove)
     orb_s3_key(op->s3, orb_buf_string(&remove->key), &remove->body);
     orb_s3_begin(op, "GET", NULL);
     op->url.failed |= remove->body.failed || remove->key.failed;
-    orb_s3_param(op, "list-type", op->s3->ways.list_v1 ? NULL : "2");
+    orb_s3_list_params(op);
     orb_s3_param(op, "max-keys", "2");
     orb_s3_param(op, "encoding-type", "url");
     orb_s3_param(op, "prefix", orb_buf_string(&remove->body));
@@ -234,7 +234,7 @@ static bool batch_end(void *ctx, unsigned depth, const char *name, char *text, s
 /* Batches are not offered by every store. */
 static bool not_offered(const orbit_error *error)
 {
-    return error->http_status == 501 || error->http_status == 405 ||
+    return error->http_status == 501 || error->http_status == 405 || strcmp(error->code, "NotImplemented") == 0 ||
            (error->http_status == 400 && strcmp(error->code, "MalformedXML") == 0);
 }
 
@@ -247,6 +247,7 @@ static void batch_sent(struct orb_s3_op *op)
     if (status < 0 && not_offered(&error)) {
         orb_log(&op->s3->host->log, ORBIT_LOG_INFO, "s3: %s does not remove many keys at once: one by one",
                 op->s3->authority);
+        op->s3->ways.no_batches = true;
         for (size_t i = 0; i < remove->request.count; i++)
             remove->singly[i] = true;
         next_single(remove);
@@ -313,7 +314,7 @@ void orb_s3_remove(void *self, orbit_op *op, const orbit_remove_request *request
     orb_buf_init(&remove->key, ORB_S3_KEY_MAX + 1);
     orb_buf_init(&remove->error_key, ONE_ERROR_MAX);
     remove->singly = orb_calloc(request->count ? request->count : 1, sizeof *remove->singly);
-    bool one_by_one = request->count < 2 || !request->missing_ok;
+    bool one_by_one = request->count < 2 || !request->missing_ok || remove->base.s3->ways.no_batches;
     bool fine = remove->singly && (one_by_one || write_batch(remove, &count));
     if (!fine) {
         orb_s3_op_end(&remove->base, orb_fail_memory(&error), &error);

@@ -140,7 +140,7 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     op->param_count = 0;
     op->payload_hash[0] = '\0';
     op->chunks = NULL;
-    op->wants_new = op->sent_checksum = op->bare = op->trailed = op->bad_header = false;
+    op->wants_new = op->conditional = op->listing = op->sent_checksum = op->bare = op->trailed = op->bad_header = false;
     op->changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
     op->metadata = NULL;
     op->lessons = s3->lessons;
@@ -156,6 +156,12 @@ void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value)
 {
     if (value && op->param_count < ORB_S3_PARAMS_MAX)
         op->params[op->param_count++] = (orbit_pair){name, value};
+}
+
+void orb_s3_list_params(struct orb_s3_op *op)
+{
+    op->listing = !op->s3->ways.list_v1;
+    orb_s3_param(op, "list-type", op->listing ? "2" : NULL);
 }
 
 void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value)

@@ -60,8 +60,7 @@ static void look_below(struct stat_op *stat)
         orb_buf_char(&stat->prefix, '/');
     orb_s3_begin(op, "GET", NULL);
     op->url.failed |= stat->prefix.failed;
-    if (!op->s3->ways.list_v1)
-        orb_s3_param(op, "list-type", "2");
+    orb_s3_list_params(op);
     orb_s3_param(op, "max-keys", "1");
     orb_s3_param(op, "encoding-type", "url");
     orb_s3_param(op, "prefix", orb_buf_string(&stat->prefix));
@@ -133,7 +132,7 @@ static void bucket_headed(struct orb_s3_op *op)
         !(stat->head_error.flags & ORBIT_ERROR_RETRIABLE)) {
         orb_s3_begin(op, "GET", NULL);
         orb_s3_param(op, "max-keys", "1");
-        orb_s3_param(op, "list-type", op->s3->ways.list_v1 ? NULL : "2");
+        orb_s3_list_params(op);
         orb_s3_account_headers(op, NULL);
         stat->found = true;
         orb_s3_send(op, listed);

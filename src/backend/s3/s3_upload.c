@@ -281,7 +281,8 @@ void orb_s3_upload_begin(void *self, orbit_op *op, const orbit_begin_request *re
         orb_s3_op_end(base, status, &error);
     else if (request->resume_id)
         give(begin);
-    else if (request->copy && request->copy->from_self && !request->options->tagging)
+    else if (request->copy && request->copy->from_self && !request->options->tagging &&
+             !((struct orb_s3 *)request->copy->from_self)->store->no_tags)
         ask_tags(begin);
     else
         send_begin(begin);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is known of a store's ways: what it takes, wants and refuses. All of it is learned from replies; what is known
- * beforehand only saves the first refusal. Loop thread. */
+ * Stores that differ: what is known of the ways of one, what it takes, wants and refuses. All of it is learned from
+ * replies, too; what a table knows beforehand only saves the first refusal, and what stands nowhere in a reply (a region's name,
+ * parts of one size, conditions that are passed over). */
 #ifndef ORB_BACKEND_S3_WAYS_H
 #define ORB_BACKEND_S3_WAYS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Whether the endpoint takes the checksums of uploads. After a refusal they are left out once to see whether
  * that was the reason. */
@@ -15,12 +18,40 @@ enum orb_s3_body_checksums { ORB_S3_BODY_UNKNOWN = 0, ORB_S3_BODY_SUSPECT, ORB_S
 
 enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3_ENCODING_URL };
 
+/* If-None-Match and If-Match of writes. SENT: they are sent, and before the end of an upload it is looked all the same.
+ * DECIDE: the store can be relied on. NONE: it refuses them or passes over them, so it is looked before every such write. */
+enum orb_s3_conditions { ORB_S3_CONDITIONS_SENT = 0, ORB_S3_CONDITIONS_DECIDE, ORB_S3_CONDITIONS_NONE };
+
+/* Zero is what a store that nobody knows is taken for. Loop thread. */
 struct orb_s3_ways {
     enum orb_s3_checksums checksums;
     enum orb_s3_body_checksums body_checksums;
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
-    bool bare_copies;            /* parts that it copies go only into uploads without checksums */
-    bool list_v1;                /* it does not know ListObjectsV2 */
+    enum orb_s3_conditions conditions;
+    bool bare_copies; /* parts that it copies go only into uploads without checksums */
+    bool list_v1;     /* it does not know ListObjectsV2 */
+    bool no_batches;  /* nor the removal of many keys in one request */
 };
+
+/* A row of the table. Any thread: constant. */
+struct orb_s3_store {
+    const char *name; /* as the setting `provider` names it */
+    /* Hosts of its endpoints: '*' stands for anything, '%' for one label, which is the region. NULL at the end. */
+    const char *hosts[9];
+    const char *region; /* where neither the caller nor the host names one */
+    bool is_aws;
+    bool virtual_hosts; /* the bucket goes into the host's name where that can be */
+    bool equal_parts;   /* of one size, but for the last */
+    bool no_tags, no_versions;
+    uint32_t part_count_max; /* 0: 10,000 */
+    struct orb_s3_ways ways; /* to begin with */
+};
+
+/* NULL: no such name. */
+const struct orb_s3_store *orb_s3_store_named(const char *name);
+/* By the endpoint's host (a port does not matter), "other" where it is nobody's. `region` is what the host says, "" for nothing. */
+const struct orb_s3_store *orb_s3_store_at(const char *host, char *region, size_t room);
+/* All names, ", " between them, for messages. */
+void orb_s3_store_names(char *out, size_t room);
 
 #endif

@@ -75,6 +75,7 @@ void sleep_us(uint64_t us);
     X(region_check, 1)                                                                                               \
     X(region_redirect, 0)      /* 0: 400 AuthorizationHeaderMalformed; 1: 301 PermanentRedirect */                   \
     X(conditional_complete, 1) /* 0: If-None-Match on Complete is ignored, as some stores do */                      \
+    X(conditions, 1)           /* 0: writes with a condition are not implemented */                                  \
     X(latency_ms, 0)                                                                                                 \
     X(list_latency_ms, 0)                                                                                            \
     X(bandwidth, 0)           /* bytes a second and connection, of bodies */                                         \
