@@ -157,6 +157,7 @@ static void the_region_is_learned(void **state)
     for (int redirect = 0; redirect < 2; redirect++) {
         orbit_s3_config config = s3_config_for("store");
         config.region = "eu-west-1";
+        (void)s3_tests_reset(NULL);
         struct orb_backend *store = s3_open_with(&config);
         orbit_error error;
         endpoint_control(&endpoint, "set?region_redirect=%d", redirect);
