@@ -111,6 +111,12 @@ typedef struct orbit_s3_config {
     /* What the store is, where its endpoint does not tell: "aws", "minio", "ceph", "r2", "b2", "wasabi", "digitalocean", "gcs",
      * "swift" or "other". It says how to begin (docs/s3.md); what replies teach goes before it. NULL: by the endpoint */
     const char *provider;
+    /* PEM files without a password, for endpoints that want to know who connects. NULL: ORBIT_CLIENT_CERT and
+     * ORBIT_CLIENT_KEY, else none. A NULL key is in the certificate's file. */
+    const char *client_cert;
+    const char *client_key;
+    /* The endpoint listens on this path; its URL then only names it (NULL: http://localhost). */
+    const char *unix_socket;
 } orbit_s3_config;
 #ifndef __cplusplus
 #define ORBIT_S3_CONFIG_INIT            \

@@ -28,10 +28,16 @@ void orb_http_free(struct orb_http *http);
 struct orb_http_site {
     const char *ca_bundle; /* nullable */
     bool no_verify_tls;
+    const char *client_cert, *client_key; /* PEM files; nullable. NULL key: it is in the certificate's file */
+    const char *unix_socket;              /* nullable: connects to this path and not to the URL's host */
+    const char *proxy, *no_proxy; /* as the environment names them; proxy "": none, NULL: curl asks the environment */
     uint32_t connect_timeout_ms;
     uint32_t first_byte_timeout_ms;
     uint32_t stall_timeout_ms; /* below 1 KiB/s */
 };
+
+/* Takes proxy and no_proxy from the environment, borrowed from it. The caller's thread: getenv() is not for others. */
+void orb_http_site_proxy(struct orb_http_site *site, bool secure);
 
 /* Where the body of a reply goes. */
 enum orb_http_take {

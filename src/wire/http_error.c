@@ -45,7 +45,7 @@ static orbit_status cannot_connect(struct orb_http_request *request, CURLcode co
         cause = number ? strerrordesc_np((int)number) : request->easy->text;
     status = orb_fail(&request->error, ORBIT_E_CONNECT, number ? (int)number : (int)code, "cannot connect to %s: %s",
                       peer, cause && *cause ? cause : curl_easy_strerror(code));
-    if (number && number != ECONNREFUSED)
+    if (number && number != ECONNREFUSED && number != ENOENT && number != EACCES)
         request->error.flags |= ORBIT_ERROR_RETRIABLE;
     return status;
 }
@@ -76,12 +76,29 @@ static orbit_status timed_out(struct orb_http_request *request, CURLcode code, c
     return status;
 }
 
+/* A proxy that does not let us through says so in its reply to CONNECT. */
+static orbit_status refused_by_proxy(struct orb_http_request *request, long reply, const char *peer)
+{
+    orbit_error *error = &request->error;
+    if (reply == 407)
+        return orb_fail(error, ORBIT_E_AUTH, (int)reply,
+                        "cannot connect to %s: the proxy wants a user name and password (407)", peer);
+    (void)orb_fail(error, ORBIT_E_CONNECT, (int)reply, "cannot connect to %s: the proxy refused with %ld", peer, reply);
+    if (reply >= 500)
+        error->flags |= ORBIT_ERROR_RETRIABLE;
+    return ORBIT_E_CONNECT;
+}
+
 static orbit_status classify(struct orb_http_request *request, CURLcode code, const char *peer)
 {
     orbit_error *error = &request->error;
     const char *text = *request->easy->text ? request->easy->text : curl_easy_strerror(code);
     int host = (int)strcspn(peer, ":");
     orbit_status status;
+    long reply = 0;
+    (void)curl_easy_getinfo(request->easy->curl, CURLINFO_HTTP_CONNECTCODE, &reply);
+    if (reply >= 300 && !request->connected)
+        return refused_by_proxy(request, reply, peer);
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
         return orb_fail(error, ORBIT_E_CONNECT, (int)code, "cannot connect to %s: the name '%.*s' does not resolve",
@@ -105,6 +122,11 @@ static orbit_status classify(struct orb_http_request *request, CURLcode code, co
     case CURLE_SSL_CACERT_BADFILE:
         return orb_fail(error, ORBIT_E_CONFIG, (int)code, "cannot read the CA bundle '%s'",
                         request->site->ca_bundle ? request->site->ca_bundle : "of the system");
+    case CURLE_SSL_CERTPROBLEM:
+        return orb_fail(
+            error, ORBIT_E_CONFIG, (int)code,
+            "cannot use the client certificate '%.200s' with its key: are both PEM files, without a password?",
+            request->site->client_cert ? request->site->client_cert : "");
     case CURLE_SSL_CONNECT_ERROR:
         status = orb_fail(error, ORBIT_E_CONNECT, (int)code, "the TLS handshake with %s failed: %s", peer, text);
         error->flags |= ORBIT_ERROR_RETRIABLE;
@@ -146,7 +168,10 @@ void orb_http_classify(struct orb_http_request *request, CURLcode code)
     /* A refusal that came before the body was sent, with the connection closed at once: the refusal counts. */
     if (request->head_seen && request->http_status >= 300)
         return;
-    orb_http_peer(peer, sizeof peer, request->url);
+    if (request->site->unix_socket)
+        (void)snprintf(peer, sizeof peer, "%s", request->site->unix_socket);
+    else
+        orb_http_peer(peer, sizeof peer, request->url);
     if (code == CURLE_OK)
         request->status = orb_fail(&request->error, ORBIT_E_PROTOCOL, 0, "%s sent no final reply", peer);
     else

@@ -61,6 +61,9 @@ orbit_status orb_http_transfer_commit(struct orb_http_request *request);
 /* Whether it goes on as it should; false with status and error filled when it has stalled. */
 bool orb_http_transfer_alive(struct orb_http_request *request, uint64_t now_ns);
 
+/* http_site.c: TLS, proxies and sockets of a site, on a handle that was reset. */
+void orb_http_site_apply(CURL *curl, const struct orb_http_site *site);
+
 /* http_error.c: fills status and error for what curl said. */
 void orb_http_classify(struct orb_http_request *request, CURLcode code);
 

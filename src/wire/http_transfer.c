@@ -11,7 +11,13 @@
 #include "base/mem.h"
 #include "wire/http_lane.h"
 
-enum { LARGE_BUFFER = 256 << 10, SMALL_BUFFER = 16 << 10, DROP_MAX = 1 << 20, STALL_BYTES_PER_S = 1024 };
+enum {
+    LARGE_BUFFER = 256 << 10,
+    SMALL_BUFFER = 16 << 10,
+    DROP_MAX = 1 << 20,
+    STALL_BYTES_PER_S = 1024,
+    CONTINUE_MS = 1000
+};
 
 /* Something came or went: see tell_silence(). */
 static void note_life(struct orb_http_request *request)
@@ -331,20 +337,6 @@ static void set_method(CURL *curl, struct orb_http_request *request)
     }
 }
 
-static void set_tls(CURL *curl, struct orb_http_request *request)
-{
-    const struct orb_http_site *site = request->site;
-    if (site->no_verify_tls) {
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(curl, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(curl, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
-    }
-    if (site->ca_bundle)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, site->ca_bundle);
-    curl_easy_setopt(curl, CURLOPT_SHARE, request->lane->share);
-}
-
 bool orb_http_transfer_setup(struct orb_http_request *request)
 {
     CURL *curl = request->easy->curl;
@@ -365,6 +357,7 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* a cancel does not wait for the name server */
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)request->site->connect_timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)CONTINUE_MS);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 10L);
@@ -384,7 +377,8 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, orb_http_lane_close_socket);
     curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, request->lane);
     set_method(curl, request);
-    set_tls(curl, request);
+    curl_easy_setopt(curl, CURLOPT_SHARE, request->lane->share);
+    orb_http_site_apply(curl, request->site);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #                     server.pem server.key      for localhost, *.localhost and 127.0.0.1, signed by it
 #                     expired.pem expired.key    the same names, expired
 #                     stranger.pem stranger.key  for another name
+#                     client.pem client.key      of somebody who connects
 # What is there already and still valid is kept.
 set -eu
 
@@ -15,7 +16,7 @@ set -eu
 }
 mkdir -p "$2"
 cd "$2"
-if [ -s stranger.pem ] && openssl x509 -in server.pem -noout -checkend 86400 >/dev/null 2>&1; then
+if [ -s client.pem ] && openssl x509 -in server.pem -noout -checkend 86400 >/dev/null 2>&1; then
     exit 0
 fi
 
@@ -45,9 +46,9 @@ commonName = supplied
 CNF
 : >index.txt
 
-certify() { # certify NAME SUBJECT NAMES START END
+certify() { # certify NAME SUBJECT NAMES START END [USAGE]
     key "$1.key"
-    printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' "$3" >"$1.ext"
+    printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=%s\n' "$3" "${6:-serverAuth}" >"$1.ext"
     openssl req -new -key "$1.key" -subj "/CN=$2" -out "$1.csr" 2>/dev/null
     openssl ca -batch -config ca.cnf -cert ca.pem -keyfile ca.key -in "$1.csr" -out "$1.pem" -extfile "$1.ext" \
         -startdate "$4" -enddate "$5" -notext 2>ca.log || {
@@ -62,5 +63,6 @@ names='DNS:localhost,DNS:*.localhost,IP:127.0.0.1'
 certify server localhost "$names" "$from" "$(date -u -d '3650 days' +%Y%m%d%H%M%SZ)"
 certify expired localhost "$names" "$from" "$(date -u -d '1 day ago' +%Y%m%d%H%M%SZ)"
 certify stranger other.invalid DNS:other.invalid "$from" "$(date -u -d '3650 days' +%Y%m%d%H%M%SZ)"
+certify client orbit-client DNS:client.invalid "$from" "$(date -u -d '3650 days' +%Y%m%d%H%M%SZ)" clientAuth
 rm -f index.txt* ca.cnf ca.log ./*.old
 find . -maxdepth 1 -regex './[0-9A-F]+\.pem' -delete

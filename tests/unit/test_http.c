@@ -403,7 +403,8 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    fixture->site = (struct orb_http_site){NULL, false, 5000, 15000, 15000};
+    fixture->site =
+        (struct orb_http_site){.connect_timeout_ms = 5000, .first_byte_timeout_ms = 15000, .stall_timeout_ms = 15000};
     orb_log_init(&fixture->log, NULL);
     assert_int_equal(orb_loop_new(&fixture->loop, "loop", false, NULL), ORBIT_OK);
     assert_int_equal(orb_loop_start(fixture->loop, NULL), ORBIT_OK);

@@ -24,8 +24,7 @@ static void release(struct orb_s3 *s3)
     orb_keys_source_close(s3->keys);
     orb_free(s3->bucket);
     orb_free(s3->prefix);
-    orb_free(s3->ca_bundle);
-    orb_free(s3->expected_bucket_owner);
+    orb_s3_release_site(s3);
     orb_free(s3->endpoint_host);
     orb_free(s3->endpoint_path);
     orb_buf_release(&s3->scratch);
@@ -84,7 +83,8 @@ static bool s3_same_store(void *self, void *other)
 {
     const struct orb_s3 *a = self, *b = other;
     return a->secure == b->secure && orb_str_equal(a->endpoint_host, b->endpoint_host) &&
-           orb_str_equal(a->endpoint_path, b->endpoint_path) && orb_keys_source_same(a->keys, b->keys);
+           orb_str_equal(a->endpoint_path, b->endpoint_path) && orb_str_equal(a->unix_socket, b->unix_socket) &&
+           orb_keys_source_same(a->keys, b->keys);
 }
 
 /* Region and addressing are ways there, not places. */
@@ -98,6 +98,10 @@ orbit_status orb_s3_locate_path(void *self, const char *path, char *store, size_
     if (s3->endpoint_host) {
         orb_buf_format(&text, "?endpoint=%s://%s", s3->secure ? "https" : "http", s3->endpoint_host);
         orb_percent_encode(&text, s3->endpoint_path, strlen(s3->endpoint_path), "/");
+    }
+    if (s3->unix_socket) {
+        orb_buf_text(&text, s3->endpoint_host ? "&unix_socket=" : "?unix_socket=");
+        orb_percent_encode(&text, s3->unix_socket, strlen(s3->unix_socket), "/");
     }
     size_t length = strlen(s3->prefix) + strlen(path);
     bool fits = !text.failed && text.length < store_room && length < key_room;

@@ -34,6 +34,8 @@ struct orb_s3 {
 
     /* From the configuration; strings are owned. */
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
+    char *client_cert, *client_key, *unix_socket; /* nullable */
+    char *proxy, *no_proxy;                       /* as the environment said; a secret may be in the first */
     bool secure, path_style, sign_payload, no_checksum, request_payer;
     const struct orb_s3_store *store; /* what it is, as far as that is known */
     uint32_t checksum;                /* orbit_checksum_algorithm of uploads */
@@ -48,6 +50,7 @@ struct orb_s3 {
     int64_t clock_offset_s; /* the store's clock minus ours */
     unsigned lessons;       /* how often region or clock were corrected */
     bool reached;           /* it has answered before: a refused connection is then worth another try */
+    bool written;           /* it has taken a change */
     struct orb_s3_ways ways;
 
     struct orb_buf scratch, authorization; /* for signing */
@@ -340,6 +343,11 @@ bool orb_s3_copy_result(orbit_metadata *result, const char *name, const char *te
 
 orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,
                               orbit_error *error);
+
+/* s3_site.c: ca_bundle, expected_bucket_owner and what is between us and the store. */
+orbit_status orb_s3_take_site(struct orb_s3 *s3, const orbit_open_options *options, const orbit_s3_config *config,
+                              orbit_error *error);
+void orb_s3_release_site(struct orb_s3 *s3);
 
 /* The operations, by file ------------------------------------------------------------------------------ */
 

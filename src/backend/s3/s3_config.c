@@ -41,6 +41,9 @@ static const struct setting {
     {"ca_bundle", TEXT, CONFIG(ca_bundle)},
     {"expected_bucket_owner", TEXT, CONFIG(expected_bucket_owner)},
     {"anonymous", FLAG, CONFIG(anonymous)},
+    {"client_cert", TEXT, CONFIG(client_cert)},
+    {"client_key", TEXT, CONFIG(client_key)},
+    {"unix_socket", TEXT, CONFIG(unix_socket)},
     {"no_verify_tls", FLAG, CONFIG(no_verify_tls)},
     {"sign_payload", FLAG, CONFIG(sign_payload)},
     {"no_checksum", FLAG, CONFIG(no_checksum)},
@@ -340,9 +343,10 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);
     caps->equal_parts = config->equal_parts || s3->store->equal_parts;
     caps->lacks |= s3->store->no_tags ? 1u << ORBIT_OPERATION_TAGS : 0;
-    int length = s3->endpoint_host ? snprintf(s3->site_name, sizeof s3->site_name, "%s://%s",
-                                              s3->secure ? "https" : "http", s3->endpoint_host)
-                                   : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
+    int length = s3->endpoint_host
+                     ? snprintf(s3->site_name, sizeof s3->site_name, "%s://%s%s", s3->secure ? "https" : "http",
+                                s3->endpoint_host, s3->unix_socket ? s3->unix_socket : "")
+                     : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
     caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
     caps->reads_twice = orb_s3_checksum_comes_first(config->checksum);
     caps->ranged_read = true;
@@ -355,23 +359,6 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     caps->md5_etags = !orb_str_suffix(s3->bucket, "--x-s3");
     caps->atomic_no_overwrite =
         wanted->has_conditional_writes ? wanted->conditional_writes : s3->ways.conditions == ORB_S3_CONDITIONS_DECIDE;
-    return ORBIT_OK;
-}
-
-static orbit_status take_site(struct orb_s3 *s3, const orbit_open_options *options, const orbit_s3_config *config,
-                              orbit_error *error)
-{
-    s3->ca_bundle = orb_strdup(config->ca_bundle);
-    s3->expected_bucket_owner = orb_strdup(config->expected_bucket_owner);
-    if ((config->ca_bundle && !s3->ca_bundle) || (config->expected_bucket_owner && !s3->expected_bucket_owner))
-        return orb_fail_memory(error);
-    s3->site = (struct orb_http_site){
-        .ca_bundle = s3->ca_bundle,
-        .no_verify_tls = config->no_verify_tls,
-        .connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : 5000,
-        .first_byte_timeout_ms = options->first_byte_timeout_ms ? options->first_byte_timeout_ms : 15000,
-        .stall_timeout_ms = options->stall_timeout_ms ? options->stall_timeout_ms : 15000,
-    };
     return ORBIT_OK;
 }
 
@@ -395,7 +382,7 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
         (status = take_region(s3, config->region ? config->region : host_region, error)) < 0)
         return status;
     orb_s3_recall(s3);
-    if ((status = orb_s3_locate(s3, error)) < 0 || (status = take_site(s3, request->options, config, error)) < 0)
+    if ((status = orb_s3_locate(s3, error)) < 0 || (status = orb_s3_take_site(s3, request->options, config, error)) < 0)
         return status;
     status = take_limits(s3, wanted, capabilities, error);
     s3->list_page_entries = capabilities->page_entries;
@@ -435,6 +422,8 @@ orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *reque
         status = apply_profile(&wanted, origin, &region, &endpoint, error);
     if (!wanted.config.endpoint)
         wanted.config.endpoint = from_environment(NULL, (const char *const[]){"S3_ENDPOINT_URL", NULL});
+    if (!wanted.config.endpoint && wanted.config.unix_socket)
+        wanted.config.endpoint = "http://localhost";
     if (status >= 0)
         status = take_everything(s3, request, &wanted, capabilities, error);
     if (status >= 0 && origin) {

@@ -108,6 +108,8 @@ static struct meaning by_status(int status)
     case 405:
     case 501:
         return (struct meaning){"", ORBIT_E_UNSUPPORTED, 0, "the store does not offer this"};
+    case 407:
+        return (struct meaning){"", ORBIT_E_AUTH, 0, "the proxy wants a user name and password (407)"};
     case 408:
         return (struct meaning){"", ORBIT_E_TIMEOUT, RETRY, "the store waited too long for the request (408)"};
     case 409:
@@ -421,6 +423,7 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
         return no_reply(op, error);
     if (op->http.http_status < 200 || op->http.http_status >= 300)
         return refused(op, error);
+    s3->written |= op->changes;
     if (op->s3->keys)
         orb_keys_source_accepted(op->s3->keys, op->keys);
     if (op->reply.no_memory)

@@ -52,9 +52,9 @@ static struct learned *learned_of(struct orb_s3 *s3)
 /* AWS has one clock, whatever the region. */
 static bool name_of(const struct orb_s3 *s3, bool with_bucket, char name[NAME_MAX_BYTES])
 {
-    int length =
-        snprintf(name, NAME_MAX_BYTES, "%s://%s%s%s", s3->secure ? "https" : "http",
-                 s3->endpoint_host ? s3->endpoint_host : "aws", with_bucket ? "/" : "", with_bucket ? s3->bucket : "");
+    int length = snprintf(name, NAME_MAX_BYTES, "%s://%s%s%s%s", s3->secure ? "https" : "http",
+                          s3->endpoint_host ? s3->endpoint_host : "aws", s3->unix_socket ? s3->unix_socket : "",
+                          with_bucket ? "/" : "", with_bucket ? s3->bucket : "");
     return length > 0 && length < NAME_MAX_BYTES;
 }
 

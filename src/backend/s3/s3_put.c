@@ -210,8 +210,8 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
         return;
     }
     op->http.large = length > SMALL_MAX;
-    /* Where a refusal is likely, it had better come before the bytes. */
-    op->http.expect = length > EXPECT_MIN && op->wants_new;
+    /* Where a refusal is likely, or its like has never been allowed, it had better come before the bytes. */
+    op->http.expect = length > EXPECT_MIN && (op->wants_new || !op->s3->written);
     orb_s3_send(op, finished);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * s3d, a scripted S3 endpoint for tests and benchmarks: options, the listening socket, a thread a connection.
- * Listens on 127.0.0.1 only and ends on SIGTERM or SIGINT. */
+ * Listens on 127.0.0.1 unless --host says otherwise, and ends on SIGTERM or SIGINT. */
 #include "s3d.h"
 
 #include <arpa/inet.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 2048
@@ -26,7 +27,8 @@ static atomic_int connections;
 static const char usage[] =
     "usage: s3d [--port N] [--port-file FILE] [--store] [--set NAME=VALUE]... [--fault RULE]... [--bucket NAME]...\n"
     "           [--access KEY] [--secret KEY] [--region NAME] [--domain NAME] [--tls-cert FILE --tls-key FILE]\n"
-    "           [--with-parent]\n"
+    "           [--tls-client-ca FILE] [--host ADDRESS] [--unix PATH] [--with-parent]\n"
+    "--tls-client-ca: who connects needs a certificate. --unix: listens there, too.\n"
     "port 0 takes a free one; FILE receives it when the endpoint is ready. --with-parent: ends when its parent does.\n"
     "Rules and settings are described in s3d.h and control.c.\n";
 
@@ -106,21 +108,50 @@ static void *accept_all(void *argument)
     return NULL;
 }
 
-static int listen_on(int port, int *chosen)
+union place {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+};
+
+static int listen_on(const char *host, int port, int *chosen)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    union place address = {.four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
     socklen_t length = sizeof(address);
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int one = 1;
+    if (strchr(host, ':') != NULL)
+        address.six = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    void *bytes = strchr(host, ':') != NULL ? (void *)&address.six.sin6_addr : (void *)&address.four.sin_addr;
+    if (inet_pton(address.any.sa_family, host, bytes) != 1)
+        fail(host);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         fail("socket");
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+    if (bind(fd, &address.any, address.any.sa_family == AF_INET6 ? sizeof(address.six) : sizeof(address.four)) != 0)
         fail("bind");
-    if (listen(fd, 512) != 0 || getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+    if (listen(fd, 512) != 0 || getsockname(fd, &address.any, &length) != 0)
         fail("listen");
-    *chosen = ntohs(address.sin_port);
+    *chosen = ntohs(address.any.sa_family == AF_INET6 ? address.six.sin6_port : address.four.sin_port);
     return fd;
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    (void)unlink(path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 512) != 0)
+        fail(path);
+    return fd;
+}
+
+static void start_accepting(int *listener)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, accept_all, listener) != 0)
+        fail("thread");
 }
 
 /* Under another name first: who waits for the file never reads half of it. */
@@ -133,16 +164,19 @@ static void write_port(const char *path, int port)
         fail(path);
 }
 
-static void begin_tls(const char *certificate, const char *key)
+static void begin_tls(const char *certificate, const char *key, const char *client_ca)
 {
     tls = need(SSL_CTX_new(TLS_server_method()));
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
     SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
     if (SSL_CTX_use_certificate_chain_file(tls, certificate) != 1 ||
-        SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1) {
+        SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1 ||
+        (client_ca != NULL && SSL_CTX_load_verify_locations(tls, client_ca, NULL) != 1)) {
         ERR_print_errors_fp(stderr);
         exit(1);
     }
+    if (client_ca != NULL)
+        SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 }
 
 static void set_one(char *text)
@@ -167,19 +201,28 @@ static void add_rule(const char *text)
 
 struct arguments {
     int port;
-    const char *port_file, *certificate, *key;
+    const char *port_file, *certificate, *key, *client_ca, *host, *unix_path;
 };
 
 static void read_arguments(struct arguments *arguments, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},     {"port-file", required_argument, NULL, 'f'},
-        {"store", no_argument, NULL, 's'},          {"set", required_argument, NULL, 'S'},
-        {"fault", required_argument, NULL, 'F'},    {"bucket", required_argument, NULL, 'b'},
-        {"access", required_argument, NULL, 'a'},   {"secret", required_argument, NULL, 'k'},
-        {"region", required_argument, NULL, 'r'},   {"domain", required_argument, NULL, 'd'},
-        {"tls-cert", required_argument, NULL, 'c'}, {"tls-key", required_argument, NULL, 'K'},
-        {"with-parent", no_argument, NULL, 'w'},    {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+                                            {"port-file", required_argument, NULL, 'f'},
+                                            {"store", no_argument, NULL, 's'},
+                                            {"set", required_argument, NULL, 'S'},
+                                            {"fault", required_argument, NULL, 'F'},
+                                            {"bucket", required_argument, NULL, 'b'},
+                                            {"access", required_argument, NULL, 'a'},
+                                            {"secret", required_argument, NULL, 'k'},
+                                            {"region", required_argument, NULL, 'r'},
+                                            {"domain", required_argument, NULL, 'd'},
+                                            {"tls-cert", required_argument, NULL, 'c'},
+                                            {"tls-key", required_argument, NULL, 'K'},
+                                            {"with-parent", no_argument, NULL, 'w'},
+                                            {"tls-client-ca", required_argument, NULL, 'C'},
+                                            {"host", required_argument, NULL, 'h'},
+                                            {"unix", required_argument, NULL, 'u'},
+                                            {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'p':
@@ -219,6 +262,15 @@ static void read_arguments(struct arguments *arguments, int argc, char **argv)
         case 'K':
             arguments->key = optarg;
             break;
+        case 'C':
+            arguments->client_ca = optarg;
+            break;
+        case 'h':
+            arguments->host = optarg;
+            break;
+        case 'u':
+            arguments->unix_path = optarg;
+            break;
         case 'w':
             prctl(PR_SET_PDEATHSIG, SIGTERM);
             break;
@@ -235,8 +287,8 @@ static void read_arguments(struct arguments *arguments, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {0};
-    int port, got;
+    struct arguments arguments = {.host = "127.0.0.1"};
+    int port, got, local = -1;
     sigset_t ends;
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
@@ -248,17 +300,19 @@ int main(int argc, char **argv)
     store_setup();
     read_arguments(&arguments, argc, argv);
     if (arguments.certificate != NULL)
-        begin_tls(arguments.certificate, arguments.key);
+        begin_tls(arguments.certificate, arguments.key, arguments.client_ca);
 
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGPIPE, SIG_IGN);
-    int listener = listen_on(arguments.port, &port);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, accept_all, &listener) != 0)
-        fail("thread");
+    int listener = listen_on(arguments.host, arguments.port, &port);
+    start_accepting(&listener);
+    if (arguments.unix_path != NULL) {
+        local = listen_at(arguments.unix_path);
+        start_accepting(&local);
+    }
     if (arguments.port_file != NULL)
         write_port(arguments.port_file, port);
     else
