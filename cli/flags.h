@@ -27,6 +27,7 @@ enum verb {
     VERB_PRESIGN,
     VERB_VERSIONS,
     VERB_TAG,
+    VERB_DOCTOR,
     VERB_VERSION,
     VERB_HELP,
     VERB_COUNT
@@ -89,6 +90,10 @@ struct options {
     struct limit larger, smaller;
     struct moment newer, older;
     struct patterns names;
+
+    /* doctor */
+    bool probe_write;
+    uint64_t throughput_bytes;
 
     /* objects */
     const char *storage_class, *acl, *sse, *sse_kms_key_id, *sse_c_key_file, *source_sse_c_key_file, *tagging;

@@ -67,6 +67,11 @@ static const struct flag flags[] = {
      "every version of each object, as 'versions' lists them"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
 
+    {"write", 0, FLAG_BOOL, VERB_BIT(VERB_DOCTOR), AT(probe_write), 0,
+     "also write, read and remove a tiny object of a random name"},
+    {"throughput", 0, FLAG_SIZE, VERB_BIT(VERB_DOCTOR), AT(throughput_bytes), "SIZE",
+     "also measure: SIZE there and back with --write, else of what is there"},
+
     {"method", 0, FLAG_TEXT, PRESIGN, AT(method), "METHOD", "what the URL is for: GET (default), HEAD, PUT or DELETE"},
     {"expires", 0, FLAG_TEXT, PRESIGN, AT(expires_in), "TIME", "how long it is valid: 90m, 12h, 7d, seconds (1h)"},
     {"expires-in", 0, FLAG_TEXT, PRESIGN, AT(expires_in), "TIME", NULL},
@@ -175,6 +180,10 @@ static const struct verb_text verbs[] = {
     {VERB_TAG, "tag", NULL, "s3://BUCKET/KEY…", "show or set the tags of objects",
      "Shows them as k=v&k2=v2, URL-encoded, '-' for none. --tagging sets all of them, --tagging '' removes them.", 1,
      MANY},
+    {VERB_DOCTOR, "doctor", NULL, "LOCATION…", "look at what is between this machine and a store",
+     "Names, connections, certificates, keys, clock, region, and what may be done: a line each, 'ok', 'warn' or\n"
+     "'fail', with what to do about it. Nothing is changed without --write, and what that writes is removed again.",
+     1, MANY},
     {VERB_VERSION, "version", NULL, "", "print the version", "", 0, 0},
     {VERB_HELP, "help", NULL, "[VERB]", "explain the command or a verb", "", 0, 1},
 };

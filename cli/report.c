@@ -44,6 +44,12 @@ static void count_failure(struct tally *tally, int code)
     tally->failed++;
 }
 
+void report_count_failure(struct session *session, orbit_status status)
+{
+    orbit_error error = {.status = (int32_t)status};
+    count_failure(&session->tally, exit_code_of(&error));
+}
+
 const char *checksum_name(uint32_t algorithm)
 {
     static const char *const names[] = {NULL, "crc64nvme", "crc32c", "crc32", "sha256", "sha1", "md5"};

@@ -27,6 +27,9 @@ void report_refused(struct session *session, const char *operation, const char *
 void report_notice(struct session *session, const char *name, const char *reason);
 void report_summary(struct session *session);
 
+/* Counts a failure that has been told in another way. */
+void report_count_failure(struct session *session, orbit_status status);
+
 int exit_code_of(const orbit_error *error);
 void json_checksum(struct json *json, const orbit_checksum *checksum);
 /* "crc64nvme"; NULL for none. */

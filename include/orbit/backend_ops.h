@@ -26,6 +26,7 @@
 #include <orbit/backend.h>
 #include <orbit/list.h>
 #include <orbit/metadata.h>
+#include <orbit/probe.h>
 #include <orbit/write.h>
 
 ORBIT_BEGIN_DECLS
@@ -382,6 +383,16 @@ typedef struct orbit_presign_request {
     size_t room;                                    /* ORBIT_E_LIMIT when it is too little */
 } orbit_presign_request;
 
+typedef struct orbit_probe_request {
+    const char *path;
+    orbit_finding *findings; /* receives them, by orbit_probe_tell() */
+    size_t room;
+    size_t *count; /* 0 at the start */
+} orbit_probe_request;
+/* Adds a finding; where there is no room it is left out. `format` is one sentence, `advice` nullable. One thread at a time. */
+ORBIT_API void orbit_probe_tell(const orbit_probe_request *request, orbit_finding_level level, orbit_status status,
+                                const char *what, const char *advice, const char *format, ...) ORBIT_PRINTF(6, 7);
+
 typedef struct orbit_space_reply {
     uint64_t free_bytes, total_bytes;
 } orbit_space_reply;
@@ -490,6 +501,8 @@ struct orbit_backend_ops {
     /* All tags of an object, as orbit_tags_request has them; tags_set replaces them. */
     void (*tags_get)(void *self, orbit_op *op, const orbit_bytes_request *request);
     void (*tags_set)(void *self, orbit_op *op, const orbit_tags_request *request);
+    /* Looks at the way to the store and tells what it finds; what is wrong with the store is a finding, not an error. */
+    void (*probe)(void *self, orbit_op *op, const orbit_probe_request *request);
 };
 
 ORBIT_END_DECLS

@@ -12,6 +12,7 @@
 #include <orbit/location.h>
 #include <orbit/metadata.h>
 #include <orbit/presign.h>
+#include <orbit/probe.h>
 #include <orbit/read.h>
 #include <orbit/task.h>
 #include <orbit/trace.h>

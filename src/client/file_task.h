@@ -47,6 +47,7 @@ struct file_task {
         orbit_xattr_set_request xattr_set;
         orbit_presign_request presign;
         orbit_tags_request tags;
+        orbit_probe_request probe;
     } request;
     orbit_metadata metadata; /* stat: the reply; set_metadata: a copy of what is to be set */
     orbit_space_reply space;

@@ -268,5 +268,6 @@ const orbit_backend_ops orb_local_ops = {
     .xattr_list = orb_local_xattr_list,
     .xattr_set = orb_local_xattr_set,
     .space = orb_local_space,
+    .probe = orb_local_probe,
     .locate = local_locate,
 };

@@ -187,6 +187,7 @@ void orb_local_set_metadata(void *self, orbit_op *op, const orbit_set_metadata_r
 void orb_local_symlink(void *self, orbit_op *op, const orbit_link_request *request);
 void orb_local_readlink(void *self, orbit_op *op, const orbit_bytes_request *request);
 void orb_local_space(void *self, orbit_op *op, const char *path, orbit_space_reply *reply);
+void orb_local_probe(void *self, orbit_op *op, const orbit_probe_request *request);
 
 void orb_local_xattr_get(void *self, orbit_op *op, const orbit_bytes_request *request);
 void orb_local_xattr_list(void *self, orbit_op *op, const orbit_bytes_request *request);

@@ -144,4 +144,5 @@ const orbit_backend_ops orb_s3_ops = {
     .locate = orb_s3_locate_path,
     .presign = orb_s3_presign,
     .part_copy = orb_s3_upload_part_copy,
+    .probe = orb_s3_probe,
 };

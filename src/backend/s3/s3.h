@@ -381,6 +381,7 @@ void orb_s3_list_end(void *self, void *handle);
 void orb_s3_remove(void *self, orbit_op *op, const orbit_remove_request *request);
 void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply);
 void orb_s3_presign(void *self, orbit_op *op, const orbit_presign_request *request);
+void orb_s3_probe(void *self, orbit_op *op, const orbit_probe_request *request);
 void orb_s3_tags_get(void *self, orbit_op *op, const orbit_bytes_request *request);
 void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request);
 void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request);

@@ -41,6 +41,9 @@ void orb_keys_source_wait(struct orb_keys_source *source, struct orb_keys_wait *
 /* The caller waits no longer: done is not called. */
 void orb_keys_source_forget(struct orb_keys_source *source, struct orb_keys_wait *wait);
 
+/* Who gave the current keys, in words such as "a profile"; NULL: nobody yet. */
+const char *orb_keys_source_from(const struct orb_keys_source *source);
+
 /* The store said that keys of this generation have expired. True when another try is worth it: others are there, or
  * are fetched for the next request. False when fetching did not help before, or nothing can be fetched. */
 bool orb_keys_source_refused(struct orb_keys_source *source, unsigned generation);

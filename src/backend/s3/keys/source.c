@@ -34,6 +34,7 @@ struct orb_keys_source {
 
     /* Loop thread. */
     struct orb_keys keys;
+    const char *from;                       /* who gave them */
     unsigned generation, refused, helpless; /* of keys: which was refused; which came after a refusal */
     bool fetching;
     uint64_t again_ns; /* no fetch ahead of expiry before */
@@ -153,6 +154,7 @@ static orbit_status take_fixed(struct orb_keys_source *source, orbit_error *erro
     if (status == ORBIT_END)
         status = orb_keys_environment(&fetch, &source->keys, error);
     source->fixed = status == ORBIT_OK;
+    source->from = source->fixed ? fetch.from : NULL;
     source->generation = source->fixed;
     return status;
 }
@@ -248,6 +250,7 @@ static void take_fetched(struct orb_keys_source *source)
     orb_keys_release(&source->keys);
     source->keys = source->fetched;
     source->fetched = (struct orb_keys){0};
+    source->from = source->fetched_from;
     source->generation++;
     if (source->refused == source->generation - 1 && source->refused)
         source->helpless = source->generation;
@@ -323,6 +326,11 @@ const struct orb_keys *orb_keys_source_current(struct orb_keys_source *source, u
     if (keys->expires_ns - now_ns <= ahead && now_ns >= source->again_ns)
         (void)start_fetch(source, NULL);
     return keys;
+}
+
+const char *orb_keys_source_from(const struct orb_keys_source *source)
+{
+    return source->from;
 }
 
 void orb_keys_source_wait(struct orb_keys_source *source, struct orb_keys_wait *wait)
