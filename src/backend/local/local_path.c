@@ -328,6 +328,7 @@ static int open_parent(struct orb_local *self, const char *path, size_t length, 
 
 int orb_local_find(struct orb_local *self, const char *path, int flags, struct orb_local_place *place)
 {
+    place->directory = AT_FDCWD; /* nothing to be closed, however early this ends */
     if (self->root && path[0] == '/')
         return -EXDEV;
     size_t whole = strlen(path);
@@ -337,7 +338,6 @@ int orb_local_find(struct orb_local *self, const char *path, int flags, struct o
         begin--;
     size_t length = end - begin;
 
-    place->directory = AT_FDCWD;
     place->slash = end < whole;
     place->is_self = is_dots(path + begin, length);
     if (place->is_self) {
