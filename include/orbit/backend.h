@@ -72,9 +72,14 @@ typedef enum orbit_addressing {
     ORBIT_ADDRESSING_VIRTUAL
 } orbit_addressing;
 
+/* A switch that may be left to the environment. */
+typedef enum orbit_choice { ORBIT_CHOICE_DEFAULT = 0, ORBIT_CHOICE_ON, ORBIT_CHOICE_OFF } orbit_choice;
+
 typedef struct orbit_s3_config {
     size_t size;
-    const char *bucket; /* NULL or "": the service, whose buckets can be listed */
+    /* A name, an alias or the ARN of an access point (its region is where it is). NULL or "": the service, whose buckets can
+     * be listed */
+    const char *bucket;
     const char *prefix; /* put before every key, literally; NULL: none */
     const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1 */
     /* "http://host:port"; NULL: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's endpoint_url, S3_ENDPOINT_URL,
@@ -86,7 +91,7 @@ typedef struct orbit_s3_config {
     const char *secret_access_key;
     const char *session_token;
     bool anonymous;        /* unsigned requests */
-    uint32_t addressing;   /* orbit_addressing; auto: virtual on AWS, path elsewhere */
+    uint32_t addressing;   /* orbit_addressing; auto: the profile's, else virtual on AWS, path elsewhere */
     bool no_verify_tls;    /* accept any certificate: for tests only */
     const char *ca_bundle; /* PEM file; NULL: AWS_CA_BUNDLE, else the system's */
     /* SHA-256 of every body also where it costs (plain HTTP stores that ask for it): ahead of bytes in memory, chunk by
@@ -117,6 +122,12 @@ typedef struct orbit_s3_config {
     const char *client_key;
     /* The endpoint listens on this path; its URL then only names it (NULL: http://localhost). */
     const char *unix_socket;
+    /* orbit_choice, each: which of AWS's own addresses. By default AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT and the
+     * profile (use_dualstack_endpoint, use_fips_endpoint, s3.use_accelerate_endpoint) say so where no endpoint is given, else off */
+    uint32_t use_dualstack;
+    uint32_t use_fips;
+    uint32_t use_accelerate;
+    uint32_t use_arn_region; /* off: an ARN must be of `region`; default: AWS_S3_USE_ARN_REGION, the profile, else on */
 } orbit_s3_config;
 #ifndef __cplusplus
 #define ORBIT_S3_CONFIG_INIT            \

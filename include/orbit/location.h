@@ -2,6 +2,7 @@
  * Locations as people type them, taken apart: which backend, which path in it.
  *
  *     s3://bucket/key            root "s3://bucket", path "key" (literally, also "//", "?" and "#")
+ *     s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/key   the ARN is the bucket: root up to NAME, path "key"
  *     s3://bucket?region=x       query parameters only where no path follows
  *     mem://name/path            root "mem://name", path "path"
  *     file:///abs/path           root "file:", path "/abs/path" (percent-decoded)

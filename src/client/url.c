@@ -153,9 +153,30 @@ static orbit_status take_file(struct orb_url *url, const char *rest, orbit_error
     return decode(url->path, url, error);
 }
 
+/* The ARN of an access point takes the place of a bucket, and may have '/' in it: "…:accesspoint/NAME" is one more
+ * component, "…:outpost/OUTPOST/accesspoint/NAME" three. */
+static size_t arn_length(const char *text, size_t length)
+{
+    static const struct {
+        const char *end;
+        int more;
+    } kinds[] = {{":accesspoint", 1}, {":outpost", 3}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        size_t end = strlen(kinds[i].end);
+        if (length < end || memcmp(text + length - end, kinds[i].end, end) != 0)
+            continue;
+        for (int more = kinds[i].more; more && text[length] == '/'; more--)
+            length += 1 + strcspn(text + length + 1, "/?");
+        break;
+    }
+    return length;
+}
+
 static orbit_status take_rest(struct orb_url *url, const char *rest, orbit_error *error)
 {
     size_t length = strcspn(rest, "/?");
+    if (!strcmp(url->scheme, "s3") && !strncmp(rest, "arn:", 4))
+        length = arn_length(rest, length);
     const char *behind = rest + length;
     url->authority = orb_strndup(rest, length);
     url->slash = *behind == '/';

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "backend/s3/keys/keys.h"
+#include "backend/s3/s3_address.h"
 #include "backend/s3/s3_ways.h"
 #include "base/buf.h"
 #include "base/digest.h"
@@ -17,7 +18,6 @@
 
 enum {
     ORB_S3_PARAMS_MAX = 24,
-    ORB_S3_REGION_MAX = 64,
     ORB_S3_ERROR_BODY_MAX = 64 << 10,
     ORB_S3_KEY_MAX = 4096, /* S3 allows 1,024 bytes; other stores differ, none goes that far */
     ORB_S3_CHECKSUM_TEXT = 64,
@@ -36,21 +36,22 @@ struct orb_s3 {
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
     char *client_cert, *client_key, *unix_socket; /* nullable */
     char *proxy, *no_proxy;                       /* as the environment said; a secret may be in the first */
-    bool secure, path_style, sign_payload, no_checksum, request_payer;
+    bool secure, sign_payload, no_checksum, request_payer;
     const struct orb_s3_store *store; /* what it is, as far as that is known */
     uint32_t checksum;                /* orbit_checksum_algorithm of uploads */
     uint32_t list_page_entries;
+    struct orb_s3_address_request where; /* its bucket, region and endpoint are filled in when it is used */
     char *endpoint_host; /* "host" or "host:port", without the bucket; NULL for AWS: it follows from the region */
     char *endpoint_path; /* "" or "/…" that goes before every path */
-    char site_name[216]; /* scheme, host and port without the bucket */
+    char site_name[ORB_S3_AUTHORITY_MAX + 16]; /* scheme, host and port without the bucket */
 
     /* Learned from replies. */
     char region[ORB_S3_REGION_MAX];
-    char authority[256];    /* host and port of the requests, as in the Host header */
-    int64_t clock_offset_s; /* the store's clock minus ours */
-    unsigned lessons;       /* how often region or clock were corrected */
-    bool reached;           /* it has answered before: a refused connection is then worth another try */
-    bool written;           /* it has taken a change */
+    struct orb_s3_address address, control; /* of the bucket, and where it is made and removed */
+    int64_t clock_offset_s;                 /* the store's clock minus ours */
+    unsigned lessons;                       /* how often region or clock were corrected */
+    bool reached;                           /* it has answered before: a refused connection is then worth another try */
+    bool written;                           /* it has taken a change */
     struct orb_s3_ways ways;
 
     struct orb_buf scratch, authorization; /* for signing */
@@ -74,18 +75,19 @@ struct orb_s3_op {
     struct orb_http_request http; /* first */
     struct orb_s3 *s3;
     orbit_op *op;
-    const char *verb;   /* "read", for messages */
-    const char *path;   /* nullable: messages then speak of the bucket */
-    bool wants_new;     /* If-None-Match: * was sent: 412 means that it exists */
-    bool conditional;   /* it was, or If-Match with a write */
-    bool listing;       /* by ListObjectsV2 */
-    bool changes;       /* the request has an effect: a lost reply leaves it open */
-    bool sent_checksum; /* the request carried checksum headers */
-    bool bare;          /* its body has a checksum that is not sent with it */
-    bool trailed;       /* … that was sent behind it */
-    unsigned lessons;   /* s3->lessons when it was signed */
-    unsigned keys;      /* the generation of keys it was signed with */
-    bool waiting;       /* for keys */
+    const struct orb_s3_address *address; /* of the backend's */
+    const char *verb;                     /* "read", for messages */
+    const char *path;                     /* nullable: messages then speak of the bucket */
+    bool wants_new;                       /* If-None-Match: * was sent: 412 means that it exists */
+    bool conditional;                     /* it was, or If-Match with a write */
+    bool listing;                         /* by ListObjectsV2 */
+    bool changes;                         /* the request has an effect: a lost reply leaves it open */
+    bool sent_checksum;                   /* the request carried checksum headers */
+    bool bare;                            /* its body has a checksum that is not sent with it */
+    bool trailed;                         /* … that was sent behind it */
+    unsigned lessons;                     /* s3->lessons when it was signed */
+    unsigned keys;                        /* the generation of keys it was signed with */
+    bool waiting;                         /* for keys */
     struct orb_keys_wait wait;
     void (*ready)(struct orb_s3_op *op); /* what needed them */
     bool bad_header;                     /* a value that no header can carry */
@@ -108,6 +110,8 @@ struct orb_s3_op {
 
 /* s3_request.c ------------------------------------------------------------------------------------ */
 
+/* Turns an operation to another backend, whose request comes next. */
+void orb_s3_op_turn(struct orb_s3_op *op, struct orb_s3 *s3);
 /* Allocates an operation of `bytes` for `op`, op->state set. NULL: out of memory, `op` is done. */
 void *orb_s3_op_new(struct orb_s3 *s3, orbit_op *op, size_t bytes, const char *verb, const char *path);
 /* Ends it; the memory goes when the engine has heard of the end. */
@@ -136,14 +140,12 @@ void orb_s3_on_silent(struct orb_http_request *request, uint64_t since_ns);
 /* The same with a small body in memory that outlives the request; its hash is signed. */
 void orb_s3_send_bytes(struct orb_s3_op *op, struct orb_http_bytes *body, const void *bytes, size_t length,
                        void (*finished)(struct orb_s3_op *op));
-/* The store's address from region, bucket and endpoint. ORBIT_E_CONFIG when it is too long. */
+/* The store's addresses from region, bucket and endpoint. ORBIT_E_CONFIG when there is none. */
 orbit_status orb_s3_locate(struct orb_s3 *s3, orbit_error *error);
 /* "s3://bucket/key" for messages, cut where it is long. */
 const char *orb_s3_name(const struct orb_s3 *s3, const char *path, char *out, size_t room);
 /* Appends the full key of a path. */
 bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
-/* Appends "/bucket/key" as it goes on the wire, below endpoint_path. */
-bool orb_s3_wire_path(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
 
 /* s3_learned.c: region and clock as replies taught them, for backends that the client opens later. remember_… when they were
  * learned, recall when host, bucket and region are configured, before orb_s3_locate(). What cannot be remembered is learned

@@ -69,6 +69,7 @@ void orb_s3_container_create(void *self, orbit_op *op)
     struct orb_buf *body = &create->path;
     base->release = free_mkdir;
     orb_buf_init(body, 1024);
+    base->address = &base->s3->control;
     orb_s3_begin(base, "PUT", NULL);
     if (base->s3->store->is_aws && strcmp(base->s3->region, "us-east-1") != 0) {
         orb_buf_text(
@@ -85,6 +86,7 @@ void orb_s3_container_remove(void *self, orbit_op *op)
     struct orb_s3_op *base = orb_s3_op_new(self, op, sizeof *base, "remove", NULL);
     if (!base)
         return;
+    base->address = &base->s3->control;
     orb_s3_begin(base, "DELETE", NULL);
     orb_s3_account_headers(base, NULL);
     orb_s3_send(base, simply);

@@ -12,16 +12,22 @@ enum { CHUNK_DEFAULT = 8 << 20, REMOVE_BATCH = 1000, PAGE_MAX = 10000 };
 static const uint64_t MIB = 1ull << 20, GIB = 1ull << 30;
 
 /* What is configured before it is checked. `config` holds borrowed strings. */
+enum { DUALSTACK, FIPS, ACCELERATE, ARN_REGION, SWITCHES };
+
 struct wanted {
     orbit_s3_config config;
     uint64_t chunk_size;
     uint32_t parallel_operations;
     bool conditional_writes, has_conditional_writes;
+    bool on[SWITCHES];           /* when all is known */
+    uint32_t profiles[SWITCHES]; /* orbit_choice, as the profile has it */
+    uint32_t profiles_addressing;
+    const char *region_given; /* by option */
 };
 
 /* ---- settings by name ------------------------------------------------------------------------------ */
 
-enum setting_kind { TEXT, FLAG, SIZE, COUNT, ADDRESSING, PATH_STYLE, CHECKSUM };
+enum setting_kind { TEXT, FLAG, CHOICE, SIZE, COUNT, ADDRESSING, PATH_STYLE, CHECKSUM };
 
 static const struct setting {
     const char *name;
@@ -50,6 +56,10 @@ static const struct setting {
     {"request_payer", FLAG, CONFIG(request_payer)},
     {"equal_parts", FLAG, CONFIG(equal_parts)},
     {"list_v1", FLAG, CONFIG(list_v1)},
+    {"use_dualstack", CHOICE, CONFIG(use_dualstack)},
+    {"use_fips", CHOICE, CONFIG(use_fips)},
+    {"use_accelerate", CHOICE, CONFIG(use_accelerate)},
+    {"use_arn_region", CHOICE, CONFIG(use_arn_region)},
     {"put_max", SIZE, CONFIG(put_max_bytes)},
     {"part_min", SIZE, CONFIG(part_min_bytes)},
     {"part_max", SIZE, CONFIG(part_max_bytes)},
@@ -80,6 +90,11 @@ static orbit_status set_number(const struct setting *setting, const orbit_pair *
         if (!orb_parse_bool(pair->value, field))
             return bad_value(pair, "true or false", error);
         return ORBIT_OK;
+    case CHOICE:
+        if (!orb_parse_bool(pair->value, &flag))
+            return bad_value(pair, "true or false", error);
+        *(uint32_t *)field = flag ? ORBIT_CHOICE_ON : ORBIT_CHOICE_OFF;
+        return ORBIT_OK;
     case SIZE:
         if (!orb_parse_size(pair->value, field) || !*(uint64_t *)field)
             return bad_value(pair, "a size such as 8MiB", error);
@@ -99,6 +114,17 @@ static orbit_status set_number(const struct setting *setting, const orbit_pair *
     }
 }
 
+static bool parse_addressing(const char *text, uint32_t *addressing)
+{
+    static const char *const words[] = {"auto", "path", "virtual"};
+    for (uint32_t word = 0; word < 3; word++)
+        if (strcasecmp(words[word], text) == 0) {
+            *addressing = word;
+            return true;
+        }
+    return false;
+}
+
 static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_error *error)
 {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
@@ -111,15 +137,8 @@ static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_e
             *(const char **)field = pair->value;
             return ORBIT_OK;
         }
-        if (setting->kind == ADDRESSING) {
-            static const char *const words[] = {"auto", "path", "virtual"};
-            for (uint32_t word = 0; word < 3; word++)
-                if (strcasecmp(words[word], pair->value) == 0) {
-                    *(uint32_t *)field = word;
-                    return ORBIT_OK;
-                }
-            return bad_value(pair, "auto, path or virtual", error);
-        }
+        if (setting->kind == ADDRESSING)
+            return parse_addressing(pair->value, field) ? ORBIT_OK : bad_value(pair, "auto, path or virtual", error);
         if (setting->kind == CHECKSUM) {
             uint32_t algorithm = orb_s3_checksum_from_word(pair->value);
             if (strcasecmp(pair->value, "md5") == 0)
@@ -151,11 +170,77 @@ static void apply_environment(struct wanted *wanted)
     static const char *const bundles[] = {"AWS_CA_BUNDLE", NULL};
     orbit_s3_config *config = &wanted->config;
     const char *when = getenv("AWS_REQUEST_CHECKSUM_CALCULATION");
+    wanted->region_given = config->region && *config->region ? config->region : NULL;
     config->region = from_environment(config->region, regions);
     config->endpoint = from_environment(config->endpoint, endpoints);
     config->ca_bundle = from_environment(config->ca_bundle, bundles);
     if (when && strcasecmp(when, "when_required") == 0 && !config->checksum)
         config->no_checksum = true;
+}
+
+/* Switches that are not among the options: where the environment, then the profile, has them. */
+static const struct {
+    size_t offset;                           /* in orbit_s3_config */
+    const char *variable, *setting, *nested; /* nullable */
+    bool otherwise;
+} switches[SWITCHES] = {
+    [DUALSTACK] = {offsetof(orbit_s3_config, use_dualstack), "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint",
+                   "s3.use_dualstack_endpoint", false},
+    [FIPS] = {offsetof(orbit_s3_config, use_fips), "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", NULL, false},
+    [ACCELERATE] = {offsetof(orbit_s3_config, use_accelerate), NULL, NULL, "s3.use_accelerate_endpoint", false},
+    [ARN_REGION] = {offsetof(orbit_s3_config, use_arn_region), "AWS_S3_USE_ARN_REGION", "s3_use_arn_region",
+                    "s3.use_arn_region", true},
+};
+
+static orbit_status take_choice(uint32_t *choice, const char *name, const char *text, orbit_error *error)
+{
+    bool on;
+    if (!text || !*text)
+        return ORBIT_OK;
+    if (!orb_parse_bool(text, &on))
+        return orb_fail(error, ORBIT_E_CONFIG, 0, "%s is '%.60s': true or false is expected", name, text);
+    *choice = on ? ORBIT_CHOICE_ON : ORBIT_CHOICE_OFF;
+    return ORBIT_OK;
+}
+
+/* What a profile says of addresses. */
+static orbit_status read_switches(struct wanted *wanted, const struct orb_profiles *profiles, const char *profile,
+                                  orbit_error *error)
+{
+    const char *style = orb_profiles_get(profiles, ORB_PROFILE, profile, "s3.addressing_style");
+    orbit_status status = ORBIT_OK;
+    for (size_t i = 0; status >= 0 && i < SWITCHES; i++) {
+        const char *names[] = {switches[i].nested, switches[i].setting}; /* the later wins */
+        for (size_t n = 0; status >= 0 && n < 2; n++)
+            if (names[n])
+                status = take_choice(&wanted->profiles[i], names[n],
+                                     orb_profiles_get(profiles, ORB_PROFILE, profile, names[n]), error);
+    }
+    if (status >= 0 && style && !parse_addressing(style, &wanted->profiles_addressing))
+        status = orb_fail(error, ORBIT_E_CONFIG, 0,
+                          "the profile's s3 addressing_style is '%.60s': auto, path or virtual is expected", style);
+    return status;
+}
+
+/* When the endpoint is known: what is not asked for by option is for AWS's own addresses only. */
+static orbit_status apply_switches(struct wanted *wanted, orbit_error *error)
+{
+    orbit_s3_config *config = &wanted->config;
+    orbit_status status = ORBIT_OK;
+    for (size_t i = 0; status >= 0 && i < SWITCHES; i++) {
+        uint32_t choice = *(uint32_t *)(void *)((char *)config + switches[i].offset), environment = 0;
+        bool elsewhere = config->endpoint && i != ARN_REGION;
+        if (!choice && !elsewhere && switches[i].variable)
+            status = take_choice(&environment, switches[i].variable, getenv(switches[i].variable), error);
+        if (!choice)
+            choice = environment;
+        if (!choice && !elsewhere)
+            choice = wanted->profiles[i];
+        wanted->on[i] = choice ? choice == ORBIT_CHOICE_ON : switches[i].otherwise;
+    }
+    if (!config->addressing)
+        config->addressing = wanted->profiles_addressing;
+    return status;
 }
 
 /* A profile may say where its store is. Its files are read here, and not when they are first needed as its keys are,
@@ -179,6 +264,8 @@ static orbit_status apply_profile(struct wanted *wanted, const struct orb_keys_o
     if (!orb_keys_set(region, orb_profiles_get(profiles, ORB_PROFILE, name, "region")) ||
         !orb_keys_set(endpoint, where))
         status = orb_fail_memory(error);
+    if (status >= 0)
+        status = read_switches(wanted, profiles, name, error);
     orb_profiles_free(profiles);
     if (!config->region)
         config->region = *region;
@@ -254,35 +341,9 @@ static orbit_status take_store(struct orb_s3 *s3, const orbit_s3_config *config,
     return ORBIT_OK;
 }
 
-static bool plain_bucket(const char *bucket)
+static orbit_status take_bucket(struct orb_s3 *s3, const char *bucket, orbit_error *error)
 {
-    size_t length = strlen(bucket);
-    for (const char *c = bucket; *c; c++)
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-' || *c == '.'))
-            return false;
-    return length >= 3 && length <= 63;
-}
-
-static orbit_status take_bucket(struct orb_s3 *s3, const char *bucket, uint32_t addressing, orbit_error *error)
-{
-    if (!bucket || !*bucket) { /* the service, which has buckets */
-        s3->path_style = true;
-        s3->bucket = orb_strdup("");
-        return s3->bucket ? ORBIT_OK : orb_fail_memory(error);
-    }
-    if (strlen(bucket) > 255 || strpbrk(bucket, "/?#"))
-        return orb_fail(error, ORBIT_E_CONFIG, 0, "'%.100s' is not a bucket's name", bucket);
-    if (addressing > ORBIT_ADDRESSING_VIRTUAL)
-        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 addressing is auto, path or virtual");
-    /* A certificate for *.s3.amazonaws.com does not cover a name with a dot in it. */
-    bool host_name = plain_bucket(bucket);
-    bool fits = host_name && !(s3->secure && strchr(bucket, '.'));
-    if (addressing == ORBIT_ADDRESSING_VIRTUAL && !host_name)
-        return orb_fail(error, ORBIT_E_CONFIG, 0, "the bucket '%.100s' cannot be part of a host's name: use path style",
-                        bucket);
-    s3->path_style = addressing == ORBIT_ADDRESSING_PATH ||
-                     (addressing == ORBIT_ADDRESSING_AUTO && !(s3->store->virtual_hosts && fits));
-    s3->bucket = orb_strdup(bucket);
+    s3->bucket = orb_strdup(bucket ? bucket : ""); /* "": the service, which has buckets */
     return s3->bucket ? ORBIT_OK : orb_fail_memory(error);
 }
 
@@ -303,10 +364,18 @@ static orbit_status take_prefix(struct orb_s3 *s3, const char *path, const char 
     return s3->prefix ? ORBIT_OK : orb_fail_memory(error);
 }
 
+/* What is said of all stores (environment, profile) comes behind what this one's endpoint says. */
+static const char *choose_region(const struct orb_s3 *s3, const struct wanted *wanted, const char *of_host)
+{
+    return wanted->region_given    ? wanted->region_given
+           : *of_host              ? of_host
+           : s3->store->region     ? s3->store->region
+           : wanted->config.region ? wanted->config.region
+                                   : "us-east-1";
+}
+
 static orbit_status take_region(struct orb_s3 *s3, const char *region, orbit_error *error)
 {
-    if (!*region)
-        region = s3->store->region ? s3->store->region : "us-east-1";
     for (const char *c = region; *c; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '-' ||
               *c == '_'))
@@ -315,6 +384,20 @@ static orbit_status take_region(struct orb_s3 *s3, const char *region, orbit_err
         return orb_fail(error, ORBIT_E_CONFIG, 0, "'%.60s...' is not a region", region);
     memcpy(s3->region, region, strlen(region) + 1);
     return ORBIT_OK;
+}
+
+/* What shares a number of requests in flight: an endpoint. Of AWS's a region is one, and what has hosts of its own. */
+static void take_site_name(struct orb_s3 *s3)
+{
+    const struct orb_s3_address *address = &s3->address;
+    bool own = address->is_arn || address->is_directory || s3->where.accelerate;
+    int length = s3->endpoint_host
+                     ? snprintf(s3->site_name, sizeof s3->site_name, "%s://%s%s", s3->secure ? "https" : "http",
+                                s3->endpoint_host, s3->unix_socket ? s3->unix_socket : "")
+                 : own ? snprintf(s3->site_name, sizeof s3->site_name, "https://%s", address->authority)
+                       : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
+    if (length < 0 || (size_t)length >= sizeof s3->site_name)
+        *s3->site_name = '\0';
 }
 
 /* ---- limits ---------------------------------------------------------------------------------------- */
@@ -343,11 +426,8 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);
     caps->equal_parts = config->equal_parts || s3->store->equal_parts;
     caps->lacks |= s3->store->no_tags ? 1u << ORBIT_OPERATION_TAGS : 0;
-    int length = s3->endpoint_host
-                     ? snprintf(s3->site_name, sizeof s3->site_name, "%s://%s%s", s3->secure ? "https" : "http",
-                                s3->endpoint_host, s3->unix_socket ? s3->unix_socket : "")
-                     : snprintf(s3->site_name, sizeof s3->site_name, "https://s3.%s", s3->region);
-    caps->endpoint = length > 0 && (size_t)length < sizeof s3->site_name ? s3->site_name : NULL;
+    take_site_name(s3);
+    caps->endpoint = *s3->site_name ? s3->site_name : NULL;
     caps->reads_twice = orb_s3_checksum_comes_first(config->checksum);
     caps->ranged_read = true;
     caps->deep_list = !orb_s3_is_service(s3);
@@ -376,11 +456,15 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
     s3->request_payer = config->request_payer;
     if ((status = orb_s3_upload_checksum(s3, NULL, 0, &algorithm, error)) < 0 ||
         (status = take_endpoint(s3, config->endpoint, error)) < 0 ||
-        (status = take_store(s3, config, host_region, error)) < 0 ||
-        (status = take_bucket(s3, bucket, config->addressing, error)) < 0 ||
+        (status = take_store(s3, config, host_region, error)) < 0 || (status = take_bucket(s3, bucket, error)) < 0 ||
         (status = take_prefix(s3, request->path ? request->path : "", config->prefix, error)) < 0 ||
-        (status = take_region(s3, config->region ? config->region : host_region, error)) < 0)
+        (status = take_region(s3, choose_region(s3, wanted, host_region), error)) < 0)
         return status;
+    s3->where = (struct orb_s3_address_request){.addressing = config->addressing,
+                                                .dualstack = wanted->on[DUALSTACK],
+                                                .fips = wanted->on[FIPS],
+                                                .accelerate = wanted->on[ACCELERATE],
+                                                .own_region_only = !wanted->on[ARN_REGION]};
     orb_s3_recall(s3);
     if ((status = orb_s3_locate(s3, error)) < 0 || (status = orb_s3_take_site(s3, request->options, config, error)) < 0)
         return status;
@@ -424,6 +508,8 @@ orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *reque
         wanted.config.endpoint = from_environment(NULL, (const char *const[]){"S3_ENDPOINT_URL", NULL});
     if (!wanted.config.endpoint && wanted.config.unix_socket)
         wanted.config.endpoint = "http://localhost";
+    if (status >= 0)
+        status = apply_switches(&wanted, error);
     if (status >= 0)
         status = take_everything(s3, request, &wanted, capabilities, error);
     if (status >= 0 && origin) {

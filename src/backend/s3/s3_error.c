@@ -196,7 +196,7 @@ static bool learn_region(struct orb_s3_op *op, const struct error_body *body)
     const char *region = op->reply.region[0] ? op->reply.region : body->region;
     int status = op->http.http_status;
     bool asks = status == 301 || status == 307 || status == 400 || status == 403;
-    if (!asks || !*region)
+    if (!asks || !*region || s3->address.is_arn)
         return false;
     if (strcmp(region, s3->region) == 0)
         return op->lessons != s3->lessons; /* another request has learned it since this one was signed */
@@ -299,7 +299,7 @@ static bool learn_conditions(struct orb_s3_op *op, const struct error_body *body
         return false;
     if (s3->ways.conditions != ORB_S3_CONDITIONS_NONE)
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s takes no conditions: looking before each write that has one",
-                s3->authority);
+                s3->address.authority);
     s3->ways.conditions = ORB_S3_CONDITIONS_NONE;
     return true;
 }
@@ -312,7 +312,7 @@ static bool learn_listing(struct orb_s3_op *op, const struct error_body *body)
         return false;
     if (!s3->ways.list_v1)
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s does not know ListObjectsV2: listing by ListObjects",
-                s3->authority);
+                s3->address.authority);
     s3->ways.list_v1 = true;
     return true;
 }
@@ -440,12 +440,12 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
     }
     if (s3->ways.body_checksums == ORB_S3_BODY_SUSPECT && op->trailed) {
         s3->ways.body_checksums = ORB_S3_BODY_WANTED;
-        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every body", s3->authority);
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every body", s3->address.authority);
     }
     if (s3->ways.checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes && op->http.body) {
         s3->ways.checksums = ORB_S3_CHECKSUMS_OFF;
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s takes no checksums with uploads: going on without",
-                s3->authority);
+                s3->address.authority);
     }
     return ORBIT_OK;
 }

@@ -12,9 +12,14 @@ enum { SOURCE_MAX = 16 << 10 };
 static void source_name(const orbit_copy_request *request, const struct orb_s3 *from, struct orb_buf *out)
 {
     const char *version = orb_s3_copy_version(request);
-    orb_buf_char(out, '/');
-    orb_percent_encode(out, from->bucket, strlen(from->bucket), "");
-    orb_buf_char(out, '/');
+    if (from->address.is_arn) { /* ARN/object/KEY */
+        orb_percent_encode(out, from->bucket, strlen(from->bucket), ":/");
+        orb_buf_text(out, "/object/");
+    } else {
+        orb_buf_char(out, '/');
+        orb_percent_encode(out, from->bucket, strlen(from->bucket), "");
+        orb_buf_char(out, '/');
+    }
     orb_percent_encode(out, from->prefix, strlen(from->prefix), "/");
     orb_percent_encode(out, request->from, strlen(request->from), "/");
     if (version) {
@@ -109,7 +114,8 @@ static bool wants_no_checksums(struct part_copy_op *part, const orbit_error *err
         (strcmp(error->code, "InvalidArgument") != 0 && strcmp(error->code, "InvalidRequest") != 0))
         return false;
     if (!s3->ways.bare_copies)
-        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s copies no parts into an upload with checksums", s3->authority);
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s copies no parts into an upload with checksums",
+                s3->address.authority);
     s3->ways.bare_copies = true;
     return true;
 }

@@ -11,14 +11,15 @@ static orbit_status sign(struct orb_s3_op *op, const orbit_presign_request *requ
 {
     struct orb_s3 *s3 = op->s3;
     const struct orb_keys *keys = s3->keys ? orb_keys_source_current(s3->keys, &op->keys) : NULL;
-    const orbit_pair host = {"host", s3->authority};
+    const orbit_pair host = {"host", op->address->authority};
     char date[ORB_SIGV4_DATE];
     if (!keys)
         return orb_fail(error, ORBIT_E_AUTH, 0,
                         s3->keys ? "the credentials expire as soon as they come"
                                  : "anonymous access has no keys to sign with");
     const char *path = strchr(orb_buf_string(&op->url) + strlen("https://"), '/');
-    struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, keys->session_token, s3->region, "s3"};
+    struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, keys->session_token, op->address->region,
+                                 op->address->service};
     struct orb_sigv4_request signed_request = {request->method, path ? path : "/", "", &host, 1, ORB_SIGV4_UNSIGNED};
     orb_sigv4_date(date, orb_realtime_ns() / (int64_t)ORB_S + s3->clock_offset_s);
     return orb_sigv4_presign(s3->signer, &key, &signed_request, op->params, op->param_count, date, request->expires_s,

@@ -137,7 +137,7 @@ static void look_at_the_way(struct probe_op *probe)
     struct orb_reach reach;
     orbit_error error;
     size_t count = 0;
-    host_of(s3->authority, host);
+    host_of(s3->address.authority, host);
     if (s3->unix_socket) {
         connect_to(probe, NULL, false, &reach);
         return;
@@ -319,6 +319,6 @@ void orb_s3_probe(void *self, orbit_op *op, const orbit_probe_request *request)
         return;
     probe->request = request;
     memcpy(probe->configured, s3->region, sizeof probe->configured);
-    (void)snprintf(probe->url, sizeof probe->url, "%s://%s/", s3->secure ? "https" : "http", s3->authority);
+    (void)snprintf(probe->url, sizeof probe->url, "%s://%s/", s3->secure ? "https" : "http", s3->address.authority);
     orbit_op_run(op, work);
 }

@@ -246,7 +246,7 @@ static void batch_sent(struct orb_s3_op *op)
     orbit_status status = orb_s3_check(op, false, &error);
     if (status < 0 && not_offered(&error)) {
         orb_log(&op->s3->host->log, ORBIT_LOG_INFO, "s3: %s does not remove many keys at once: one by one",
-                op->s3->authority);
+                op->s3->address.authority);
         op->s3->ways.no_batches = true;
         for (size_t i = 0; i < remove->request.count; i++)
             remove->singly[i] = true;

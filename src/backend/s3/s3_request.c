@@ -23,6 +23,13 @@ static void on_free(struct orb_message *message)
     release((struct orb_s3_op *)((char *)message - offsetof(struct orb_s3_op, free_message)));
 }
 
+void orb_s3_op_turn(struct orb_s3_op *op, struct orb_s3 *s3)
+{
+    op->s3 = s3;
+    op->address = &s3->address;
+    op->http.site = &s3->site;
+}
+
 void *orb_s3_op_new(struct orb_s3 *s3, orbit_op *op, size_t bytes, const char *verb, const char *path)
 {
     orbit_error error;
@@ -39,11 +46,10 @@ void *orb_s3_op_new(struct orb_s3 *s3, orbit_op *op, size_t bytes, const char *v
         return NULL;
     }
     orb_http_init(&made->http);
-    made->s3 = s3;
+    orb_s3_op_turn(made, s3);
     made->op = op;
     made->verb = verb;
     made->path = path;
-    made->http.site = &s3->site;
     orb_buf_init(&made->http.memory, REPLY_MAX);
     orb_buf_init(&made->url, URL_MAX);
     made->free_message.deliver = on_free;
@@ -77,19 +83,15 @@ void orb_s3_op_step(struct orb_s3_op *op, void (*step)(struct orb_message *messa
 
 orbit_status orb_s3_locate(struct orb_s3 *s3, orbit_error *error)
 {
-    char host[200];
-    int length;
-    if (s3->endpoint_host)
-        length = snprintf(host, sizeof host, "%s", s3->endpoint_host);
-    else
-        length = snprintf(host, sizeof host, "s3.%s.amazonaws.com%s", s3->region,
-                          orb_str_prefix(s3->region, "cn-") ? ".cn" : "");
-    if (length > 0 && (size_t)length < sizeof host)
-        length = snprintf(s3->authority, sizeof s3->authority, "%s%s%s", s3->path_style ? "" : s3->bucket,
-                          s3->path_style ? "" : ".", host);
-    if (length <= 0 || (size_t)length >= sizeof s3->authority)
-        return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 endpoint's name is too long");
-    return ORBIT_OK;
+    struct orb_s3_address_request request = s3->where;
+    request.bucket = s3->bucket;
+    request.region = s3->region;
+    request.endpoint = s3->endpoint_host;
+    request.secure = s3->secure;
+    request.is_aws = s3->store->is_aws;
+    request.virtual_hosts = s3->store->virtual_hosts;
+    orbit_status status = orb_s3_address_find(&s3->address, &request, error);
+    return status < 0 ? status : orb_s3_address_control(&s3->control, &request, error);
 }
 
 bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out)
@@ -98,13 +100,14 @@ bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out)
     return orb_buf_text(out, path);
 }
 
-bool orb_s3_wire_path(const struct orb_s3 *s3, const char *path, struct orb_buf *out)
+/* Appends "/bucket/key" as it goes on the wire, below endpoint_path. */
+static bool wire_path(const struct orb_s3 *s3, bool path_style, const char *path, struct orb_buf *out)
 {
-    if (s3->path_style) {
+    if (path_style) {
         orb_buf_char(out, '/');
         orb_percent_encode(out, s3->bucket, strlen(s3->bucket), "");
     }
-    if (path || !s3->path_style)
+    if (path || !path_style)
         orb_buf_char(out, '/');
     if (path) {
         orb_percent_encode(out, s3->prefix, strlen(s3->prefix), "/");
@@ -147,9 +150,9 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     op->reply = (struct orb_s3_reply){0};
     http->request_id = op->reply.request_id;
     orb_buf_text(&op->url, s3->secure ? "https://" : "http://");
-    orb_buf_text(&op->url, s3->authority);
+    orb_buf_text(&op->url, op->address->authority);
     orb_buf_text(&op->url, s3->endpoint_path);
-    orb_s3_wire_path(s3, path, &op->url);
+    wire_path(s3, op->address->path_style, path, &op->url);
 }
 
 void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value)
@@ -192,7 +195,7 @@ static bool signed_pairs(struct orb_s3_op *op, orbit_pair *pairs, size_t *count)
     if (!orb_buf_append(texts, lines->bytes, lines->length))
         return false;
     size_t used = 0;
-    pairs[used++] = (orbit_pair){"host", op->s3->authority};
+    pairs[used++] = (orbit_pair){"host", op->address->authority};
     for (char *at = texts->bytes, *end = at + texts->length; at < end;) {
         size_t length = strlen(at), name = strcspn(at, ":;");
         char *value = at[name] == ':' ? at + name + 2 : at + length;
@@ -232,7 +235,8 @@ static orbit_status sign(struct orb_s3_op *op, const char *query, orbit_error *e
     char *path_copy = NULL;
     size_t path_length = path ? strcspn(path, "?") : 0;
     orbit_status status = ORBIT_E_MEMORY;
-    struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, keys->session_token, s3->region, "s3"};
+    struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, keys->session_token, op->address->region,
+                                 op->address->service};
     struct orb_sigv4_request request = {op->http.method, "/", query, pairs, count, hash};
     if (path_length) {
         path_copy = orb_strndup(path, path_length);

@@ -218,8 +218,7 @@ static void send_begin(struct begin_op *begin)
 /* Which backend a request goes to. */
 static void turn_to(struct begin_op *begin, struct orb_s3 *s3, const char *verb, const char *path)
 {
-    begin->base.s3 = s3;
-    begin->base.http.site = &s3->site;
+    orb_s3_op_turn(&begin->base, s3);
     begin->base.verb = verb;
     begin->base.path = path;
 }
