@@ -192,6 +192,21 @@ orbit_status orb_xml_finish(struct orb_xml *xml, orbit_error *error)
     return parse(xml, "", 0, true, error);
 }
 
+orbit_status orb_xml_read(const struct orb_buf *document, const struct orb_xml_events *events, void *ctx,
+                          orbit_error *error)
+{
+    struct orb_xml *xml = NULL;
+    orbit_status status = orb_xml_new(&xml, error);
+    if (status >= 0)
+        status = orb_xml_start(xml, events, ctx, document->max, error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, document->bytes, document->length, error);
+    if (status == ORBIT_OK)
+        status = orb_xml_finish(xml, error);
+    orb_xml_free(xml);
+    return status;
+}
+
 bool orb_xml_escape(struct orb_buf *out, const char *text)
 {
     for (; *text; text++) {

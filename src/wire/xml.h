@@ -29,6 +29,10 @@ orbit_status orb_xml_feed(struct orb_xml *xml, const void *bytes, size_t length,
 /* The document must be complete here. */
 orbit_status orb_xml_finish(struct orb_xml *xml, orbit_error *error);
 
+/* A whole document that lies in memory. */
+orbit_status orb_xml_read(const struct orb_buf *document, const struct orb_xml_events *events, void *ctx,
+                          orbit_error *error);
+
 /* Appends text with what XML reserves escaped. */
 bool orb_xml_escape(struct orb_buf *out, const char *text);
 /* Whether XML 1.0 can carry these bytes at all: valid UTF-8 without most control characters. */

@@ -58,6 +58,25 @@ static void elements_are_told_whatever_the_pieces(void **state)
     }
 }
 
+static void a_document_in_memory_is_read_at_once(void **state)
+{
+    (void)state;
+    struct orb_buf document;
+    orbit_error error;
+    orb_buf_init(&document, 1000);
+    orb_buf_release(&seen);
+    orb_buf_init(&seen, 1000);
+    assert_true(orb_buf_text(&document, "<a><b>x</b></a>"));
+    assert_int_equal(orb_xml_read(&document, &events, NULL, &error), ORBIT_OK);
+    assert_string_equal(orb_buf_string(&seen), "<1a<2b|x>2b|>1a");
+    assert_int_equal(orb_xml_read(&document, &events, (void *)(uintptr_t) "b", &error), ORBIT_END);
+    document.length -= 4; /* its end has not come */
+    assert_int_equal(orb_xml_read(&document, &events, NULL, &error), ORBIT_E_PROTOCOL);
+    orb_buf_reset(&document);
+    assert_int_equal(orb_xml_read(&document, &events, NULL, &error), ORBIT_E_PROTOCOL);
+    orb_buf_release(&document);
+}
+
 static void a_parser_reads_one_document_after_another(void **state)
 {
     (void)state;
@@ -212,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elements_are_told_whatever_the_pieces),
+        cmocka_unit_test(a_document_in_memory_is_read_at_once),
         cmocka_unit_test(a_parser_reads_one_document_after_another),
         cmocka_unit_test(blanks_before_the_document_are_life_signs),
         cmocka_unit_test(a_cut_document_is_an_error),

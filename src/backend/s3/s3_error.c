@@ -178,14 +178,9 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
 static void parse_body(const struct orb_buf *memory, struct error_body *body)
 {
     static const struct orb_xml_events events = {on_begin, on_end};
-    struct orb_xml *xml = NULL;
     *body = (struct error_body){0};
-    if (!memory->length || orb_xml_new(&xml, NULL) < 0)
-        return;
-    /* What of it is readable is good enough. */
-    if (orb_xml_start(xml, &events, body, memory->max, NULL) >= 0)
-        (void)orb_xml_feed(xml, memory->bytes, memory->length, NULL);
-    orb_xml_free(xml);
+    if (memory->length) /* what of it is readable is good enough */
+        (void)orb_xml_read(memory, &events, body, NULL);
 }
 
 /* ---- what to learn --------------------------------------------------------------------------------- */

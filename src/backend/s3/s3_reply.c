@@ -159,14 +159,5 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
 
 orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error)
 {
-    struct orb_xml *xml = NULL;
-    orbit_status status = orb_xml_new(&xml, error);
-    if (status >= 0)
-        status = orb_xml_start(xml, events, ctx, op->http.memory.max, error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, op->http.memory.bytes, op->http.memory.length, error);
-    if (status >= 0)
-        status = orb_xml_finish(xml, error);
-    orb_xml_free(xml);
-    return status;
+    return orb_xml_read(&op->http.memory, events, ctx, error);
 }
