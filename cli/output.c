@@ -24,7 +24,8 @@ static struct {
 
 static struct {
     pthread_mutex_t mutex;
-    bool bar; /* a bar is on the terminal */
+    bool bar;  /* a bar is on the terminal */
+    bool held; /* none is drawn */
 } screen = {.mutex = PTHREAD_MUTEX_INITIALIZER, .bar = false};
 
 void output_start(void)
@@ -163,12 +164,20 @@ void output_bar(const char *bar)
     pthread_mutex_lock(&screen.mutex);
     if (!bar) {
         clear_bar();
-    } else {
+    } else if (!screen.held) {
         struct text text = {0};
         text_format(&text, "\r%s\033[K", bar);
         (void)write_all(STDERR_FILENO, text.bytes, text.length);
         text_release(&text);
         screen.bar = true;
     }
+    pthread_mutex_unlock(&screen.mutex);
+}
+
+void output_hold_bar(bool hold)
+{
+    pthread_mutex_lock(&screen.mutex);
+    clear_bar();
+    screen.held = hold;
     pthread_mutex_unlock(&screen.mutex);
 }

@@ -33,5 +33,7 @@ int output_failed(void);
 void output_talk(const char *line);
 /* Draws `bar` as the last line of the terminal; NULL takes it away. */
 void output_bar(const char *bar);
+/* While it is held no bar is drawn: somebody types on the terminal. */
+void output_hold_bar(bool hold);
 
 #endif

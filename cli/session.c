@@ -12,6 +12,7 @@
 
 #include "interrupt.h"
 #include "output.h"
+#include "prompt.h"
 #include "report.h"
 #include "state.h"
 
@@ -158,6 +159,7 @@ int session_open(struct session *session, const struct options *options)
     session->verb = verb_text(options->verb)->name;
     session->state_dir = state_directory();
     client.memory_bytes = options->memory_bytes;
+    client.prompt.function = prompt_ask;
     if (!memory && (memory = getenv("ORBIT_MEMORY")) && *memory) {
         origin = "ORBIT_MEMORY";
         if (!size_parse(memory, 1, &client.memory_bytes) || !client.memory_bytes)

@@ -42,6 +42,25 @@ typedef struct orbit_log {
     orbit_log_level level; /* 0: ORBIT_LOG_WARN */
 } orbit_log;
 
+/* A question to a person, such as for the code of an MFA device. */
+typedef struct orbit_question {
+    size_t size;
+    const char *text; /* one line, without a colon behind it: "the code of the MFA device 'arn:…'" */
+    bool secret;      /* what is typed had better not be seen */
+    /* Whether nobody waits for the answer any more: looked at now and then, and ORBIT_E_CANCELLED returned soon. */
+    bool (*given_up)(void *waiter);
+    void *waiter;
+} orbit_question;
+
+/* Asks, and fills `answer` (NUL-terminated). It may take as long as a person does: it is called on a thread of its own, several
+ * at a time where several stores ask. Anything but ORBIT_OK fails what needed the answer, with `error`. */
+typedef orbit_status orbit_prompt_function(void *ctx, const orbit_question *question, char *answer, size_t room,
+                                           orbit_error *error);
+typedef struct orbit_prompt {
+    orbit_prompt_function *function; /* NULL: nobody can be asked */
+    void *ctx;
+} orbit_prompt;
+
 typedef struct orbit_client_options {
     size_t size;
     uint64_t memory_bytes; /* the budget; 0: 128 MiB; below 16 MiB is ORBIT_E_CONFIG */
@@ -53,14 +72,15 @@ typedef struct orbit_client_options {
     const char *spool_dir; /* where a walk spills names of directories (an unlinked file) on stores whose listings
                               cannot be taken up again; NULL: $TMPDIR, else /tmp */
     orbit_trace trace;     /* told of every attempt of every operation: <orbit/trace.h> */
+    orbit_prompt prompt;   /* for what only a person knows: codes of MFA devices (mfa_serial of AWS profiles) */
 } orbit_client_options;
 
-#define ORBIT_CLIENT_OPTIONS_INIT                                                           \
-    {                                                                                       \
-        sizeof(orbit_client_options), 0, 0, 0, false, false, {0, 0, (orbit_log_level)0}, 0, \
-        {                                                                                   \
-            0, 0                                                                            \
-        }                                                                                   \
+#define ORBIT_CLIENT_OPTIONS_INIT                                                                   \
+    {                                                                                               \
+        sizeof(orbit_client_options), 0, 0, 0, false, false, {0, 0, (orbit_log_level)0}, 0, {0, 0}, \
+        {                                                                                           \
+            0, 0                                                                                    \
+        }                                                                                           \
     }
 ORBIT_API void orbit_client_options_init(orbit_client_options *options);
 

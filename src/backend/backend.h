@@ -30,6 +30,7 @@ struct orbit_host {
     struct orb_flow *flows;                /* engine/flow's own, loop thread: one an endpoint */
     struct orb_admission_queue *admission; /* engine/admission's own: who waits for memory; NULL until opened */
     orbit_trace trace;
+    orbit_prompt prompt;    /* function NULL: nobody can be asked */
     struct orb_tally tally; /* counted by engine/call and engine/hedge */
     uint64_t calls;         /* loop: the last one's number */
 };

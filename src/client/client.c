@@ -154,6 +154,7 @@ orbit_status orbit_client_open(orbit_client **made, const orbit_client_options *
     pthread_mutex_init(&client->host.attach_mutex, NULL);
     orb_log_init(&client->host.log, &options.log);
     client->host.trace = options.trace;
+    client->host.prompt = options.prompt;
     orb_budget_init(&client->host.budget, options.memory_bytes);
     status = client_make(client, &options, error);
     if (status < 0)

@@ -57,6 +57,10 @@ role_session_name = sess
 [profile chained]
 role_arn = arn:aws:iam::1:role/plain
 source_profile = strict
+[profile mfa]
+role_arn = arn:aws:iam::1:role/mfa
+source_profile = static
+mfa_serial = arn:aws:iam::1:mfa/me
 [profile denied]
 role_arn = arn:aws:iam::1:role/denied
 source_profile = static
@@ -160,6 +164,51 @@ if [ "$(id -u)" != 0 ]; then
     AWS_CONFIG_FILE=broken fails 4 "a file that cannot be read" "cannot read the config file 'broken'" --profile x
 fi
 
+# ---- a code from a person
+# typing CODE COMMAND…: on a terminal, where CODE is typed when the question comes; what was shown is in .out.
+typing() {
+    run python3 -c 'import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+shown, typed = b"", False
+while True:
+    try:
+        some = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not some:
+        break
+    shown += some
+    if b"MFA device" in shown and shown.endswith(b": ") and not typed:
+        typed = True
+        if sys.argv[1]:
+            os.write(terminal, sys.argv[1].encode() + b"\n")
+        else:
+            os.write(terminal, b"\x03")
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
+    cat .out >>told
+}
+fails_unasked() {
+    run setsid "$ORBIT" cp --profile mfa small s3://bucket/small </dev/null
+    exits 4 "$1"
+    says "$1" "$2"
+}
+fails_unasked "no terminal to ask at" "no terminal to ask for the code of the MFA device 'arn:aws:iam::1:mfa/me' for the profile 'mfa'"
+typing " 123 456" "$ORBIT" cp --profile mfa small s3://bucket/with-code
+exits 0 "a code"
+prints "a code" "orbit: the code of the MFA device 'arn:aws:iam::1:mfa/me' for the profile 'mfa': "
+check "what is typed is not shown" bash -c "! grep -q 456 .out"
+typing 654321 "$ORBIT" cp --profile mfa small s3://bucket/with-code
+exits 4 "a wrong code"
+prints "a wrong code" "STS, asked for the role '.*mfa', refused: AccessDenied"
+typing seven "$ORBIT" cp --profile mfa small s3://bucket/with-code
+exits 4 "no code"
+prints "no code" "six digits are expected"
+typing "" "$ORBIT" cp --profile mfa small s3://bucket/with-code
+exits 130 "interrupted while it asks"
+
 # ---- where the store is
 (
     unset AWS_ENDPOINT_URL
@@ -224,6 +273,48 @@ fails 4 "the sign-on is over" "the single sign-on token has expired: run 'aws ss
 printf '{"accessToken": "swordfish", "expiresAt": "%s"}' "$(now -d '1 hour')" \
     >"home/.aws/sso/cache/$(cache https://old.example/start).json"
 fails 4 "a token that is not accepted" "token was not accepted" --profile sso-old
+
+# ---- a sign-on that is renewed
+export AWS_ENDPOINT_URL_SSO_OIDC=$grants/oidc
+corp=home/.aws/sso/cache/$(cache corp).json
+# sign_on EXPIRES REFRESH [REGISTERED]: what 'aws sso login' left.
+sign_on() {
+    printf '{"startUrl": "https://corp.example/start", "region": "us-east-1", "accessToken": "%s", "expiresAt": "%s",
+ "refreshToken": "%s", "clientId": "client", "clientSecret": "client-secret", "registrationExpiresAt": "%s", "other": 7}' \
+        "${4:-swordfish-old}" "$1" "$2" "${3:-$(now -d '1 day')}" >"$corp"
+    chmod 644 "$corp"
+}
+sign_on 2020-01-01T00:00:00Z refresh-token
+works "a sign-on that has expired is renewed" --profile sso
+check "the file has the new token" python3 -c '
+import json, sys, time
+cache = json.load(open(sys.argv[1]))
+assert cache["accessToken"] == "sso-token" and cache["refreshToken"] == "refresh-token" and cache["other"] == 7
+assert cache["clientId"] == "client" and cache["startUrl"] == "https://corp.example/start"
+left = time.mktime(time.strptime(cache["expiresAt"], "%Y-%m-%dT%H:%M:%SZ")) - time.time()
+assert 3000 < left < 3700, left' "$corp"
+check "it is for its owner alone" is "$(stat -c %a "$corp")" 600
+holds "no other file is left" home/.aws/sso/cache "$(cache corp).json" "$(cache https://old.example/start).json"
+control clear
+before=$(count Grant)
+works "a token that is good is not renewed" --profile sso
+check "a token that is good is not renewed" is "$(count Grant)" $((before + 1))
+sign_on "$(now -d '5 minutes')" refresh-token
+works "a sign-on that is about to end is renewed" --profile sso
+check "it is renewed" grep -q '"accessToken": "sso-token"' "$corp"
+sign_on "$(now -d '5 minutes')" swordfish-wrong "$(now -d '1 day')" sso-token
+works "a token that cannot be renewed is used to its end" --profile sso
+sign_on 2020-01-01T00:00:00Z swordfish-wrong
+fails 4 "a refresh token that is not good" "the single sign-on token has expired: run 'aws sso login" --profile sso
+sign_on 2020-01-01T00:00:00Z refresh-token 2020-01-01T00:00:00Z
+fails 4 "a registration that is over" "the single sign-on token has expired: run 'aws sso login" --profile sso
+sign_on 2020-01-01T00:00:00Z refresh-token
+AWS_ENDPOINT_URL_SSO_OIDC=http://127.0.0.1:1 fails 5 "a service that is not there" "127.0.0.1" --profile sso --retry-count 0
+if [ "$(id -u)" != 0 ]; then
+    chmod 555 home/.aws/sso/cache
+    works "a token that cannot be kept is used" --profile sso
+    chmod 755 home/.aws/sso/cache
+fi
 
 # ---- containers and instances
 printf 'container-token\n' >container
@@ -293,7 +384,7 @@ control clear
 
 # ---- no secret anywhere
 check "the log says where keys come from" grep -q "s3: credentials from a profile, valid for" told
-check "no secret is told" bash -c "! grep -Eq '$secret|swordfish|granted-token|web-token|sso-token|container-token|imds-token' told"
+check "no secret is told" bash -c "! grep -Eq '$secret|swordfish|granted-token|web-token|sso-token|container-token|imds-token|refresh-token|client-secret' told"
 "$ORBIT" cp --profile role large s3://bucket/large >.out 2>.err &
 pid=$!
 check "no secret is an argument" bash -c "! tr '\\0' ' ' </proc/$pid/cmdline | grep -Eq '$secret|token'"

@@ -2,8 +2,10 @@
  * The services that grant keys, below /_grant/: what they ask for is checked, what they give is good for this endpoint.
  *
  *   sts                 AssumeRole (signed), AssumeRoleWithWebIdentity (the token is "web-token"). The role ".../strict"
- *                       wants ExternalId "ext-42" and RoleSessionName "sess", ".../denied" is nobody's
+ *                       wants ExternalId "ext-42" and RoleSessionName "sess", ".../denied" is nobody's, ".../mfa" wants
+ *                       TokenCode "123456" of SerialNumber "arn:aws:iam::1:mfa/me"
  *   sso/federation/…    GetRoleCredentials: the token is "sso-token"
+ *   oidc/token          CreateToken: the refresh token is "refresh-token" and the client "client" with "client-secret"
  *   container           the authorization is "container-token"
  *   imds/latest/…       the metadata service, version 2: the token is "imds-token", the role "instance-role"
  *
@@ -97,7 +99,10 @@ static void sts(struct request *request)
     } else if (strcmp(action, "AssumeRole") != 0) {
         refuse_sts(request, "InvalidAction", "no such action");
     } else if (sign_check_form(request, form, strlen(form))) {
-        if (strstr(role, ":role/") == NULL || strstr(role, "/denied") != NULL ||
+        bool mfa = strstr(role, "/mfa") == NULL ||
+                   (strcmp(field(fields, count, "TokenCode"), "123456") == 0 &&
+                    strcmp(field(fields, count, "SerialNumber"), "arn:aws:iam::1:mfa/me") == 0);
+        if (strstr(role, ":role/") == NULL || strstr(role, "/denied") != NULL || !mfa ||
             (strict && (strcmp(field(fields, count, "ExternalId"), "ext-42") != 0 ||
                         strcmp(field(fields, count, "RoleSessionName"), "sess") != 0)))
             refuse_sts(request, "AccessDenied", "not authorized to perform: sts:AssumeRole");
@@ -151,6 +156,26 @@ static void sso(struct request *request)
     reply(request, 200, "application/json", out->bytes, out->length);
 }
 
+/* The body is small JSON of ours: what it must hold is looked for as text. */
+static void oidc(struct request *request)
+{
+    static const char *const wanted[] = {"\"grantType\":\"refresh_token\"", "\"refreshToken\":\"refresh-token\"",
+                                         "\"clientId\":\"client\"", "\"clientSecret\":\"client-secret\""};
+    static const char given[] = "{\"accessToken\":\"sso-token\",\"expiresIn\":3600,\"refreshToken\":\"refresh-token\","
+                                "\"tokenType\":\"Bearer\"}";
+    if (!body_all(request, 64 * 1024))
+        return;
+    char *body = need(strndup(request->conn->work.bytes, request->conn->work.length));
+    bool right = true;
+    for (size_t i = 0; i < COUNT_OF(wanted); i++)
+        right = right && strstr(body, wanted[i]) != NULL;
+    free(body);
+    if (right)
+        reply(request, 200, "application/json", given, sizeof(given) - 1);
+    else
+        say(request, 400, "{\"error\":\"invalid_grant\"}");
+}
+
 static void instance(struct request *request, const char *what)
 {
     static const char roles[] = "meta-data/iam/security-credentials/";
@@ -177,6 +202,8 @@ void grant_serve(struct request *request)
         sts(request);
     else if (strcmp(what, "sso/federation/credentials") == 0)
         sso(request);
+    else if (strcmp(what, "oidc/token") == 0)
+        oidc(request);
     else if (strncmp(what, "imds/latest/", 12) == 0)
         instance(request, what + 12);
     else if (strcmp(what, "container") == 0 && authorization != NULL && strcmp(authorization, "container-token") == 0)

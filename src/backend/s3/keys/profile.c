@@ -89,6 +89,48 @@ static orbit_status source_keys(struct walk *walk, const char *name, struct orb_
     return by_name(walk, source, keys, error);
 }
 
+static bool is_cancelled(void *waiter)
+{
+    return atomic_load((const _Atomic bool *)waiter);
+}
+
+/* What a person types is six digits, perhaps with blanks around or between them. */
+static orbit_status ask_for_code(struct walk *walk, const char *name, const char *serial, char *code, size_t room,
+                                 orbit_error *error)
+{
+    const struct orb_keys_fetch *fetch = walk->fetch;
+    char text[300];
+    size_t length = 0;
+    if (!fetch->prompt || !fetch->prompt->function)
+        return orb_fail(error, ORBIT_E_AUTH, 0,
+                        "the profile '%.100s' asks for a code (mfa_serial), and nobody can be asked: set the client's "
+                        "prompt, or name a credential_process that asks",
+                        name);
+    (void)snprintf(text, sizeof text, "the code of the MFA device '%.150s' for the profile '%.100s'", serial, name);
+    orbit_question question = {.size = sizeof question,
+                               .text = text,
+                               .secret = true,
+                               .given_up = is_cancelled,
+                               .waiter = (void *)(uintptr_t)fetch->cancelled};
+    orb_error_clear(error);
+    orbit_status status = fetch->prompt->function(fetch->prompt->ctx, &question, code, room, error);
+    if (status < 0 && error && !error->status) /* it did not say why */
+        (void)orb_fail(error, status, 0, "no code of the MFA device '%.150s' was given", serial);
+    if (status < 0)
+        return status;
+    code[room - 1] = '\0';
+    for (const char *c = code; *c; c++)
+        if (*c != ' ')
+            code[length++] = *c;
+    code[length] = '\0';
+    for (const char *c = code; *c; c++)
+        length = *c >= '0' && *c <= '9' ? length : 0;
+    return length >= 6
+               ? ORBIT_OK
+               : orb_fail(error, ORBIT_E_AUTH, 0,
+                          "what was given for the MFA device '%.150s' is no code: six digits are expected", serial);
+}
+
 static orbit_status by_role(struct walk *walk, const char *name, const char *role_arn, struct orb_keys *keys,
                             orbit_error *error)
 {
@@ -104,13 +146,16 @@ static orbit_status by_role(struct walk *walk, const char *name, const char *rol
     if (token)
         return orb_keys_assume_by_token_file(walk->fetch, &role, token, keys, error);
     struct orb_keys signer = {0};
-    if (get(walk, name, "mfa_serial"))
-        return orb_fail(error, ORBIT_E_UNSUPPORTED, 0,
-                        "the profile '%.100s' asks for a code (mfa_serial): name a credential_process that asks for it",
-                        name);
+    char code[32] = "";
     orbit_status status = source_keys(walk, name, &signer, error);
+    role.mfa_serial = get(walk, name, "mfa_serial");
+    if (status >= 0 && role.mfa_serial) { /* the last thing that is needed: it is good for half a minute */
+        status = ask_for_code(walk, name, role.mfa_serial, code, sizeof code, error);
+        role.mfa_code = code;
+    }
     if (status >= 0)
         status = orb_keys_assume_role(walk->fetch, &role, &signer, keys, error);
+    explicit_bzero(code, sizeof code);
     orb_keys_release(&signer);
     return status;
 }

@@ -40,6 +40,7 @@ enum {
     X(metadata_mode, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")        \
     X(sts_endpoint, "AWS_ENDPOINT_URL_STS")                           \
     X(sso_endpoint, "AWS_ENDPOINT_URL_SSO")                           \
+    X(oidc_endpoint, "AWS_ENDPOINT_URL_SSO_OIDC")                     \
     X(any_endpoint, "AWS_ENDPOINT_URL")                               \
     X(home, "HOME")
 
@@ -68,6 +69,7 @@ struct orb_keys_fetch {
     const struct orb_keys_origin *origin;
     struct orb_log *log;
     const _Atomic bool *cancelled;
+    const orbit_prompt *prompt;    /* function NULL: nobody can be asked */
     struct orb_profiles *profiles; /* owned, read when first needed */
     const char *from;              /* who gave the keys, for the log */
 };
@@ -83,6 +85,7 @@ orb_keys_provider orb_keys_chain;
 /* sts.c. `session_name` nullable, `external_id` nullable; `signer` are the keys of who asks, NULL: `token` says it. */
 struct orb_keys_role {
     const char *role_arn, *session_name, *external_id, *token, *duration_s, *region;
+    const char *mfa_serial, *mfa_code; /* nullable: of who asks */
 };
 orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb_keys_role *role,
                                   const struct orb_keys *signer, struct orb_keys *keys, orbit_error *error);
@@ -99,6 +102,11 @@ size_t orb_keys_split(char *line, char **words, size_t max);
 
 /* sso.c */
 orbit_status orb_keys_sso(struct orb_keys_fetch *fetch, const char *profile, struct orb_keys *keys, orbit_error *error);
+
+/* sso_token.c: the access token in the file at `path`, renewed at the region's service where it is about to end and can be.
+ * ORBIT_END: there is none; `*over`: because it has expired. ORBIT_E_NOT_FOUND: no file. */
+orbit_status orb_keys_sso_token(struct orb_keys_fetch *fetch, const char *path, const char *region,
+                                struct orb_buf *token, bool *over, orbit_error *error);
 
 /* container.c: whether keys may be asked for at this URL: over TLS, or on this machine and the container agents' addresses. */
 bool orb_keys_container_allowed(const char *url);

@@ -212,8 +212,10 @@ static void *fetch_main(void *ctx)
 {
     struct orb_keys_source *source = ctx;
     struct ring *ring = source->ring;
-    struct orb_keys_fetch fetch = {
-        .origin = source->origin, .log = &source->host->log, .cancelled = &source->cancelled};
+    struct orb_keys_fetch fetch = {.origin = source->origin,
+                                   .log = &source->host->log,
+                                   .cancelled = &source->cancelled,
+                                   .prompt = &source->host->prompt};
     orb_error_clear(&source->fetch_error);
     source->fetch_status = orb_keys_chain(&fetch, &source->fetched, &source->fetch_error);
     source->fetched_from = fetch.from;

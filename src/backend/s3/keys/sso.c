@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Single sign-on (IAM Identity Center): the token that `aws sso login` left in ~/.aws/sso/cache buys keys for a role. It is
- * only read here, never renewed. The fetch's thread.
+ * Single sign-on (IAM Identity Center): the token that `aws sso login` left in ~/.aws/sso/cache buys keys for a role. One that is
+ * about to end is renewed where the file holds what that takes (sso_token.c). The fetch's thread.
  * docs.aws.amazon.com/singlesignon/latest/PortalAPIReference/API_GetRoleCredentials.html */
-#include <jansson.h>
 #include <openssl/evp.h>
 
 #include "backend/s3/keys/provider.h"
@@ -38,41 +37,35 @@ static orbit_status log_in(const struct sign_on *on, const char *why, orbit_erro
 }
 
 /* The cache's file is named after the session, before there were sessions after the start URL. */
-static orbit_status read_token(const struct orb_keys_fetch *fetch, const struct sign_on *on, struct orb_buf *token,
+static orbit_status cache_file(const struct orb_keys_fetch *fetch, const struct sign_on *on, char *path, size_t room,
                                orbit_error *error)
 {
     const char *name = on->session ? on->session : on->start_url;
     uint8_t hash[EVP_MAX_MD_SIZE];
-    char hex[2 * EVP_MAX_MD_SIZE + 1], path[4096];
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
     unsigned length = 0;
-    struct orb_buf file;
-    json_error_t where;
     if (EVP_Digest(name, strlen(name), hash, &length, EVP_sha1(), NULL) != 1)
         return orb_fail(error, ORBIT_E_UNSUPPORTED, 0, "single sign-on needs SHA-1, which this OpenSSL does not offer");
     orb_hex(hex, hash, length);
-    int made =
-        snprintf(path, sizeof path, "%s/.aws/sso/cache/%s.json", fetch->origin->home ? fetch->origin->home : "", hex);
-    if (made < 0 || (size_t)made >= sizeof path)
+    int made = snprintf(path, room, "%s/.aws/sso/cache/%s.json", fetch->origin->home ? fetch->origin->home : "", hex);
+    if (made < 0 || (size_t)made >= room)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the home directory's name is too long");
-    if (!orb_keys_buf_init(&file))
-        return orb_fail_memory(error);
-    orbit_status status = orb_keys_read_file(path, "the single sign-on token", &file, error);
+    return ORBIT_OK;
+}
+
+static orbit_status read_token(struct orb_keys_fetch *fetch, const struct sign_on *on, struct orb_buf *token,
+                               orbit_error *error)
+{
+    char path[4096];
+    bool over = false;
+    orbit_status status = cache_file(fetch, on, path, sizeof path, error);
+    if (status >= 0)
+        status = orb_keys_sso_token(fetch, path, on->region, token, &over, error);
     if (status == ORBIT_E_NOT_FOUND)
-        status = log_in(on, "there is no single sign-on token", error);
-    if (status >= 0) {
-        json_t *root = json_loadb(orb_buf_string(&file), file.length, 0, &where);
-        const char *text = json_string_value(json_object_get(root, "accessToken"));
-        const char *expires = json_string_value(json_object_get(root, "expiresAt"));
-        int64_t ns = 0;
-        if (!text || !*text || !expires || !orb_parse_time(expires, &ns))
-            status = log_in(on, "the single sign-on token cannot be read", error);
-        else if (ns <= orb_realtime_ns())
-            status = log_in(on, "the single sign-on token has expired", error);
-        else if (!orb_buf_text(token, text))
-            status = orb_fail_memory(error);
-        json_decref(root);
-    }
-    orb_keys_buf_release(&file);
+        return log_in(on, "there is no single sign-on token", error);
+    if (status == ORBIT_END)
+        return log_in(on, over ? "the single sign-on token has expired" : "the single sign-on token cannot be read",
+                      error);
     return status;
 }
 

@@ -37,13 +37,7 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
 static orbit_status parse(const struct orb_buf *reply, struct sts_answer *answer, orbit_error *error)
 {
     static const struct orb_xml_events events = {NULL, on_end};
-    struct orb_xml *xml = NULL;
-    orbit_status status = orb_xml_new(&xml, error);
-    if (status >= 0)
-        status = orb_xml_start(xml, &events, answer, reply->max, error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, orb_buf_string(reply), reply->length, error);
-    orb_xml_free(xml);
+    orbit_status status = orb_xml_read(reply, &events, answer, error);
     return answer->no_memory ? orb_fail_memory(error) : status;
 }
 
@@ -153,6 +147,8 @@ static void fill_form(struct call *call)
     field(&call->form, "DurationSeconds", role->duration_s);
     field(&call->form, "ExternalId", role->external_id);
     field(&call->form, "WebIdentityToken", role->token);
+    field(&call->form, "SerialNumber", role->mfa_serial);
+    field(&call->form, "TokenCode", role->mfa_code);
 }
 
 orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb_keys_role *role,
