@@ -58,9 +58,12 @@ orbit_status orb_keys_container(struct orb_keys_fetch *fetch, struct orb_keys *k
     orb_buf_init(&url, 4096);
     if (origin->container_path)
         orb_buf_text(&url, AGENT);
-    orb_buf_text(&url, origin->container_path ? origin->container_path : origin->container_url);
+    const char *given = origin->container_path ? origin->container_path : origin->container_url;
+    orb_buf_text(&url, given);
     orbit_status status = ORBIT_OK;
-    if (url.failed || !orb_keys_container_allowed(orb_buf_string(&url)))
+    if (url.failed && strlen(given) + sizeof AGENT < url.max)
+        status = orb_fail_memory(error);
+    else if (url.failed || !orb_keys_container_allowed(orb_buf_string(&url)))
         status = orb_fail(error, ORBIT_E_CONFIG, 0,
                           "%s is '%.200s': it must be https, or http on this machine or at a container agent's address",
                           who, orb_buf_string(&url));
