@@ -41,6 +41,16 @@ line "the service" ok list '1 entry'
 orbit doctor -q s3://bucket
 prints_exactly "quiet" ""
 
+# ---- whose keys they are, where somebody can be asked
+export AWS_ENDPOINT_URL_STS=http://127.0.0.1:$port/_grant/sts
+orbit doctor s3://bucket
+exits 0 "an identity"
+line "an identity" ok identity 'arn:aws:iam::1:user/tester$'
+AWS_SECRET_ACCESS_KEY=not-it-swordfish orbit doctor s3://bucket
+line "no identity" warn identity 'STS, asked whose keys these are, refused: SignatureDoesNotMatch'
+told
+unset AWS_ENDPOINT_URL_STS
+
 # ---- JSON
 orbit doctor --json s3://bucket s3://no-such-bucket
 exits 3 "JSON of a bucket that is not there"

@@ -15,6 +15,10 @@ struct probe_op {
     const orbit_probe_request *request;
     char url[280];                      /* of the endpoint, without a path */
     char configured[ORB_S3_REGION_MAX]; /* the region before anything was learned */
+    struct orb_keys keys;               /* a copy, while STS is asked whose they are */
+    char arn[256];
+    orbit_status identity;
+    orbit_error identity_error;
     bool connected, proxied, told_certificate;
     unsigned tries;
 };
@@ -173,6 +177,7 @@ static void end(struct probe_op *probe)
 }
 
 static void look_at_bucket(struct probe_op *probe);
+static void on_identity(struct orb_message *message);
 
 static void tell_clock(struct probe_op *probe, int64_t date_ns)
 {
@@ -244,6 +249,38 @@ static void shorten(const char *id, char text[24])
         (void)snprintf(text, 24, "%.2s…", id);
 }
 
+/* A worker. */
+static void identify(void *self, orbit_op *op)
+{
+    struct probe_op *probe = op->state;
+    const struct orb_s3 *s3 = self;
+    probe->identity = orb_keys_source_whose(s3->keys, &probe->keys, probe->configured, probe->arn, sizeof probe->arn,
+                                            &probe->identity_error);
+    orb_s3_op_step(&probe->base, on_identity);
+}
+
+static void on_identity(struct orb_message *message)
+{
+    struct orb_s3_op *op = (struct orb_s3_op *)((char *)message - offsetof(struct orb_s3_op, step_message));
+    struct probe_op *probe = (struct probe_op *)op;
+    op->op->resume = orb_s3_op_resume;
+    orb_keys_release(&probe->keys);
+    if (probe->identity >= 0)
+        OK("identity", "%s", probe->arn);
+    else
+        WARN(probe->identity, "identity", "nothing else needs the answer, if the rest is well", "%s",
+             probe->identity_error.message);
+    if (orbit_op_cancelled(op->op))
+        end(probe);
+    else
+        look_at_bucket(probe);
+}
+
+static void release_probe(struct orb_s3_op *op)
+{
+    orb_keys_release(&((struct probe_op *)op)->keys);
+}
+
 static void on_keys(struct orb_s3_op *op)
 {
     struct probe_op *probe = (struct probe_op *)op;
@@ -261,7 +298,10 @@ static void on_keys(struct orb_s3_op *op)
             OK("credentials", "from %s: the access key id %s%s", from, id,
                keys->session_token ? ", with a session token whose end is not known" : "");
     }
-    look_at_bucket(probe);
+    if (keys && orb_keys_source_can_ask(op->s3->keys, op->s3->store->is_aws) && orb_keys_copy(&probe->keys, keys))
+        orbit_op_run(op->op, identify);
+    else
+        look_at_bucket(probe);
 }
 
 static void on_fetched(struct orb_keys_wait *wait, orbit_status status, const orbit_error *error)
@@ -318,6 +358,7 @@ void orb_s3_probe(void *self, orbit_op *op, const orbit_probe_request *request)
     if (!probe)
         return;
     probe->request = request;
+    probe->base.release = release_probe;
     memcpy(probe->configured, s3->region, sizeof probe->configured);
     (void)snprintf(probe->url, sizeof probe->url, "%s://%s/", s3->secure ? "https" : "http", s3->address.authority);
     orbit_op_run(op, work);

@@ -3,7 +3,7 @@
  *
  *   sts                 AssumeRole (signed), AssumeRoleWithWebIdentity (the token is "web-token"). The role ".../strict"
  *                       wants ExternalId "ext-42" and RoleSessionName "sess", ".../denied" is nobody's, ".../mfa" wants
- *                       TokenCode "123456" of SerialNumber "arn:aws:iam::1:mfa/me"
+ *                       TokenCode "123456" of SerialNumber "arn:aws:iam::1:mfa/me". GetCallerIdentity
  *   sso/federation/…    GetRoleCredentials: the token is "sso-token"
  *   oidc/token          CreateToken: the refresh token is "refresh-token" and the client "client" with "client-secret"
  *   container           the authorization is "container-token"
@@ -96,6 +96,15 @@ static void sts(struct request *request)
             give_sts(request, action);
         else
             refuse_sts(request, "InvalidIdentityToken", "the token is not the one");
+    } else if (strcmp(action, "GetCallerIdentity") == 0) {
+        if (sign_check_form(request, form, strlen(form))) {
+            struct text *out = &request->conn->body;
+            text_clear(out);
+            text_str(out, "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::1:user/tester</Arn>"
+                          "<UserId>AIDA1</UserId><Account>1</Account></GetCallerIdentityResult>"
+                          "</GetCallerIdentityResponse>");
+            reply_xml(request, 200);
+        }
     } else if (strcmp(action, "AssumeRole") != 0) {
         refuse_sts(request, "InvalidAction", "no such action");
     } else if (sign_check_form(request, form, strlen(form))) {

@@ -52,6 +52,17 @@ bool orb_keys_set(char **text, const char *value)
     return *text || !value || !*value;
 }
 
+bool orb_keys_copy(struct orb_keys *to, const struct orb_keys *from)
+{
+    *to = (struct orb_keys){.expires_ns = from->expires_ns, .lifetime_ns = from->lifetime_ns};
+    if (orb_keys_set(&to->access_key_id, from->access_key_id) &&
+        orb_keys_set(&to->secret_access_key, from->secret_access_key) &&
+        orb_keys_set(&to->session_token, from->session_token))
+        return true;
+    orb_keys_release(to);
+    return false;
+}
+
 orbit_status orb_keys_read_file(const char *path, const char *what, struct orb_buf *out, orbit_error *error)
 {
     struct stat about;

@@ -44,6 +44,14 @@ void orb_keys_source_forget(struct orb_keys_source *source, struct orb_keys_wait
 /* Who gave the current keys, in words such as "a profile"; NULL: nobody yet. */
 const char *orb_keys_source_from(const struct orb_keys_source *source);
 
+/* Whether STS can be asked whose keys these are: they are AWS's, or an STS is named. */
+bool orb_keys_source_can_ask(const struct orb_keys_source *source, bool is_aws);
+/* Asks it, and blocks: on a worker, with a copy of the keys. `arn` has `room`. */
+orbit_status orb_keys_source_whose(const struct orb_keys_source *source, const struct orb_keys *keys,
+                                   const char *region, char *arn, size_t room, orbit_error *error);
+/* A copy, released by orb_keys_release(). False when memory is out. */
+bool orb_keys_copy(struct orb_keys *to, const struct orb_keys *from);
+
 /* The store said that keys of this generation have expired. True when another try is worth it: others are there, or
  * are fetched for the next request. False when fetching did not help before, or nothing can be fetched. */
 bool orb_keys_source_refused(struct orb_keys_source *source, unsigned generation);

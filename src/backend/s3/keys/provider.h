@@ -89,6 +89,9 @@ struct orb_keys_role {
 };
 orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb_keys_role *role,
                                   const struct orb_keys *signer, struct orb_keys *keys, orbit_error *error);
+/* Whose these keys are, as an ARN; no right is needed to ask. */
+orbit_status orb_keys_caller(struct orb_keys_fetch *fetch, const struct orb_keys *signer, const char *region, char *arn,
+                             size_t room, orbit_error *error);
 /* The token is read anew with every fetch: whoever writes the file replaces it. */
 orbit_status orb_keys_assume_by_token_file(struct orb_keys_fetch *fetch, struct orb_keys_role *role, const char *path,
                                            struct orb_keys *keys, orbit_error *error);

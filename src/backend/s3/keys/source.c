@@ -335,6 +335,20 @@ const char *orb_keys_source_from(const struct orb_keys_source *source)
     return source->from;
 }
 
+bool orb_keys_source_can_ask(const struct orb_keys_source *source, bool is_aws)
+{
+    return is_aws || source->origin->sts_endpoint;
+}
+
+/* The origin never changes, so that any thread may read it. */
+orbit_status orb_keys_source_whose(const struct orb_keys_source *source, const struct orb_keys *keys,
+                                   const char *region, char *arn, size_t room, orbit_error *error)
+{
+    static const _Atomic bool never = false;
+    struct orb_keys_fetch fetch = {.origin = source->origin, .log = &source->host->log, .cancelled = &never};
+    return orb_keys_caller(&fetch, keys, region, arn, room, error);
+}
+
 void orb_keys_source_wait(struct orb_keys_source *source, struct orb_keys_wait *wait)
 {
     orbit_error error;

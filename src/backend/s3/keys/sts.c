@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Roles by the Security Token Service: AssumeRole, signed by other keys, and AssumeRoleWithWebIdentity, where a token says
- * who asks. The fetch's thread. docs.aws.amazon.com/STS/latest/APIReference */
+ * who asks; and whose keys are ours (GetCallerIdentity). The fetch's thread. docs.aws.amazon.com/STS/latest/APIReference */
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -11,7 +11,7 @@ enum { SKEW_S = 300, URL_ROOM = 512 };
 struct sts_answer {
     struct orb_keys *keys;
     int64_t expires_ns;
-    char code[64], message[200];
+    char code[64], message[200], arn[256];
     bool no_memory;
 };
 
@@ -27,6 +27,8 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
         answer->no_memory |= !orb_keys_set(&answer->keys->session_token, text);
     else if (strcmp(name, "Expiration") == 0 && !orb_parse_time(text, &answer->expires_ns))
         answer->expires_ns = 0;
+    else if (strcmp(name, "Arn") == 0)
+        (void)snprintf(answer->arn, sizeof answer->arn, "%s", text);
     else if (strcmp(name, "Code") == 0)
         (void)snprintf(answer->code, sizeof answer->code, "%s", text);
     else if (strcmp(name, "Message") == 0)
@@ -151,6 +153,28 @@ static void fill_form(struct call *call)
     field(&call->form, "TokenCode", role->mfa_code);
 }
 
+/* One conversation: `fill` writes the form, `answer` receives what came of it. */
+static orbit_status talk(struct call *call, const char *who, void (*fill)(struct call *call), struct sts_answer *answer,
+                         orbit_error *error)
+{
+    orb_buf_init(&call->authorization, 16 << 10);
+    bool fine = orb_keys_buf_init(&call->form) && orb_keys_buf_init(&call->reply);
+    orbit_status status = fine ? address(call->fetch, call->role, call->url, error) : orb_fail_memory(error);
+    if (status >= 0) {
+        fill(call);
+        status = call->form.failed ? orb_fail(error, ORBIT_E_CONFIG, 0, "the request for the role is too long")
+                                   : ask_by_clock(call, error);
+    }
+    if (status >= 0)
+        status = parse(&call->reply, answer, error);
+    if (status >= 0 && call->http_status != 200)
+        status = orb_keys_refused(who, call->http_status, answer->code, answer->message, error);
+    orb_buf_release(&call->authorization);
+    orb_keys_buf_release(&call->form);
+    orb_keys_buf_release(&call->reply);
+    return status;
+}
+
 orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb_keys_role *role,
                                   const struct orb_keys *signer, struct orb_keys *keys, orbit_error *error)
 {
@@ -158,27 +182,34 @@ orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb
     struct sts_answer answer = {.keys = keys};
     char who[200];
     (void)snprintf(who, sizeof who, "STS, asked for the role '%.140s',", role->role_arn);
-    orb_buf_init(&call.authorization, 16 << 10);
-    bool fine = orb_keys_buf_init(&call.form) && orb_keys_buf_init(&call.reply);
-    orbit_status status = fine ? address(fetch, role, call.url, error) : orb_fail_memory(error);
-    if (status >= 0) {
-        fill_form(&call);
-        status = call.form.failed ? orb_fail(error, ORBIT_E_CONFIG, 0, "the request for the role is too long")
-                                  : ask_by_clock(&call, error);
-    }
-    if (status >= 0)
-        status = parse(&call.reply, &answer, error);
-    if (status >= 0 && call.http_status != 200)
-        status = orb_keys_refused(who, call.http_status, answer.code, answer.message, error);
-    else if (status >= 0 && (!keys->access_key_id || !keys->secret_access_key || !keys->session_token))
+    orbit_status status = talk(&call, who, fill_form, &answer, error);
+    if (status >= 0 && (!keys->access_key_id || !keys->secret_access_key || !keys->session_token))
         status = orb_fail(error, ORBIT_E_AUTH, 0, "%s gave no credentials", who);
     else if (status >= 0)
         status = orb_keys_expire(keys, answer.expires_ns, call.date_ns, who, error);
     if (status < 0)
         orb_keys_release(keys);
-    orb_buf_release(&call.authorization);
-    orb_keys_buf_release(&call.form);
-    orb_keys_buf_release(&call.reply);
+    return status;
+}
+
+static void fill_identity_form(struct call *call)
+{
+    field(&call->form, "Action", "GetCallerIdentity");
+    field(&call->form, "Version", "2011-06-15");
+}
+
+orbit_status orb_keys_caller(struct orb_keys_fetch *fetch, const struct orb_keys *signer, const char *region, char *arn,
+                             size_t room, orbit_error *error)
+{
+    const struct orb_keys_role role = {.region = region};
+    struct call call = {.fetch = fetch, .role = &role, .signer = signer};
+    struct orb_keys none = {0};
+    struct sts_answer answer = {.keys = &none};
+    orbit_status status = talk(&call, "STS, asked whose keys these are,", fill_identity_form, &answer, error);
+    orb_keys_release(&none);
+    if (status >= 0 && !answer.arn[0])
+        status = orb_fail(error, ORBIT_E_PROTOCOL, 0, "STS did not say whose keys these are");
+    (void)snprintf(arn, room, "%s", answer.arn);
     return status;
 }
 
