@@ -21,6 +21,7 @@ static void release(struct orb_s3 *s3)
     if (!s3)
         return;
     orb_sigv4_free(s3->signer);
+    orb_keys_source_close(s3->session);
     orb_keys_source_close(s3->keys);
     orb_free(s3->bucket);
     orb_free(s3->prefix);
@@ -71,7 +72,7 @@ static void s3_cancel(void *self, orbit_op *op)
     /* In a worker: the next send looks at orbit_op_cancelled(). */
     if (!own || own->ended)
         return;
-    if (own->waiting)
+    if (own->awaited)
         orb_s3_stop_waiting(own);
     else if (own->running)
         orb_http_cancel(&own->http);

@@ -30,7 +30,8 @@ struct orb_s3 {
     struct orb_http *http;
     struct orb_http_site site;
     struct orb_sigv4 *signer;
-    struct orb_keys_source *keys; /* what requests are signed with; NULL: anonymous */
+    struct orb_keys_source *keys;    /* what requests are signed with; NULL: anonymous */
+    struct orb_keys_source *session; /* of a directory bucket, for what is not asked for by own keys; nullable */
 
     /* From the configuration; strings are owned. */
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
@@ -87,7 +88,8 @@ struct orb_s3_op {
     bool trailed;                         /* … that was sent behind it */
     unsigned lessons;                     /* s3->lessons when it was signed */
     unsigned keys;                        /* the generation of keys it was signed with */
-    bool waiting;                         /* for keys */
+    bool own_keys;                        /* its requests are signed with them also where there are sessions */
+    struct orb_keys_source *awaited;      /* of keys, nullable */
     struct orb_keys_wait wait;
     void (*ready)(struct orb_s3_op *op); /* what needed them */
     bool bad_header;                     /* a value that no header can carry */
@@ -126,12 +128,16 @@ void orb_s3_op_step(struct orb_s3_op *op, void (*step)(struct orb_message *messa
 void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path);
 void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value);
 void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value);
+/* Appends what a store can be asked for of a prefix: where it takes only whole directories, these. */
+void orb_s3_asked_prefix(const struct orb_s3 *s3, const struct orb_buf *prefix, struct orb_buf *asked);
 /* What a listing of keys has first: its kind, as the store knows it. */
 void orb_s3_list_params(struct orb_s3_op *op);
 /* Signs and starts. What fails here ends the operation. */
 void orb_s3_send(struct orb_s3_op *op, void (*finished)(struct orb_s3_op *op));
 /* Calls ready() when there are keys, perhaps at once; ends the operation where none can be had. */
 void orb_s3_with_keys(struct orb_s3_op *op, void (*ready)(struct orb_s3_op *op));
+/* What its next request is signed with; NULL: nothing. */
+struct orb_keys_source *orb_s3_op_keys(const struct orb_s3_op *op);
 /* Ends an operation that waits for keys, as cancelled. */
 void orb_s3_stop_waiting(struct orb_s3_op *op);
 /* The done event, for operations that have events of their own (op->http.events set before send). */

@@ -43,6 +43,7 @@ void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request)
     orb_buf_init(&mkdir_op->path, ORB_S3_KEY_MAX + 1);
     if (!*request->path) { /* the root is there when the bucket is */
         base->path = NULL;
+        base->own_keys = true;
         orb_s3_begin(base, "HEAD", NULL);
         orb_s3_account_headers(base, NULL);
         orb_s3_send(base, simply);
@@ -60,6 +61,27 @@ void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request)
     orb_s3_send_bytes(base, &mkdir_op->bytes, "", 0, made);
 }
 
+/* Where a bucket is to be: AWS wants to be told but for its first region, and the zone of a directory bucket. */
+static void create_body(const struct orb_s3 *s3, struct orb_buf *body)
+{
+    static const char begin[] = "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
+    char zone[ORB_S3_REGION_MAX];
+    if (s3->address.is_directory && orb_s3_directory_zone(s3->bucket, zone, sizeof zone) && strchr(zone, '-')) {
+        const char *kind = strchr(strchr(zone, '-') + 1, '-') ? "LocalZone" : "AvailabilityZone"; /* usw2-lax1-az1 */
+        orb_buf_format(body,
+                       "%s<Location><Name>%s</Name><Type>%s</Type></Location><Bucket><DataRedundancy>Single%s"
+                       "</DataRedundancy><Type>Directory</Type></Bucket>",
+                       begin, zone, kind, kind);
+    } else if (s3->store->is_aws && strcmp(s3->region, "us-east-1") != 0) {
+        orb_buf_format(body, "%s<LocationConstraint>", begin);
+        orb_xml_escape(body, s3->region);
+        orb_buf_text(body, "</LocationConstraint>");
+    } else {
+        return;
+    }
+    orb_buf_text(body, "</CreateBucketConfiguration>");
+}
+
 void orb_s3_container_create(void *self, orbit_op *op)
 {
     struct mkdir_op *create = orb_s3_op_new(self, op, sizeof *create, "create", NULL);
@@ -69,14 +91,10 @@ void orb_s3_container_create(void *self, orbit_op *op)
     struct orb_buf *body = &create->path;
     base->release = free_mkdir;
     orb_buf_init(body, 1024);
+    base->own_keys = true;
     base->address = &base->s3->control;
     orb_s3_begin(base, "PUT", NULL);
-    if (base->s3->store->is_aws && strcmp(base->s3->region, "us-east-1") != 0) {
-        orb_buf_text(
-            body, "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>");
-        orb_xml_escape(body, base->s3->region);
-        orb_buf_text(body, "</LocationConstraint></CreateBucketConfiguration>");
-    }
+    create_body(base->s3, body);
     base->url.failed |= body->failed;
     orb_s3_send_bytes(base, &create->bytes, orb_buf_string(body), body->length, simply);
 }
@@ -86,6 +104,7 @@ void orb_s3_container_remove(void *self, orbit_op *op)
     struct orb_s3_op *base = orb_s3_op_new(self, op, sizeof *base, "remove", NULL);
     if (!base)
         return;
+    base->own_keys = true;
     base->address = &base->s3->control;
     orb_s3_begin(base, "DELETE", NULL);
     orb_s3_account_headers(base, NULL);

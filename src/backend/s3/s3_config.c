@@ -425,18 +425,18 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     if (caps->page_entries > PAGE_MAX)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 setting list_page_entries is at most %d", PAGE_MAX);
     caps->equal_parts = config->equal_parts || s3->store->equal_parts;
-    caps->lacks |= s3->store->no_tags ? 1u << ORBIT_OPERATION_TAGS : 0;
+    caps->lacks |= s3->store->no_tags || s3->address.is_directory ? 1u << ORBIT_OPERATION_TAGS : 0;
     take_site_name(s3);
     caps->endpoint = *s3->site_name ? s3->site_name : NULL;
     caps->reads_twice = orb_s3_checksum_comes_first(config->checksum);
     caps->ranged_read = true;
     caps->deep_list = !orb_s3_is_service(s3);
-    caps->list_versions = caps->deep_list && !s3->store->no_versions;
+    caps->list_versions = caps->deep_list && !s3->store->no_versions && !s3->address.is_directory;
     /* Directory buckets list out of order, and buckets come in any. */
-    caps->ordered_list = !orb_s3_is_service(s3) && !orb_str_suffix(s3->bucket, "--x-s3");
+    caps->ordered_list = !orb_s3_is_service(s3) && !s3->address.is_directory;
     /* ETags of directory buckets are random:
      * https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-express-differences.html */
-    caps->md5_etags = !orb_str_suffix(s3->bucket, "--x-s3");
+    caps->md5_etags = !s3->address.is_directory;
     caps->atomic_no_overwrite =
         wanted->has_conditional_writes ? wanted->conditional_writes : s3->ways.conditions == ORB_S3_CONDITIONS_DECIDE;
     return ORBIT_OK;
@@ -473,6 +473,23 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
     return status;
 }
 
+/* Of a directory bucket: its own keys ask for those that most requests are signed with. */
+static orbit_status take_session(struct orb_s3 *s3, orbit_error *error)
+{
+    const struct orb_s3_address *address = &s3->address;
+    struct orb_keys_session_config config = {
+        .by = s3->keys, .region = address->region, .ca_bundle = s3->ca_bundle, .no_verify_tls = s3->site.no_verify_tls};
+    struct orb_buf url;
+    orb_buf_init(&url, 2048);
+    orb_buf_format(&url, "%s://%s%s/%s?session", s3->secure ? "https" : "http", address->authority, s3->endpoint_path,
+                   address->path_style ? s3->bucket : "");
+    config.url = orb_buf_string(&url);
+    orbit_status status =
+        url.failed ? orb_fail_memory(error) : orb_keys_session_open(&s3->session, s3->host, &config, error);
+    orb_buf_release(&url);
+    return status;
+}
+
 /* Where keys come from; nobody is asked yet. The origin is taken over. */
 static orbit_status take_keys(struct orb_s3 *s3, struct orb_keys_origin *origin, orbit_error *error)
 {
@@ -482,7 +499,8 @@ static orbit_status take_keys(struct orb_s3 *s3, struct orb_keys_origin *origin,
         orb_keys_origin_free(origin);
         return orb_fail_memory(error);
     }
-    return orb_keys_source_open(&s3->keys, s3->host, origin, error);
+    orbit_status status = orb_keys_source_open(&s3->keys, s3->host, origin, error);
+    return status >= 0 && s3->address.is_directory ? take_session(s3, error) : status;
 }
 
 orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,

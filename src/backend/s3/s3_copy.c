@@ -49,6 +49,7 @@ static void send_copy(struct copy_op *copy)
 {
     struct orb_s3_op *op = &copy->base;
     const orbit_copy_request *request = &copy->request;
+    op->own_keys = true;
     orb_s3_begin(op, "PUT", request->to);
     orb_s3_copy_headers(op, request);
     if (request->preserve && !differs(request->options)) {

@@ -58,6 +58,7 @@ void orb_s3_list_end(void *self, void *handle)
         return;
     orb_xml_free(cursor->xml);
     orb_buf_release(&cursor->prefix);
+    orb_buf_release(&cursor->asked);
     orb_buf_release(&cursor->after);
     orb_buf_release(&cursor->token);
     orb_buf_release(&cursor->landmark);
@@ -81,12 +82,13 @@ static orbit_status fill_cursor(struct orb_s3_cursor *cursor, const orbit_list_r
         cursor->has_after = cursor->from_after = true;
     }
     orb_buf_text(&cursor->prefix, request->prefix ? request->prefix : "");
+    orb_s3_asked_prefix(cursor->s3, &cursor->prefix, &cursor->asked);
     if (!request->recursive) {
         cursor->delimiter = orb_strdup(request->delimiter && *request->delimiter ? request->delimiter : "/");
         if (!cursor->delimiter)
             return orb_fail_memory(error);
     }
-    if (cursor->prefix.failed || cursor->after.failed)
+    if (cursor->prefix.failed || cursor->asked.failed || cursor->after.failed)
         return orb_fail_memory(error);
     return orb_xml_new(&cursor->xml, error);
 }
@@ -107,11 +109,12 @@ void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *reque
     }
     cursor->s3 = s3;
     cursor->versions = request->versions;
-    cursor->ordered = !orb_str_suffix(s3->bucket, "--x-s3");
+    cursor->ordered = !s3->address.is_directory;
     cursor->page_entries = request->page_entries && request->page_entries < s3->list_page_entries
                                ? request->page_entries
                                : s3->list_page_entries;
     orb_buf_init(&cursor->prefix, ORB_S3_KEY_MAX);
+    orb_buf_init(&cursor->asked, ORB_S3_KEY_MAX);
     orb_buf_init(&cursor->after, (size_t)2 * ORB_S3_KEY_MAX);
     orb_buf_init(&cursor->token, ORB_S3_TOKEN_MAX);
     orb_buf_init(&cursor->landmark, ORB_S3_TOKEN_MAX);

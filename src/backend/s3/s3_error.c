@@ -240,7 +240,8 @@ static bool learn_keys(struct orb_s3_op *op, const struct error_body *body)
     bool expired = !body->code[0] && op->http.http_status == 400 && strcmp(op->http.method, "HEAD") == 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         expired = expired || strcmp(body->code, words[i]) == 0;
-    return expired && op->s3->keys && orb_keys_source_refused(op->s3->keys, op->keys);
+    struct orb_keys_source *source = orb_s3_op_keys(op);
+    return expired && source && orb_keys_source_refused(source, op->keys);
 }
 
 /* Some stores refuse requests that carry x-amz-checksum headers. Others refuse them for another reason with the
@@ -419,8 +420,8 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
     if (op->http.http_status < 200 || op->http.http_status >= 300)
         return refused(op, error);
     s3->written |= op->changes;
-    if (op->s3->keys)
-        orb_keys_source_accepted(op->s3->keys, op->keys);
+    if (orb_s3_op_keys(op))
+        orb_keys_source_accepted(orb_s3_op_keys(op), op->keys);
     if (op->reply.no_memory)
         return orb_fail_memory(error);
     if (look_inside) {

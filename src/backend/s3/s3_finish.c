@@ -420,7 +420,8 @@ void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_fi
         orb_s3_op_end(&finish->base, status, &error);
         return;
     }
-    expected_etag(finish);
+    if (!finish->base.s3->address.is_directory) /* there it is random */
+        expected_etag(finish);
     finish->resolving = request->resolve;
     /* Other stores may ignore conditions here: look first. */
     bool conditional = !upload->overwrite || upload->if_match;

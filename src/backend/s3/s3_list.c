@@ -94,7 +94,8 @@ static bool add_key(struct page_op *op, bool is_prefix)
     if (length > ORB_S3_KEY_MAX || length < cursor->skip ||
         memcmp(op->key, orb_buf_string(&cursor->prefix), cursor->skip) != 0)
         return stop(op, ORBIT_E_PROTOCOL);
-    if (!is_ahead(op))
+    if (!is_ahead(op) || length < cursor->prefix.length ||
+        memcmp(op->key, orb_buf_string(&cursor->prefix), cursor->prefix.length) != 0)
         return true;
     const char *path = op->key + cursor->skip;
     size_t path_length = length - cursor->skip;
@@ -395,7 +396,7 @@ static void ask(struct page_op *list)
     if (!versions)
         orb_s3_list_params(base);
     orb_s3_param(base, "encoding-type", "url");
-    orb_s3_param(base, "prefix", cursor->prefix.length ? orb_buf_string(&cursor->prefix) : NULL);
+    orb_s3_param(base, "prefix", cursor->asked.length ? orb_buf_string(&cursor->asked) : NULL);
     orb_s3_param(base, "delimiter", cursor->delimiter);
     (void)snprintf(entries, sizeof entries, "%u", cursor->page_entries);
     orb_s3_param(base, "max-keys", entries);

@@ -11,7 +11,8 @@ enum { ORB_S3_VERSION_MAX = 1024, ORB_S3_TOKEN_MAX = 16 << 10 };
 struct orb_s3_cursor {
     struct orb_s3 *s3;
     struct orb_xml *xml;
-    struct orb_buf prefix; /* that is asked for: root, directory, the caller's prefix */
+    struct orb_buf prefix; /* that is looked for: root, directory, the caller's prefix */
+    struct orb_buf asked;  /* of it what the store is asked for; keys that it does not fit are passed over */
     size_t skip;           /* how much of a key is root and directory */
     char *delimiter;       /* owned; NULL: the whole subtree */
     uint32_t page_entries;

@@ -158,6 +158,7 @@ void orb_s3_upload_part_copy(void *self, orbit_op *op, void *handle, const orbit
     (void)snprintf(number, sizeof number, "%u", request->part.number);
     (void)snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)request->part.offset,
                    (unsigned long long)(request->part.offset + request->part.length - 1));
+    base->own_keys = true;
     orb_s3_begin(base, "PUT", upload->path);
     orb_s3_param(base, "partNumber", number);
     orb_s3_param(base, "uploadId", upload->upload_id);

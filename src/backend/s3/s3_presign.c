@@ -10,7 +10,9 @@ static orbit_status sign(struct orb_s3_op *op, const orbit_presign_request *requ
                          orbit_error *error)
 {
     struct orb_s3 *s3 = op->s3;
-    const struct orb_keys *keys = s3->keys ? orb_keys_source_current(s3->keys, &op->keys) : NULL;
+    struct orb_keys_source *source = orb_s3_op_keys(op);
+    const struct orb_keys *keys = source ? orb_keys_source_current(source, &op->keys) : NULL;
+    bool in_session = source && source == s3->session;
     const orbit_pair host = {"host", op->address->authority};
     char date[ORB_SIGV4_DATE];
     if (!keys)
@@ -18,9 +20,11 @@ static orbit_status sign(struct orb_s3_op *op, const orbit_presign_request *requ
                         s3->keys ? "the credentials expire as soon as they come"
                                  : "anonymous access has no keys to sign with");
     const char *path = strchr(orb_buf_string(&op->url) + strlen("https://"), '/');
-    struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, keys->session_token, op->address->region,
-                                 op->address->service};
+    struct orb_sigv4_keys key = {keys->access_key_id, keys->secret_access_key, in_session ? NULL : keys->session_token,
+                                 op->address->region, op->address->service};
     struct orb_sigv4_request signed_request = {request->method, path ? path : "/", "", &host, 1, ORB_SIGV4_UNSIGNED};
+    if (in_session)
+        orb_s3_param(op, "X-Amz-S3session-Token", keys->session_token);
     orb_sigv4_date(date, orb_realtime_ns() / (int64_t)ORB_S + s3->clock_offset_s);
     return orb_sigv4_presign(s3->signer, &key, &signed_request, op->params, op->param_count, date, request->expires_s,
                              query, error);

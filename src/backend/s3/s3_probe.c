@@ -308,7 +308,7 @@ static void on_fetched(struct orb_keys_wait *wait, orbit_status status, const or
 {
     struct orb_s3_op *op = (struct orb_s3_op *)((char *)wait - offsetof(struct orb_s3_op, wait));
     struct probe_op *probe = (struct probe_op *)op;
-    op->waiting = false;
+    op->awaited = NULL;
     if (status >= 0) {
         on_keys(op);
         return;
@@ -336,7 +336,7 @@ static void on_way_looked_at(struct orb_message *message)
     } else if (orb_keys_source_current(keys, &op->keys)) {
         on_keys(op);
     } else {
-        op->waiting = true;
+        op->awaited = keys;
         op->wait.done = on_fetched;
         orb_keys_source_wait(keys, &op->wait);
     }

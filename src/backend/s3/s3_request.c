@@ -161,6 +161,15 @@ void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value)
         op->params[op->param_count++] = (orbit_pair){name, value};
 }
 
+void orb_s3_asked_prefix(const struct orb_s3 *s3, const struct orb_buf *prefix, struct orb_buf *asked)
+{
+    size_t length = prefix->length;
+    while (s3->address.is_directory && length && prefix->bytes[length - 1] != '/')
+        length--;
+    if (length)
+        orb_buf_append(asked, prefix->bytes, length);
+}
+
 void orb_s3_list_params(struct orb_s3_op *op)
 {
     op->listing = !op->s3->ways.list_v1;
@@ -214,11 +223,13 @@ static bool signed_pairs(struct orb_s3_op *op, orbit_pair *pairs, size_t *count)
 static orbit_status sign(struct orb_s3_op *op, const char *query, orbit_error *error)
 {
     struct orb_s3 *s3 = op->s3;
-    const struct orb_keys *keys = s3->keys ? orb_keys_source_current(s3->keys, &op->keys) : NULL;
+    struct orb_keys_source *source = orb_s3_op_keys(op);
+    const struct orb_keys *keys = source ? orb_keys_source_current(source, &op->keys) : NULL;
+    bool in_session = source && source == s3->session;
     char date[ORB_SIGV4_DATE];
     orbit_pair pairs[ORB_SIGV4_HEADERS_MAX];
     size_t count = 0;
-    if (!s3->keys)
+    if (!source)
         return ORBIT_OK; /* anonymous */
     if (!keys)
         return orb_fail(error, ORBIT_E_AUTH, 0, "the credentials expire as soon as they come");
@@ -227,7 +238,7 @@ static orbit_status sign(struct orb_s3_op *op, const char *query, orbit_error *e
     orb_sigv4_date(date, orb_realtime_ns() / (int64_t)ORB_S + s3->clock_offset_s);
     orb_s3_header(op, "x-amz-date", date);
     orb_s3_header(op, "x-amz-content-sha256", hash);
-    orb_s3_header(op, "x-amz-security-token", keys->session_token);
+    orb_s3_header(op, in_session ? "x-amz-s3session-token" : "x-amz-security-token", keys->session_token);
     if (op->http.headers.failed || !signed_pairs(op, pairs, &count))
         return orb_fail_memory(error);
 
@@ -322,35 +333,52 @@ static void send_now(struct orb_s3_op *op)
     }
 }
 
+struct orb_keys_source *orb_s3_op_keys(const struct orb_s3_op *op)
+{
+    return op->s3->session && !op->own_keys ? op->s3->session : op->s3->keys;
+}
+
+static void on_keys(struct orb_keys_wait *wait, orbit_status status, const orbit_error *error);
+
+/* False: there are keys, nothing is waited for. */
+static bool wait_for(struct orb_s3_op *op, struct orb_keys_source *source)
+{
+    if (orb_keys_source_current(source, &op->keys))
+        return false;
+    op->awaited = source;
+    op->wait.done = on_keys;
+    orb_keys_source_wait(source, &op->wait);
+    return true;
+}
+
 static void on_keys(struct orb_keys_wait *wait, orbit_status status, const orbit_error *error)
 {
     struct orb_s3_op *op = (struct orb_s3_op *)((char *)wait - offsetof(struct orb_s3_op, wait));
-    op->waiting = false;
-    if (status >= 0) {
+    struct orb_keys_source *last = orb_s3_op_keys(op);
+    bool more = op->awaited != last;
+    op->awaited = NULL;
+    if (status < 0) {
+        orbit_error own = *error;
+        cannot_send(op, status, &own);
+    } else if (!more || !wait_for(op, last)) {
         op->ready(op);
-        return;
     }
-    orbit_error own = *error;
-    cannot_send(op, status, &own);
 }
 
+/* A session is asked for by own keys, so these come first. */
 void orb_s3_with_keys(struct orb_s3_op *op, void (*ready)(struct orb_s3_op *op))
 {
-    struct orb_keys_source *keys = op->s3->keys;
-    if (!keys || orb_keys_source_current(keys, &op->keys)) {
-        ready(op);
-        return;
-    }
+    struct orb_keys_source *own = op->s3->keys, *last = orb_s3_op_keys(op);
     op->ready = ready;
-    op->waiting = true;
-    op->wait.done = on_keys;
-    orb_keys_source_wait(keys, &op->wait);
+    bool there = !last || orb_keys_source_current(last, &op->keys);
+    if (there || (!wait_for(op, own) && (last == own || !wait_for(op, last))))
+        ready(op);
 }
 
 void orb_s3_stop_waiting(struct orb_s3_op *op)
 {
-    orb_keys_source_forget(op->s3->keys, &op->wait);
-    op->waiting = false;
+    orb_keys_source_forget(op->awaited, &op->wait);
+    op->awaited = NULL;
     orb_s3_op_end(op, ORBIT_E_CANCELLED, NULL);
 }
 

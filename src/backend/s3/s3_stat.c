@@ -127,6 +127,7 @@ static void bucket_headed(struct orb_s3_op *op)
 {
     struct stat_op *stat = (struct stat_op *)op;
     orbit_status status = orb_s3_check(op, false, &stat->head_error);
+    op->own_keys = false;
     /* Who may not look at the bucket may still list it, or hears from that what is wrong. */
     if (status < 0 && (op->http.http_status == 403 || op->http.http_status == 400) &&
         !(stat->head_error.flags & ORBIT_ERROR_RETRIABLE)) {
@@ -156,6 +157,7 @@ void orb_s3_stat(void *self, orbit_op *op, const orbit_stat_request *request, or
         send_request(stat, "HEAD", headed);
         return;
     }
+    stat->base.own_keys = true;
     orb_s3_begin(&stat->base, "HEAD", NULL);
     orb_s3_account_headers(&stat->base, NULL);
     orb_s3_send(&stat->base, bucket_headed);

@@ -134,7 +134,7 @@ struct uploads_op {
     struct orb_s3_op base; /* first */
     orbit_uploads_request request;
     orbit_more_reply *out;
-    struct orb_buf prefix, after;
+    struct orb_buf prefix, asked, after; /* asked: what of the prefix the store takes */
     char key[TEXT_MAX], id[TEXT_MAX];
     int64_t started_ns;
     bool encoded, is_list;
@@ -144,6 +144,7 @@ struct uploads_op {
 static void free_uploads(struct orb_s3_op *op)
 {
     orb_buf_release(&((struct uploads_op *)op)->prefix);
+    orb_buf_release(&((struct uploads_op *)op)->asked);
     orb_buf_release(&((struct uploads_op *)op)->after);
 }
 
@@ -181,7 +182,8 @@ static void one_upload(struct uploads_op *uploads)
         uploads->key[length] = '\0';
     }
     orbit_upload_entry entry = {uploads->key + skip, uploads->id, uploads->started_ns};
-    if (uploads->id[0] && strncmp(uploads->key, prefix, skip) == 0)
+    const struct orb_buf *wanted = &uploads->prefix; /* begins with the backend's own */
+    if (uploads->id[0] && strncmp(uploads->key, orb_buf_string(wanted), wanted->length) == 0)
         uploads->request.each(uploads->request.ctx, &entry);
 }
 
@@ -213,10 +215,10 @@ static void ask_uploads(struct uploads_op *uploads)
     orb_s3_begin(base, "GET", NULL);
     orb_s3_param(base, "uploads", "");
     orb_s3_param(base, "encoding-type", uploads->encoded ? "url" : NULL);
-    orb_s3_param(base, "prefix", uploads->prefix.length ? orb_buf_string(&uploads->prefix) : NULL);
+    orb_s3_param(base, "prefix", uploads->asked.length ? orb_buf_string(&uploads->asked) : NULL);
     orb_s3_param(base, "key-marker", request->after_path ? orb_buf_string(&uploads->after) : NULL);
     orb_s3_param(base, "upload-id-marker", request->after_path ? request->after_id : NULL);
-    base->url.failed |= uploads->prefix.failed || uploads->after.failed;
+    base->url.failed |= uploads->prefix.failed || uploads->asked.failed || uploads->after.failed;
     orb_s3_account_headers(base, NULL);
     base->http.large = true;
     orb_s3_send(base, uploads_listed);
@@ -256,8 +258,10 @@ void orb_s3_uploads(void *self, orbit_op *op, const orbit_uploads_request *reque
     uploads->out = reply;
     reply->more = false;
     orb_buf_init(&uploads->prefix, ORB_S3_KEY_MAX);
+    orb_buf_init(&uploads->asked, ORB_S3_KEY_MAX);
     orb_buf_init(&uploads->after, ORB_S3_KEY_MAX);
     orb_s3_key(base->s3, request->prefix ? request->prefix : "", &uploads->prefix);
+    orb_s3_asked_prefix(base->s3, &uploads->prefix, &uploads->asked);
     if (request->after_path)
         orb_s3_key(base->s3, request->after_path, &uploads->after);
     ask_uploads(uploads);

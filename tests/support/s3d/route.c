@@ -48,6 +48,8 @@ static enum kind bucket_kind(const struct request *request)
             return KIND_Other;
     if (strcmp(method, "GET") == 0) {
         const char *type = query_value(request, "list-type");
+        if (query_has(request, "session"))
+            return KIND_CreateSession;
         if (query_has(request, "location") || query_has(request, "versioning"))
             return KIND_GetBucketLocation;
         if (query_has(request, "uploads"))
@@ -83,6 +85,12 @@ static void make_bucket(struct request *request)
 {
     if (!bucket_name_fits(request->bucket)) {
         reply_error(request, 400, "InvalidBucketName", "The specified bucket is not valid.");
+        return;
+    }
+    if (express_bucket(request) &&
+        (!body_all(request, 4096) ||
+         memmem(request->conn->work.bytes, request->conn->work.length, "<Type>Directory</Type>", 22) == NULL)) {
+        reply_error(request, 400, "InvalidRequest", "a directory bucket says so, and where it is");
         return;
     }
     pthread_rwlock_wrlock(&store.lock);
@@ -177,6 +185,12 @@ static void serve(struct request *request)
     case KIND_HeadBucket:
     case KIND_GetBucketLocation:
         bucket_request(request);
+        break;
+    case KIND_CreateSession:
+        if (bucket_exists(request->bucket))
+            create_session(request);
+        else
+            reply_error(request, 404, "NoSuchBucket", "The specified bucket does not exist");
         break;
     case KIND_CreateMultipartUpload:
         create_upload(request);

@@ -45,48 +45,51 @@ void sleep_us(uint64_t us);
 /* ---- settings (fault.c) --------------------------------------------------------------------------- */
 
 /* X(name, default): every number that --set and the control API can change. */
-#define SETTINGS(X)                                                                                                  \
-    X(store, 0)              /* keep small objects */                                                                \
-    X(auth, 1)               /* check signatures */                                                                  \
-    X(anonymous, 0)          /* unsigned requests are fine */                                                        \
-    X(verify, 1)             /* check checksums */                                                                   \
-    X(checksums, 1)          /* 0: refuse x-amz-checksum-* with 501 */                                               \
-    X(range_checksum, 1)     /* tell the checksum also with a range */                                               \
-    X(gen_checksum, 1)       /* generated objects have one */                                                        \
-    X(own_checksum, 1)       /* what is put without one gets a CRC64NVME, as the service has it */                   \
-    X(md5, -1)               /* ETags are MD5: 1, 0, -1 as store says */                                             \
-    X(keep_bytes, 1 << 30)   /* contents kept in all */                                                              \
-    X(keep_object, 64 << 20) /* contents of one object or part kept up to */                                         \
-    X(objects_max, 1000000)                                                                                          \
-    X(part_min, 5 << 20)                                                                                             \
-    X(part_max, (int64_t)5 << 30)                                                                                    \
-    X(parts_max, 10000)                                                                                              \
-    X(equal_parts, 0)   /* all but the last of one size */                                                           \
-    X(sum_with_part, 0) /* a part comes with its checksum, or not at all, where the upload has an algorithm */       \
-    X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */            \
-    X(put_max, (int64_t)5 << 30)                                                                                     \
-    X(copy_max, (int64_t)5 << 30)                                                                                    \
-    X(lock, 0)      /* the bucket locks objects by default */                                                        \
-    X(need_md5, 0)  /* bodies come with Content-MD5 */                                                               \
-    X(copy_sums, 1) /* the reply to the copy of a part tells its checksum */                                         \
-    X(page_max, 1000)                                                                                                \
-    X(token_circle, 0)   /* continuation tokens come again after so many pages */                                    \
-    X(clock_offset_s, 0) /* the server's clock against ours */                                                       \
-    X(region_check, 1)                                                                                               \
-    X(region_redirect, 0)      /* 0: 400 AuthorizationHeaderMalformed; 1: 301 PermanentRedirect */                   \
-    X(conditional_complete, 1) /* 0: If-None-Match on Complete is ignored, as some stores do */                      \
-    X(conditions, 1)           /* 0: writes with a condition are not implemented */                                  \
-    X(latency_ms, 0)                                                                                                 \
-    X(list_latency_ms, 0)                                                                                            \
-    X(bandwidth, 0)           /* bytes a second and connection, of bodies */                                         \
-    X(rate, 0)                /* requests a second; above: 503 SlowDown */                                           \
-    X(unordered, 0)           /* listings come out of order, as directory buckets' */                                \
-    X(list_v2, 1)             /* 0: ListObjectsV2 is 501 */                                                          \
-    X(encoding, 1)            /* EncodingType is told: 1 before the keys, 2 behind them; 0: keys come as they are */ \
-    X(grant_life_ms, 3600000) /* of the keys that are granted, as they tell */                                       \
-    X(grant_true_ms, 0)       /* after which they are refused, if that is another time */                            \
-    X(echo, 0)                /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
-    X(start_after, 1)         /* 0: a listing begins at its beginning, whatever start-after says */
+#define SETTINGS(X)                                                                                                   \
+    X(store, 0)              /* keep small objects */                                                                 \
+    X(auth, 1)               /* check signatures */                                                                   \
+    X(anonymous, 0)          /* unsigned requests are fine */                                                         \
+    X(verify, 1)             /* check checksums */                                                                    \
+    X(checksums, 1)          /* 0: refuse x-amz-checksum-* with 501 */                                                \
+    X(range_checksum, 1)     /* tell the checksum also with a range */                                                \
+    X(gen_checksum, 1)       /* generated objects have one */                                                         \
+    X(own_checksum, 1)       /* what is put without one gets a CRC64NVME, as the service has it */                    \
+    X(md5, -1)               /* ETags are MD5: 1, 0, -1 as store says */                                              \
+    X(keep_bytes, 1 << 30)   /* contents kept in all */                                                               \
+    X(keep_object, 64 << 20) /* contents of one object or part kept up to */                                          \
+    X(objects_max, 1000000)                                                                                           \
+    X(part_min, 5 << 20)                                                                                              \
+    X(part_max, (int64_t)5 << 30)                                                                                     \
+    X(parts_max, 10000)                                                                                               \
+    X(equal_parts, 0)   /* all but the last of one size */                                                            \
+    X(sum_with_part, 0) /* a part comes with its checksum, or not at all, where the upload has an algorithm */        \
+    X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */             \
+    X(put_max, (int64_t)5 << 30)                                                                                      \
+    X(copy_max, (int64_t)5 << 30)                                                                                     \
+    X(lock, 0)      /* the bucket locks objects by default */                                                         \
+    X(need_md5, 0)  /* bodies come with Content-MD5 */                                                                \
+    X(copy_sums, 1) /* the reply to the copy of a part tells its checksum */                                          \
+    X(page_max, 1000)                                                                                                 \
+    X(token_circle, 0)   /* continuation tokens come again after so many pages */                                     \
+    X(clock_offset_s, 0) /* the server's clock against ours */                                                        \
+    X(region_check, 1)                                                                                                \
+    X(region_redirect, 0)      /* 0: 400 AuthorizationHeaderMalformed; 1: 301 PermanentRedirect */                    \
+    X(conditional_complete, 1) /* 0: If-None-Match on Complete is ignored, as some stores do */                       \
+    X(conditions, 1)           /* 0: writes with a condition are not implemented */                                   \
+    X(latency_ms, 0)                                                                                                  \
+    X(list_latency_ms, 0)                                                                                             \
+    X(bandwidth, 0)            /* bytes a second and connection, of bodies */                                         \
+    X(rate, 0)                 /* requests a second; above: 503 SlowDown */                                           \
+    X(unordered, 0)            /* listings come out of order, as directory buckets' */                                \
+    X(list_v2, 1)              /* 0: ListObjectsV2 is 501 */                                                          \
+    X(encoding, 1)             /* EncodingType is told: 1 before the keys, 2 behind them; 0: keys come as they are */ \
+    X(grant_life_ms, 3600000)  /* of the keys that are granted, as they tell */                                       \
+    X(grant_true_ms, 0)        /* after which they are refused, if that is another time */                            \
+    X(express, 0)              /* buckets whose names end in --x-s3 are directory buckets */                          \
+    X(session_life_ms, 300000) /* of their sessions, as they tell */                                                  \
+    X(session_true_ms, 0)      /* after which they are refused, if that is another time */                            \
+    X(echo, 0)                 /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
+    X(start_after, 1)          /* 0: a listing begins at its beginning, whatever start-after says */
 
 struct settings {
 #define X(name, value) _Atomic int64_t name;
@@ -109,7 +112,7 @@ bool parse_size(const char *text, int64_t *size); /* 12, 4K, 8M, 1G, 2T */
     X(ListObjectsV2) X(ListObjectVersions) X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket)   \
     X(CreateMultipartUpload) X(UploadPart) X(UploadPartCopy) X(CompleteMultipartUpload)                   \
     X(AbortMultipartUpload) X(ListParts) X(ListMultipartUploads) X(GetObjectTagging) X(PutObjectTagging)  \
-    X(DeleteObjectTagging) X(GetBucketLocation) X(Grant) X(Other)
+    X(DeleteObjectTagging) X(GetBucketLocation) X(CreateSession) X(Grant) X(Other)
 /* clang-format on */
 
 enum kind {
@@ -411,6 +414,13 @@ bool sign_check_form(struct request *request, const char *form, size_t length);
 int64_t grant_end_ms(const char *access, const char *token);
 /* The services that grant keys, below /_grant/ (grant.c). */
 void grant_serve(struct request *request);
+/* Directory buckets (express.c): whether it is one, and whether a request is signed as such a bucket wants it and asks for
+ * what it has; replies itself when not. */
+bool express_bucket(const struct request *request);
+bool express_fits(struct request *request, const char *service);
+/* As grant_end_ms(), of a session's keys. */
+int64_t express_end_ms(const struct request *request, const char *access);
+void create_session(struct request *request);
 /* Of a body in signed chunks: the line before a chunk, its bytes, its end; the trailer's lines and signature. */
 void chunk_begin(struct request *request, const char *line);
 void chunk_bytes(struct request *request, const void *bytes, size_t length);

@@ -273,7 +273,8 @@ static bool check_access(struct request *request, const struct signature *sign)
         return true;
     const char *token =
         sign->presigned ? query_value(request, "X-Amz-Security-Token") : header(request, "x-amz-security-token");
-    int64_t end = grant_end_ms(sign->access, token);
+    int64_t end = strncmp(sign->access, "SESS", 4) == 0 ? express_end_ms(request, sign->access)
+                                                        : grant_end_ms(sign->access, token);
     if (end == 0)
         return refuse(request, 403, "InvalidAccessKeyId", "the access key id is not known");
     if (now_ms() >= end)
@@ -383,10 +384,10 @@ bool sign_check(struct request *request)
     } else if (!read_presigned(request, &sign)) {
         return refuse(request, 400, "AuthorizationQueryParametersError", "the signature in the query is not complete");
     }
-    if (strcmp(sign.service, "s3") != 0 || strlen(sign.day) != 8)
+    if (strlen(sign.day) != 8)
         return refuse(request, 400, "AuthorizationHeaderMalformed", "the credential scope is wrong");
-    if (!check_access(request, &sign) || !check_region(request, &sign) || !check_time(request, &sign) ||
-        !check_headers(request, &sign))
+    if (!express_fits(request, sign.service) || !check_access(request, &sign) || !check_region(request, &sign) ||
+        !check_time(request, &sign) || !check_headers(request, &sign))
         return false;
     if (!same_signature(request, &sign, sha))
         return refuse(request, 403, "SignatureDoesNotMatch", "the signature is not the one computed here");

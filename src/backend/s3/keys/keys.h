@@ -30,6 +30,19 @@ struct orb_keys_wait {
 orbit_status orb_keys_source_open(struct orb_keys_source **source, struct orbit_host *host,
                                   struct orb_keys_origin *origin, orbit_error *error);
 void orb_keys_source_close(struct orb_keys_source *source); /* NULL is fine */
+/* One more holder of it, who closes it, too. NULL is fine. */
+struct orb_keys_source *orb_keys_source_share(struct orb_keys_source *source);
+
+/* A source of the session keys of one directory bucket, which the keys of another source ask for (session.c). */
+struct orb_keys_session_config {
+    struct orb_keys_source *by; /* has keys whenever this one is waited for */
+    const char *url;            /* "https://host/?session" */
+    const char *region;
+    const char *ca_bundle; /* nullable */
+    bool no_verify_tls;
+};
+orbit_status orb_keys_session_open(struct orb_keys_source **source, struct orbit_host *host,
+                                   const struct orb_keys_session_config *config, orbit_error *error);
 /* Whether two sources (nullable: anonymous) are of the same identity. */
 bool orb_keys_source_same(const struct orb_keys_source *a, const struct orb_keys_source *b);
 

@@ -98,6 +98,7 @@ void orb_keys_origin_free(struct orb_keys_origin *origin)
 #define X(field, variable) orb_keys_wipe(&origin->field);
     ORB_KEYS_TEXTS(X)
 #undef X
+    orb_keys_session_free(origin->session);
     orb_free(origin->region);
     orb_free(origin->ca_bundle);
     orb_free(origin);

@@ -44,6 +44,14 @@ enum {
     X(any_endpoint, "AWS_ENDPOINT_URL")                               \
     X(home, "HOME")
 
+/* Whose keys ask for a session, and where. `asking` is a copy of theirs, made on the loop before each fetch. */
+struct orb_keys_session {
+    struct orb_keys_source *by; /* held */
+    char *url, *region;         /* owned */
+    struct orb_keys asking;
+    unsigned generation; /* of them */
+};
+
 struct orb_keys_origin {
 #define X(field, variable) char *field;
     ORB_KEYS_TEXTS(X)
@@ -52,9 +60,10 @@ struct orb_keys_origin {
     char *region, *ca_bundle; /* owned; nullable */
     bool no_verify_tls;
     uint32_t timeout_ms;
-    bool keys_given;    /* explicit ones: access_key_id and so on are they, not the environment's */
-    bool profile_given; /* by option: goes before the environment's keys */
-    bool profile_named; /* by option or AWS_PROFILE: it must be there */
+    struct orb_keys_session *session; /* owned; nullable: the keys are those of a session, nothing else counts */
+    bool keys_given;                  /* explicit ones: access_key_id and so on are they, not the environment's */
+    bool profile_given;               /* by option: goes before the environment's keys */
+    bool profile_named;               /* by option or AWS_PROFILE: it must be there */
 };
 /* Reads the environment, with what was configured over it. The caller's thread: getenv() is not for others. */
 orbit_status orb_keys_origin_new(struct orb_keys_origin **origin, const orbit_s3_config *config, orbit_error *error);
@@ -81,6 +90,11 @@ orb_keys_provider orb_keys_explicit, orb_keys_environment, orb_keys_web_identity
     orb_keys_instance;
 /* The chain: the first one that has some. ORBIT_E_AUTH when none has. */
 orb_keys_provider orb_keys_chain;
+
+/* session.c */
+orb_keys_provider orb_keys_session_fetch;
+orbit_status orb_keys_session_prepare(struct orb_keys_session *session, orbit_error *error);
+void orb_keys_session_free(struct orb_keys_session *session); /* NULL is fine */
 
 /* sts.c. `session_name` nullable, `external_id` nullable; `signer` are the keys of who asks, NULL: `token` says it. */
 struct orb_keys_role {

@@ -133,6 +133,9 @@ static bool identify(const struct orb_keys_origin *origin, char identity[65])
     fine = fine && orb_sha256_update(hash, "\0", 1);
     ORB_KEYS_TEXTS(X)
 #undef X
+    if (fine && origin->session)
+        fine = orb_sha256_update(hash, origin->session->url, strlen(origin->session->url) + 1) &&
+               orb_sha256_update(hash, origin->session->by->identity, sizeof origin->session->by->identity);
     fine = fine && orb_sha256_hex(hash, identity);
     orb_sha256_free(hash);
     return fine;
@@ -195,6 +198,16 @@ orbit_status orb_keys_source_open(struct orb_keys_source **source, struct orbit_
     return ORBIT_OK;
 }
 
+struct orb_keys_source *orb_keys_source_share(struct orb_keys_source *source)
+{
+    if (source) {
+        pthread_mutex_lock(&source->ring->mutex);
+        source->locked.users++;
+        pthread_mutex_unlock(&source->ring->mutex);
+    }
+    return source;
+}
+
 void orb_keys_source_close(struct orb_keys_source *source)
 {
     if (source)
@@ -217,7 +230,8 @@ static void *fetch_main(void *ctx)
                                    .cancelled = &source->cancelled,
                                    .prompt = &source->host->prompt};
     orb_error_clear(&source->fetch_error);
-    source->fetch_status = orb_keys_chain(&fetch, &source->fetched, &source->fetch_error);
+    source->fetch_status = (source->origin->session ? orb_keys_session_fetch : orb_keys_chain)(&fetch, &source->fetched,
+                                                                                               &source->fetch_error);
     source->fetched_from = fetch.from;
     orb_profiles_free(fetch.profiles);
     orb_loop_post(source->host->loop, &source->message);
@@ -260,6 +274,15 @@ static void take_fetched(struct orb_keys_source *source)
             (unsigned long long)(source->keys.lifetime_ns / ORB_S), source->keys.expires_ns ? "" : " (without an end)");
 }
 
+/* The keys that asked for a session have expired before their time: others may be had. */
+static void renew_asking(struct orb_keys_source *source, orbit_error *error)
+{
+    const struct orb_keys_session *session = source->origin->session;
+    if (session && strcmp(error->code, "ExpiredToken") == 0 &&
+        orb_keys_source_refused(session->by, session->generation))
+        error->flags |= ORBIT_ERROR_RETRIABLE;
+}
+
 static void on_fetched(struct orb_message *message)
 {
     struct orb_keys_source *source =
@@ -274,6 +297,7 @@ static void on_fetched(struct orb_message *message)
         source->again_ns = orb_now_ns() + AGAIN_S * ORB_S;
         if (source->keys.access_key_id)
             orb_log(&source->host->log, ORBIT_LOG_WARN, "s3: cannot renew the credentials: %s", error->message);
+        renew_asking(source, error);
         if (!(error->flags & ORBIT_ERROR_RETRIABLE) && status != ORBIT_E_MEMORY && status != ORBIT_E_CANCELLED) {
             source->settled_ns = orb_now_ns() + SETTLED_S * ORB_S;
             source->failure = *error;
@@ -287,8 +311,12 @@ static orbit_status start_fetch(struct orb_keys_source *source, orbit_error *err
 {
     struct ring *ring = source->ring;
     pthread_t thread;
+    struct orb_keys_session *session = source->origin->session;
     if (source->fetching)
         return ORBIT_OK;
+    orbit_status status = session ? orb_keys_session_prepare(session, error) : ORBIT_OK;
+    if (status < 0)
+        return status;
     pthread_mutex_lock(&ring->mutex);
     source->locked.users++;
     source->locked.fetch = true;
