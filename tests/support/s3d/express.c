@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Directory buckets (S3 Express One Zone), with --set express=1 those whose names end in "--x-s3": CreateSession, and what is
- * asked of every other request to one. A session's key id is SESS and the time of its end in milliseconds, so nothing
- * has to be kept. */
+ * asked of every other request to one. A session's key id is SESS, the time of its end in milliseconds and its epoch, so
+ * nothing has to be kept. */
 #include "s3d.h"
 
 #include <stdio.h>
@@ -26,22 +26,27 @@ int64_t express_end_ms(const struct request *request, const char *access)
     const char *token = session_token(request);
     if (token == NULL || strncmp(access, "SESS", 4) != 0)
         return 0;
-    snprintf(wanted, sizeof(wanted), "session-token-%.24s", access + 4);
-    return strcmp(token, wanted) == 0 ? strtoll(access + 4, NULL, 10) : 0;
+    snprintf(wanted, sizeof(wanted), "session-token-%.40s", access + 4);
+    if (strcmp(token, wanted) != 0)
+        return 0;
+    char *epoch;
+    int64_t end = strtoll(access + 4, &epoch, 10);
+    return *epoch == '-' && strtoll(epoch + 1, NULL, 10) == atomic_load(&settings.session_epoch) ? end : 1;
 }
 
 void create_session(struct request *request)
 {
-    int64_t life = atomic_load(&settings.session_life_ms), until = atomic_load(&settings.session_true_ms);
-    int64_t now = now_ms(), end = now + (until > 0 ? until : life);
+    int64_t life = atomic_load(&settings.session_life_ms), now = now_ms();
+    char name[48];
+    snprintf(name, sizeof(name), "%lld-%lld", (long long)(now + life), (long long)atomic_load(&settings.session_epoch));
     struct text *out = &request->conn->body;
     text_clear(out);
     text_format(out,
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                 "<CreateSessionResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Credentials>"
-                "<SessionToken>session-token-%lld</SessionToken><SecretAccessKey>%s</SecretAccessKey>"
-                "<AccessKeyId>SESS%lld</AccessKeyId><Expiration>",
-                (long long)end, identity.secret, (long long)end);
+                "<SessionToken>session-token-%s</SessionToken><SecretAccessKey>%s</SecretAccessKey>"
+                "<AccessKeyId>SESS%s</AccessKeyId><Expiration>",
+                name, identity.secret, name);
     text_time(out, now + life + atomic_load(&settings.clock_offset_s) * 1000);
     text_str(out, "</Expiration></Credentials></CreateSessionResult>");
     reply_xml(request, 200);
