@@ -4,11 +4,12 @@
 #include "wire/xml.h"
 
 #include <expat.h>
+#include <stdlib.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 
-enum { DEPTH_MAX = 24, TEXT_MAX = 64 << 10, PIECE = 64 << 10, QUIET_MAX = 256 << 10 };
+enum { DEPTH_MAX = 24, TEXT_MAX = 64 << 10, PIECE = 64 << 10, QUIET_MAX = 256 << 10, HELD_MAX = 12 };
 
 struct orb_xml {
     XML_Parser parser;
@@ -20,7 +21,9 @@ struct orb_xml {
     size_t quiet;  /* bytes since an event: expat keeps all of a tag or comment until it ends */
     bool stopped;
     bool too_large, has_dtd, no_memory;
-    bool root_seen;
+    bool root_seen, blots;
+    char held[HELD_MAX + 1]; /* what may be the begin of something to be blotted */
+    size_t held_length;
 };
 
 static const XML_Memory_Handling_Suite memory = {orb_malloc, orb_realloc, orb_free};
@@ -126,7 +129,8 @@ orbit_status orb_xml_start(struct orb_xml *xml, const struct orb_xml_events *eve
     xml->depth = 0;
     xml->left = max_bytes;
     xml->quiet = 0;
-    xml->stopped = xml->too_large = xml->has_dtd = xml->no_memory = xml->root_seen = false;
+    xml->stopped = xml->too_large = xml->has_dtd = xml->no_memory = xml->root_seen = xml->blots = false;
+    xml->held_length = 0;
     orb_buf_reset(&xml->text);
     return ORBIT_OK;
 }
@@ -167,44 +171,6 @@ static orbit_status parse(struct orb_xml *xml, const char *bytes, size_t length,
         bytes += piece;
     } while (length);
     return ORBIT_OK;
-}
-
-orbit_status orb_xml_feed(struct orb_xml *xml, const void *bytes, size_t length, orbit_error *error)
-{
-    const char *from = bytes;
-    if (length > xml->left)
-        return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the reply's XML is longer than any such reply may be");
-    xml->left -= length;
-    /* Some stores send blanks to keep the connection alive before a document that begins with a declaration,
-     * which must come first. */
-    if (!xml->root_seen) {
-        while (length && (*from == ' ' || *from == '\n' || *from == '\r' || *from == '\t'))
-            from++, length--;
-        if (!length)
-            return ORBIT_OK;
-        xml->root_seen = true;
-    }
-    return length ? parse(xml, from, length, false, error) : ORBIT_OK;
-}
-
-orbit_status orb_xml_finish(struct orb_xml *xml, orbit_error *error)
-{
-    return parse(xml, "", 0, true, error);
-}
-
-orbit_status orb_xml_read(const struct orb_buf *document, const struct orb_xml_events *events, void *ctx,
-                          orbit_error *error)
-{
-    struct orb_xml *xml = NULL;
-    orbit_status status = orb_xml_new(&xml, error);
-    if (status >= 0)
-        status = orb_xml_start(xml, events, ctx, document->max, error);
-    if (status >= 0)
-        status = orb_xml_feed(xml, document->bytes, document->length, error);
-    if (status == ORBIT_OK)
-        status = orb_xml_finish(xml, error);
-    orb_xml_free(xml);
-    return status;
 }
 
 bool orb_xml_escape(struct orb_buf *out, const char *text)
@@ -251,17 +217,137 @@ static size_t utf8_length(const unsigned char *text, uint32_t *code)
     return *code < least[length] || *code > 0x10ffff ? 0 : length;
 }
 
+static bool is_character(uint32_t code)
+{
+    return code == '\t' || code == '\n' || code == '\r' || (code >= 0x20 && code < 0xd800) ||
+           (code >= 0xe000 && code < 0xfffe) || (code >= 0x10000 && code <= 0x10ffff);
+}
+
 bool orb_xml_can_carry(const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
     while (*at) {
         uint32_t code = 0;
         size_t length = utf8_length(at, &code);
-        bool allowed = code == '\t' || code == '\n' || code == '\r' || (code >= 0x20 && code < 0xd800) ||
-                       (code >= 0xe000 && code < 0xfffe) || code >= 0x10000;
-        if (!length || !allowed)
+        if (!length || !is_character(code))
             return false;
         at += length;
     }
     return true;
+}
+
+/* The length of a reference by number, "&#31;" or "&#x1F;", to what is no character; 0: none such stands here. */
+static size_t wrong_reference(const char *text)
+{
+    if (text[0] != '&' || text[1] != '#')
+        return 0;
+    bool hex = text[2] == 'x';
+    const char *digits = text + (hex ? 3 : 2);
+    size_t length = hex ? strspn(digits, "0123456789abcdefABCDEF") : strspn(digits, "0123456789");
+    if (!length || length > 7 || digits[length] != ';')
+        return 0;
+    return is_character((uint32_t)strtoul(digits, NULL, hex ? 16 : 10)) ? 0 : (size_t)(digits - text) + length + 1;
+}
+
+void orb_xml_blot(char *text)
+{
+    while (*text) {
+        uint32_t code = 0;
+        size_t length = utf8_length((const unsigned char *)text, &code), wrong = 0;
+        if (!length)
+            length = wrong = 1;
+        else if (!is_character(code))
+            wrong = length;
+        else if (*text == '&' && (wrong = wrong_reference(text)))
+            length = wrong;
+        memset(text, '?', wrong);
+        text += length;
+    }
+}
+
+void orb_xml_blots(struct orb_xml *xml)
+{
+    xml->blots = true;
+}
+
+/* How many bytes at the end may go on in what comes next: a reference without its ';', a character that is cut. */
+static size_t unfinished(const char *bytes, size_t length)
+{
+    size_t most = length < HELD_MAX ? length : HELD_MAX;
+    for (size_t back = 1; back <= most && bytes[length - back] != ';'; back++)
+        if (bytes[length - back] == '&')
+            return back;
+    for (size_t back = 1; back <= most && back < 4; back++) {
+        unsigned char byte = (unsigned char)bytes[length - back];
+        if (byte >= 0xc0)
+            return back < (byte >= 0xf0 ? 4u : byte >= 0xe0 ? 3u : 2u) ? back : 0;
+        if (byte < 0x80)
+            break;
+    }
+    return 0;
+}
+
+static orbit_status feed_blotted(struct orb_xml *xml, const char *bytes, size_t length, orbit_error *error)
+{
+    char room[2048 + HELD_MAX + 1];
+    orbit_status status = ORBIT_OK;
+    while (status >= 0 && length) {
+        size_t piece = length < 2048 ? length : 2048, have = xml->held_length + piece;
+        memcpy(room, xml->held, xml->held_length);
+        memcpy(room + xml->held_length, bytes, piece);
+        bytes += piece;
+        length -= piece;
+        xml->held_length = unfinished(room, have);
+        have -= xml->held_length;
+        memcpy(xml->held, room + have, xml->held_length);
+        room[have] = '\0';
+        orb_xml_blot(room);
+        if (have)
+            status = parse(xml, room, have, false, error);
+        if (status == ORBIT_END)
+            break;
+    }
+    return status;
+}
+
+orbit_status orb_xml_feed(struct orb_xml *xml, const void *bytes, size_t length, orbit_error *error)
+{
+    const char *from = bytes;
+    if (length > xml->left)
+        return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the reply's XML is longer than any such reply may be");
+    xml->left -= length;
+    /* Some stores send blanks to keep the connection alive before a document that begins with a declaration,
+     * which must come first. */
+    if (!xml->root_seen) {
+        while (length && (*from == ' ' || *from == '\n' || *from == '\r' || *from == '\t'))
+            from++, length--;
+        if (!length)
+            return ORBIT_OK;
+        xml->root_seen = true;
+    }
+    if (!length)
+        return ORBIT_OK;
+    return xml->blots ? feed_blotted(xml, from, length, error) : parse(xml, from, length, false, error);
+}
+
+orbit_status orb_xml_finish(struct orb_xml *xml, orbit_error *error)
+{
+    xml->held[xml->held_length] = '\0';
+    orb_xml_blot(xml->held);
+    return parse(xml, xml->held, xml->held_length, true, error);
+}
+
+orbit_status orb_xml_read(const struct orb_buf *document, const struct orb_xml_events *events, void *ctx,
+                          orbit_error *error)
+{
+    struct orb_xml *xml = NULL;
+    orbit_status status = orb_xml_new(&xml, error);
+    if (status >= 0)
+        status = orb_xml_start(xml, events, ctx, document->max, error);
+    if (status >= 0)
+        status = orb_xml_feed(xml, document->bytes, document->length, error);
+    if (status == ORBIT_OK)
+        status = orb_xml_finish(xml, error);
+    orb_xml_free(xml);
+    return status;
 }

@@ -23,6 +23,8 @@ void orb_xml_free(struct orb_xml *xml); /* NULL is fine */
 /* Begins a document; the parser may have read others before. `max_bytes` caps the whole of it. */
 orbit_status orb_xml_start(struct orb_xml *xml, const struct orb_xml_events *events, void *ctx, uint64_t max_bytes,
                            orbit_error *error);
+/* After start: of this document whatever orb_xml_blot() overwrites is read as '?'. */
+void orb_xml_blots(struct orb_xml *xml);
 /* ORBIT_E_PROTOCOL (retriable: a reply may be damaged on its way) for what is not XML or goes beyond a limit;
  * ORBIT_END when end() returned false. */
 orbit_status orb_xml_feed(struct orb_xml *xml, const void *bytes, size_t length, orbit_error *error);
@@ -37,5 +39,8 @@ orbit_status orb_xml_read(const struct orb_buf *document, const struct orb_xml_e
 bool orb_xml_escape(struct orb_buf *out, const char *text);
 /* Whether XML 1.0 can carry these bytes at all: valid UTF-8 without most control characters. */
 bool orb_xml_can_carry(const char *text);
+/* Overwrites with '?', in place, what XML 1.0 cannot carry and stores write all the same when they repeat a name: control
+ * characters, bare or as numbers ("&#x1;"), U+FFFE and U+FFFF, broken UTF-8. NUL-terminated. */
+void orb_xml_blot(char *text);
 
 #endif

@@ -43,12 +43,15 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
     return true;
 }
 
-static orbit_status parse(struct orb_xml *xml, const uint8_t *bytes, size_t length, size_t piece, struct heard *heard)
+static orbit_status parse(struct orb_xml *xml, const uint8_t *bytes, size_t length, size_t piece, bool blots,
+                          struct heard *heard)
 {
     static const struct orb_xml_events events = {on_begin, on_end};
     orbit_error error;
     *heard = (struct heard){0};
     orbit_status status = orb_xml_start(xml, &events, heard, DOCUMENT_MAX, &error);
+    if (blots)
+        orb_xml_blots(xml);
     for (size_t at = 0; status == ORBIT_OK && at < length; at += piece)
         status = orb_xml_feed(xml, bytes + at, length - at < piece ? length - at : piece, &error);
     return status == ORBIT_OK ? orb_xml_finish(xml, &error) : status;
@@ -62,9 +65,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     if (!xml && orb_xml_new(&xml, &error) < 0)
         return 0;
     size_t piece = length ? 1 + bytes[0] % 7 : 1;
-    orbit_status first = parse(xml, bytes, length, length ? length : 1, &whole);
-    orbit_status second = parse(xml, bytes, length, piece, &cut);
-    HOLDS(first == second);
-    HOLDS(first != ORBIT_OK || (whole.sum == cut.sum && whole.depth == 0));
+    for (unsigned blots = 0; blots < 2; blots++) {
+        orbit_status first = parse(xml, bytes, length, length ? length : 1, blots, &whole);
+        orbit_status second = parse(xml, bytes, length, piece, blots, &cut);
+        HOLDS(first == second);
+        HOLDS(first != ORBIT_OK || (whole.sum == cut.sum && whole.depth == 0));
+    }
     return 0;
 }

@@ -220,6 +220,30 @@ static void what_xml_can_carry_is_known(void **state)
         assert_false(orb_xml_can_carry(no[i]));
 }
 
+/* As a store writes keys that XML cannot hold: what can be read is read, whatever the pieces. */
+static void what_xml_cannot_carry_is_blotted(void **state)
+{
+    (void)state;
+    static const char document[] =
+        "<a><b>&#x1;&#31;\x02 &#65;&amp;\xef\xbf\xbe.\xff\xc3</b><c>\xc3\xa9&#x00a;\xe2\x82\xac</c></a>";
+    orbit_error error;
+    assert_int_equal(read_all(document, strlen(document), 1000, NULL, 1000, &error), ORBIT_E_PROTOCOL);
+    for (size_t piece = 1; piece < sizeof document; piece++) {
+        struct orb_xml *xml = NULL;
+        orb_buf_reset(&seen);
+        assert_int_equal(orb_xml_new(&xml, &error), ORBIT_OK);
+        assert_int_equal(orb_xml_start(xml, &events, NULL, 1000, &error), ORBIT_OK);
+        orb_xml_blots(xml);
+        for (size_t at = 0; at < strlen(document); at += piece) {
+            size_t left = strlen(document) - at;
+            assert_int_equal(orb_xml_feed(xml, document + at, left < piece ? left : piece, &error), ORBIT_OK);
+        }
+        assert_int_equal(orb_xml_finish(xml, &error), ORBIT_OK);
+        assert_string_equal(orb_buf_string(&seen), "<1a<2b|??????????? A&???.\?\?>2b<2c|\xc3\xa9\n\xe2\x82\xac>2c|>1a");
+        orb_xml_free(xml);
+    }
+}
+
 static int release_seen(void **state)
 {
     (void)state;
@@ -242,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_reader_can_stop),
         cmocka_unit_test(escaped_text_reads_as_it_was),
         cmocka_unit_test(what_xml_can_carry_is_known),
+        cmocka_unit_test(what_xml_cannot_carry_is_blotted),
     };
     return cmocka_run_group_tests_name("xml", tests, NULL, release_seen);
 }
