@@ -42,6 +42,21 @@ void target_release(struct target *target)
     *target = (struct target){0};
 }
 
+/* Whether a key means, as a path below a directory, what it says: without components that are empty or dots there are no
+ * two keys that are one file, and none leads out. */
+static bool is_path(const char *name)
+{
+    for (;;) {
+        size_t length = strcspn(name, "/");
+        bool dots = (length == 1 && name[0] == '.') || (length == 2 && name[0] == '.' && name[1] == '.');
+        if (!length || dots)
+            return false;
+        if (!name[length])
+            return true;
+        name += length + 1;
+    }
+}
+
 bool target_of(struct target *target, const struct item *item, struct store **store, char **path, char **shown)
 {
     struct session *session = target->session;
@@ -64,6 +79,12 @@ bool target_of(struct target *target, const struct item *item, struct store **st
         *store = place->store;
         *path = path_join(place->path, item->name);
         return true;
+    }
+    if (!item->store->local && !is_path(item->name)) {
+        report_refused(session, session->verb, item->shown, *shown, ORBIT_E_PATH,
+                       "'%.200s' is no path below a directory: copy it alone, with a name to be given", item->name);
+        free(*shown);
+        return false;
     }
     if (!target->rooted && !session->options->dry_run) {
         target->rooted = store_rooted(session, place->path, true, &error);

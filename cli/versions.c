@@ -22,7 +22,8 @@ struct walk {
 
 static bool visit(struct walk *walk, const orbit_entry *entry)
 {
-    const char *slash = entry->flags & ORBIT_ENTRY_MARKER ? "/" : "";
+    bool ends = entry->path_length && entry->path[entry->path_length - 1] == '/';
+    const char *slash = (entry->flags & ORBIT_ENTRY_MARKER) && !ends ? "/" : "";
     struct text path = {0};
     text_format(&path, "%s%s%s%s", walk->directory,
                 *walk->directory && walk->directory[strlen(walk->directory) - 1] != '/' ? "/" : "", entry->path, slash);

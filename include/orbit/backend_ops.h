@@ -179,7 +179,7 @@ typedef struct orbit_stat_request {
     const char *path;
     const char *version_id;
     bool follow_symlinks;
-    bool object_only; /* object stores: do not look for a prefix of that name */
+    bool object_only; /* object stores: the object, if only a marker; do not look for a prefix of that name */
     const uint8_t *sse_customer_key;
 } orbit_stat_request;
 

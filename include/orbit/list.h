@@ -18,14 +18,16 @@ ORBIT_BEGIN_DECLS
 
 /* Flags of an entry. */
 enum {
-    ORBIT_ENTRY_MARKER = 1u << 0, /* an object that stands for a directory: its key is path + "/" */
+    ORBIT_ENTRY_MARKER = 1u << 0, /* an object that stands for a directory: its key is the path and a '/' */
     ORBIT_ENTRY_LATEST = 1u << 1, /* with `versions`: what a read without a version id gets … */
     ORBIT_ENTRY_DELETED = 1u << 2 /* … unless it is this: a marker that the object was removed, without contents */
 };
 
 /* Everything is borrowed until the next call on the lister. */
 typedef struct orbit_entry {
-    const char *path; /* relative to the listed directory; bytes, NUL-terminated, no trailing '/' */
+    /* Relative to the listed directory; bytes, NUL-terminated. Ends in '/' only where that is part of an object's key
+     * that has no name behind it: "a//" and "/" stay as they are, so that a '/' is to be added where there is none. */
+    const char *path;
     size_t path_length;
     uint32_t flags; /* ORBIT_ENTRY_… */
     uint32_t depth; /* 1 for direct children */
@@ -41,8 +43,8 @@ typedef struct orbit_list_options {
     bool want_metadata;      /* true; false: names and kinds suffice (faster on local disks) */
     uint32_t max_depth;      /* 0: unlimited; 1: direct children. Only with recursive */
     uint64_t max_entries;    /* 0: unlimited. The stream ends after this many */
-    const char *prefix;      /* only entries whose path begins with these bytes */
-    const char *start_after; /* only entries whose path sorts after this; ordered stores only */
+    const char *prefix;      /* only entries whose path begins with these bytes; of a marker, its key */
+    const char *start_after; /* only entries that sort after this, directories as `name/`; ordered stores only */
     const char *delimiter;   /* NULL: "/"; object stores only */
     uint32_t page_entries;   /* 0: the store's largest */
     uint32_t timeout_ms;

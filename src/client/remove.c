@@ -135,7 +135,7 @@ void orb_remove_add(struct remove_task *task, struct remove_batch *batch, const 
     size_t offset = batch->names.length;
     orb_buf_append(&batch->names, directory, directory_length);
     orb_buf_append(&batch->names, name, name_length);
-    if (slash)
+    if (slash && !(name_length && name[name_length - 1] == '/'))
         orb_buf_char(&batch->names, '/');
     if (!orb_buf_char(&batch->names, '\0')) {
         orbit_error error;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "client/file_task.h"
 #include "engine/copy.h"
 
@@ -123,7 +124,7 @@ static void stat_attempt(struct orb_call *call)
     struct move_task *move = call->ctx;
     const struct orb_backend *core = &move->backend->core;
     orbit_metadata_release(&move->source);
-    move->stat = (orbit_stat_request){.path = move->from};
+    move->stat = (orbit_stat_request){.path = move->from, .object_only = orb_str_suffix(move->from, "/")};
     orb_call_names(call, ORBIT_REQUEST_STAT, move->from);
     core->ops->stat(core->self, &call->op.op, &move->stat, &move->source);
 }

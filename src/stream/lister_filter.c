@@ -27,6 +27,13 @@ static bool hidden(const char *path, size_t length)
     return false;
 }
 
+/* Whether a '/' follows the path in its key. */
+static bool goes_on(const orbit_entry *entry)
+{
+    bool directory = entry->metadata.kind == ORBIT_KIND_DIRECTORY || (entry->flags & ORBIT_ENTRY_MARKER);
+    return directory && (!entry->path_length || entry->path[entry->path_length - 1] != '/');
+}
+
 /* The order of keys: a directory sorts as `name/`. */
 static bool after(const orbit_entry *entry, const char *start)
 {
@@ -37,8 +44,17 @@ static bool after(const orbit_entry *entry, const char *start)
         return order > 0;
     if (entry->path_length != common)
         return true;
-    bool directory = entry->metadata.kind == ORBIT_KIND_DIRECTORY || (entry->flags & ORBIT_ENTRY_MARKER);
-    return length > common && directory && start[common] < '/' && (unsigned char)start[common] < 0x80;
+    return goes_on(entry) && (unsigned char)start[common] < '/'; /* NUL where `start` ends */
+}
+
+/* Of a marker the key begins so, its '/' included. */
+static bool begins(const orbit_entry *entry, const char *prefix)
+{
+    size_t length = strlen(prefix), slash = (entry->flags & ORBIT_ENTRY_MARKER) && goes_on(entry);
+    if (entry->path_length >= length)
+        return memcmp(entry->path, prefix, length) == 0;
+    return slash && entry->path_length + 1 == length && prefix[length - 1] == '/' &&
+           memcmp(entry->path, prefix, length - 1) == 0;
 }
 
 bool orb_list_wants(const orbit_list_options *options, const orbit_entry *entry)
@@ -49,11 +65,8 @@ bool orb_list_wants(const orbit_list_options *options, const orbit_entry *entry)
         return false;
     if (!options->include_hidden && hidden(entry->path, entry->path_length))
         return false;
-    if (options->prefix) {
-        size_t length = strlen(options->prefix);
-        if (entry->path_length < length || memcmp(entry->path, options->prefix, length) != 0)
-            return false;
-    }
+    if (options->prefix && !begins(entry, options->prefix))
+        return false;
     return !options->start_after || after(entry, options->start_after);
 }
 

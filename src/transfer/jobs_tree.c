@@ -67,7 +67,7 @@ static bool join(struct orb_buf *path, const char *root, const char *name, size_
     if (root_length && root[root_length - 1] != '/')
         orb_buf_char(path, '/');
     orb_buf_append(path, name, length);
-    if (slash)
+    if (slash && !(length && name[length - 1] == '/'))
         orb_buf_char(path, '/');
     return !path->failed;
 }

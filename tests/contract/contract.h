@@ -47,6 +47,11 @@ orbit_status contract_open_client(orbit_client **client, const orbit_client_opti
 orbit_status contract_open_store(orbit_backend **backend, orbit_client *client, orbit_error *error);
 orbit_status contract_open_with(orbit_backend **backend, orbit_client *client, const orbit_pair *settings, size_t count,
                                 orbit_error *error);
+/* A container of its own beside the suite's, named like that with `suffix` behind it: a bucket, which is not made, or a
+ * store in memory. */
+orbit_status contract_open_bucket(orbit_backend **backend, orbit_client *client, const char *suffix,
+                                  const orbit_pair *settings, size_t count, orbit_error *error);
+orbit_status contract_keys_end(void); /* removes the buckets that the tests of keys made (keys.c) */
 bool supports(orbit_operation operation);
 
 /* ---- paths and bytes ------------------------------------------------------------------------------------------- */
@@ -113,9 +118,9 @@ void listing_free(struct listing *listing);
 void check_listing(const char *path, const orbit_list_options *options, ...);
 
 extern const struct CMUnitTest write_tests[], read_tests[], list_tests[], manage_tests[], control_tests[],
-    upload_tests[];
+    upload_tests[], key_tests[];
 extern const size_t write_test_count, read_test_count, list_test_count, manage_test_count, control_test_count,
-    upload_test_count;
+    upload_test_count, key_test_count;
 int new_scope(void **state);
 #define CONTRACT_TEST(function) cmocka_unit_test_setup(function, new_scope)
 

@@ -28,11 +28,11 @@ orbit_status contract_open_client(orbit_client **client, const orbit_client_opti
     return status;
 }
 
-static orbit_status open_s3(orbit_backend **backend, orbit_client *client, const orbit_open_options *options,
-                            orbit_error *error)
+static orbit_status open_s3(orbit_backend **backend, orbit_client *client, const char *bucket,
+                            const orbit_open_options *options, orbit_error *error)
 {
     orbit_s3_config config = ORBIT_S3_CONFIG_INIT;
-    config.bucket = contract.bucket;
+    config.bucket = bucket;
     config.endpoint = contract.endpoint.url;
     config.region = contract.endpoint.region;
     config.access_key_id = contract.endpoint.access;
@@ -50,6 +50,13 @@ orbit_status contract_open_store(orbit_backend **backend, orbit_client *client, 
 orbit_status contract_open_with(orbit_backend **backend, orbit_client *client, const orbit_pair *settings, size_t count,
                                 orbit_error *error)
 {
+    return contract_open_bucket(backend, client, "", settings, count, error);
+}
+
+orbit_status contract_open_bucket(orbit_backend **backend, orbit_client *client, const char *suffix,
+                                  const orbit_pair *settings, size_t count, orbit_error *error)
+{
+    char name[128];
     orbit_open_options options = ORBIT_OPEN_OPTIONS_INIT;
     options.settings = settings;
     options.setting_count = count;
@@ -57,12 +64,15 @@ orbit_status contract_open_with(orbit_backend **backend, orbit_client *client, c
     options.retry_attempts = 4;
     if (contract.kind->profile != NULL) {
         orbit_mem_config config = ORBIT_MEM_CONFIG_INIT;
-        config.name = "contract";
+        snprintf(name, sizeof(name), "contract%s", suffix);
+        config.name = name;
         config.profile = contract.kind->profile;
         return orbit_open_mem(backend, client, &config, &options, error);
     }
-    if (contract.kind->fixture != NULL)
-        return open_s3(backend, client, &options, error);
+    if (contract.kind->fixture != NULL) {
+        snprintf(name, sizeof(name), "%s%s", contract.bucket, suffix);
+        return open_s3(backend, client, name, &options, error);
+    }
     orbit_local_config config = ORBIT_LOCAL_CONFIG_INIT;
     config.root = contract.root;
     return orbit_open_local(backend, client, &config, &options, error);
@@ -106,9 +116,10 @@ static int close_everything(void **state)
     orbit_error told;
     orbit_status status = ORBIT_OK;
     (void)state;
+    status = contract_keys_end();
     options.recursive = true;
     options.missing_ok = true;
-    if (contract.kind->fixture != NULL && contract.backend != NULL) {
+    if (status >= 0 && contract.kind->fixture != NULL && contract.backend != NULL) {
         status = orbit_remove(contract.backend, "", &options, &told);
         if (status >= 0)
             status = orbit_container_remove(contract.backend, NULL, &told);
@@ -143,6 +154,7 @@ int main(int argc, char **argv)
     TAKE(manage);
     TAKE(control);
     TAKE(upload);
+    TAKE(key);
 #undef TAKE
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);

@@ -20,7 +20,7 @@ static orbit_status stat_key(struct mem_backend *backend, const orbit_stat_reque
     bool slash = length && request->path[length - 1] == '/';
     if (node) {
         status = mem_describe_copy(backend, node, reply, error);
-        if (status == ORBIT_OK && slash)
+        if (status == ORBIT_OK && slash && !request->object_only)
             reply->kind = ORBIT_KIND_DIRECTORY; /* a marker */
     } else if (!length) {
         reply->kind = ORBIT_KIND_DIRECTORY;

@@ -152,15 +152,15 @@ static bool is_full(const struct mem_cursor *cursor, const orbit_page *page)
 static uint32_t depth_of(const char *path, size_t length)
 {
     uint32_t depth = 1;
-    for (size_t i = 0; i < length; i++)
+    for (size_t i = 0; i + 1 < length; i++) /* one at the end leads nowhere */
         depth += path[i] == '/';
     return depth;
 }
 
-/* Without a trailing '/', but never empty: "//" in a key makes the directory "/". */
+/* Without the '/' at its end, unless the directory has no name: "a//" and "/" stay. */
 static size_t trimmed(const char *path, size_t length)
 {
-    return length > 1 && path[length - 1] == '/' ? length - 1 : length;
+    return length > 1 && path[length - 1] == '/' && path[length - 2] != '/' ? length - 1 : length;
 }
 
 /* Adds what the key of `node` stands for: itself, or the group up to the delimiter. `*group` is the length of

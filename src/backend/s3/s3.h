@@ -164,6 +164,10 @@ void orb_s3_recall(struct orb_s3 *s3);
 void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value);
 /* Reads a small XML reply from op->http.memory. ORBIT_END: an event stopped it. */
 orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error);
+/* The same of one that repeats the operation's key or prefix, which is not looked at: stores write there what no XML may
+ * hold. */
+orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx,
+                                     orbit_error *error);
 /* Keeps text without the quotes around it, NULL when memory is out or it is empty. */
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length);
 

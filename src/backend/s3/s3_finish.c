@@ -314,7 +314,7 @@ static orbit_status read_result(struct finish_op *finish, orbit_error *error)
     static const struct orb_xml_events events = {NULL, on_end};
     struct orb_s3_op *op = &finish->base;
     finish->completed = false;
-    orbit_status status = orb_s3_parse(op, &events, finish, error);
+    orbit_status status = orb_s3_parse_beside_key(op, &events, finish, error);
     if (status == ORBIT_E_MEMORY || (status >= 0 && finish->completed))
         return status;
     /* Headers came, the word did not: as good as no reply. */

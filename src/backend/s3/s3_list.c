@@ -7,7 +7,9 @@
  * page can hold is cut, and the next request goes on after the last key that was taken.
  *
  * Most stores say how keys are encoded before the first key, some behind the last, some not at all. Where it matters and
- * is not known when a key comes, the page is read to its end to find out, and asked for once more.
+ * is not known when a key comes, the page is read to its end to find out, and asked for once more. So is one that is no XML
+ * because the store repeats a prefix or writes its token with characters that XML cannot carry, as Ceph does: those are
+ * blotted out then, keys come encoded, and the listing goes on after the last of them.
  *
  * Versions come by ListObjectVersions, the latest of a key first: the same document with other names, gone on with
  * after a key and one of its versions. */
@@ -27,6 +29,7 @@ struct page_op {
     bool is_list, encoded, truncated, full;
     bool encoding_told; /* now, or learned from an earlier page */
     bool doubtful;      /* a key came that could mean two things: this page is asked for again */
+    bool ill_formed;    /* what came is no XML: asked for again, and blotted */
     bool in_object, in_prefix, is_deleted, is_latest;
     struct orb_buf next; /* NextContinuationToken or NextMarker */
     char key[ENCODED_KEY_MAX + 1], last[ORB_S3_KEY_MAX + 1];
@@ -88,7 +91,8 @@ static bool add_key(struct page_op *op, bool is_prefix)
         op->doubtful = true;
     if (op->full || op->doubtful)
         return true;
-    if (op->encoded && (length = orb_percent_decode(op->key, length, true)) == SIZE_MAX)
+    bool blotted = cursor->blots && memchr(op->key, '?', length); /* encoded keys have none */
+    if (blotted || (op->encoded && (length = orb_percent_decode(op->key, length, true)) == SIZE_MAX))
         return add_unreadable(op, page);
     op->key[length] = '\0';
     if (length > ORB_S3_KEY_MAX || length < cursor->skip ||
@@ -112,7 +116,7 @@ static bool add_key(struct page_op *op, bool is_prefix)
     for (const char *c = path; (c = memchr(c, '/', (size_t)(path + path_length - c))) && c + 1 < path + path_length;
          c++)
         entry->depth++;
-    if (slash && path_length > 1) /* a directory of the name "" stays "/" */
+    if (slash && path_length > 1 && path[path_length - 2] != '/') /* of a directory without a name it stays */
         path_length--;
     char cut = op->key[cursor->skip + path_length];
     op->key[cursor->skip + path_length] = '\0';
@@ -273,21 +277,26 @@ static orbit_status on_feed(struct orb_http_request *request, const void *bytes,
     uint64_t begun_ns = orb_now_ns();
     orbit_status status = orb_xml_feed(op->cursor->xml, bytes, length, &request->error);
     op->page->busy_ns += orb_now_ns() - begun_ns;
+    op->ill_formed = status == ORBIT_E_PROTOCOL;
     return status == ORBIT_END ? stopped(op, &request->error) : status;
 }
 
 static const struct orb_http_events page_events = {
     .header = orb_s3_on_header, .head = on_head, .feed = on_feed, .silent = orb_s3_on_silent, .done = orb_s3_on_done};
 
-/* Byte order of the keys: a directory's ends in '/'. */
+/* What follows a path in its key: a directory's ends in '/', whether its path shows that or not. */
+static unsigned char behind_path(const orbit_entry *entry)
+{
+    return entry->metadata.kind == ORBIT_KIND_DIRECTORY && entry->path[entry->path_length - 1] != '/' ? '/' : 0;
+}
+
 static int compare_entries(const orbit_entry *a, const orbit_entry *b)
 {
     size_t shorter = a->path_length < b->path_length ? a->path_length : b->path_length;
     int order = memcmp(a->path, b->path, shorter);
     if (order)
         return order;
-    unsigned char next_a = a->metadata.kind == ORBIT_KIND_DIRECTORY ? '/' : 0;
-    unsigned char next_b = b->metadata.kind == ORBIT_KIND_DIRECTORY ? '/' : 0;
+    unsigned char next_a = behind_path(a), next_b = behind_path(b);
     if (a->path_length > shorter)
         next_a = (unsigned char)a->path[shorter];
     if (b->path_length > shorter)
@@ -349,7 +358,7 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
     }
     if (!op->truncated)
         return ORBIT_OK;
-    if (op->base.listing)
+    if (op->base.listing && !(cursor->blots && cursor->ordered && op->has_last && !op->passed))
         return op->next.length ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), error)
                                : orb_s3_list_endless(error, "says that there is more and not where");
     /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
@@ -381,6 +390,7 @@ static void ask(struct page_op *list)
     orb_page_reset(&list->objects);
     orb_page_reset(&list->prefixes);
     orb_page_reset(list->page);
+    list->ill_formed = false;
     list->is_list = list->truncated = list->full = list->doubtful = list->has_last = list->passed = false;
     list->encoding_told = learned != ORB_S3_ENCODING_UNKNOWN;
     list->encoded = learned == ORB_S3_ENCODING_URL;
@@ -389,6 +399,8 @@ static void ask(struct page_op *list)
         orb_s3_op_end(base, status, &error);
         return;
     }
+    if (cursor->blots)
+        orb_xml_blots(cursor->xml);
     bool v1 = base->s3->ways.list_v1, versions = cursor->versions;
     list->next_version[0] = '\0';
     orb_s3_begin(base, "GET", NULL);
@@ -414,6 +426,11 @@ static void listed(struct orb_s3_op *base)
 {
     struct page_op *op = (struct page_op *)base;
     orbit_error error;
+    if (op->ill_formed && !op->cursor->blots && !orbit_op_cancelled(base->op)) {
+        op->cursor->blots = true;
+        ask(op);
+        return;
+    }
     if (!orb_s3_fine(base))
         return;
     orbit_status status = orb_xml_finish(op->cursor->xml, &error);

@@ -20,6 +20,7 @@ struct orb_s3_cursor {
     struct orb_buf after;                       /* full key: only what sorts behind it */
     bool has_after, from_after;                 /* the next page is asked for by it */
     bool versions;                              /* all of them, and markers of deletion */
+    bool blots;                                 /* its pages hold what XML cannot carry */
     char after_version[ORB_S3_VERSION_MAX + 1]; /* with versions: of the key `after`, "" for all of its */
     struct orb_buf token;                       /* or by this */
     bool has_token;

@@ -39,7 +39,7 @@ static void free_remove(struct orb_s3_op *op)
 static orbit_status read_reply(struct remove_op *remove, const struct orb_xml_events *events, orbit_error *error)
 {
     remove->is_result = false;
-    orbit_status status = orb_s3_parse(&remove->base, events, remove, error);
+    orbit_status status = orb_s3_parse_beside_key(&remove->base, events, remove, error);
     if (status == ORBIT_END)
         status = orb_fail_memory(error);
     if (status >= 0 && !remove->is_result)
@@ -111,6 +111,10 @@ static void directory_listed(struct orb_s3_op *op)
     orbit_status status = orb_s3_check(op, false, &error);
     remove->keys_seen = 0;
     remove->marker_seen = false;
+    if (status < 0 && strcmp(error.code, "KeyTooLongError") == 0) { /* a '/' more than fits: no directory */
+        item_done(remove, ORBIT_OK, NULL);
+        return;
+    }
     if (status >= 0)
         status = read_reply(remove, &events, &error);
     if (status >= 0 && remove->keys_seen == 1 && remove->marker_seen)

@@ -161,3 +161,11 @@ orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *eve
 {
     return orb_xml_read(&op->http.memory, events, ctx, error);
 }
+
+orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx,
+                                     orbit_error *error)
+{
+    if (op->http.memory.length && !orb_xml_can_carry(op->path ? op->path : ""))
+        orb_xml_blot(op->http.memory.bytes);
+    return orb_s3_parse(op, events, ctx, error);
+}

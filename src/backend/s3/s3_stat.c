@@ -40,9 +40,13 @@ static void listed(struct orb_s3_op *op)
     static const struct orb_xml_events events = {NULL, on_end};
     struct stat_op *stat = (struct stat_op *)op;
     orbit_error error;
-    if (!orb_s3_fine(op))
+    orbit_status status = orb_s3_check(op, false, &error);
+    if (status < 0 && strcmp(error.code, "KeyTooLongError") == 0) { /* a '/' more than fits: nothing is below */
+        orb_s3_op_end(op, ORBIT_E_NOT_FOUND, &stat->head_error);
         return;
-    orbit_status status = orb_s3_parse(op, &events, stat, &error);
+    }
+    if (status >= 0)
+        status = orb_s3_parse_beside_key(op, &events, stat, &error);
     if (status < 0)
         orb_s3_op_end(op, status, &error);
     else if (stat->found)
@@ -119,7 +123,8 @@ static void headed(struct orb_s3_op *op)
     }
     if (strcasecmp(op->reply.checksum_type, "COMPOSITE") == 0)
         out->checksum.composite = true;
-    out->kind = orb_str_suffix(stat->request.path, "/") ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
+    bool marker = orb_str_suffix(stat->request.path, "/") && !stat->request.object_only;
+    out->kind = marker ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
     orb_s3_op_end(op, ORBIT_OK, NULL);
 }
 

@@ -151,7 +151,7 @@ static void begun(struct orb_s3_op *op)
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = orb_s3_parse(op, &events, begin->upload, &error);
+    orbit_status status = orb_s3_parse_beside_key(op, &events, begin->upload, &error);
     if (status == ORBIT_END)
         status = orb_fail_memory(&error);
     if (status >= 0 && !begin->upload->upload_id)

@@ -83,7 +83,7 @@ static void parts_listed(struct orb_s3_op *op)
     orbit_error error;
     if (!orb_s3_fine(op))
         return;
-    orbit_status status = orb_s3_parse(op, &events, parts, &error);
+    orbit_status status = orb_s3_parse_beside_key(op, &events, parts, &error);
     if (status == ORBIT_END)
         status = parts->status == ORBIT_E_MEMORY
                      ? orb_fail_memory(&error)
@@ -137,7 +137,7 @@ struct uploads_op {
     struct orb_buf prefix, asked, after; /* asked: what of the prefix the store takes */
     char key[TEXT_MAX], id[TEXT_MAX];
     int64_t started_ns;
-    bool encoded, is_list;
+    bool encoded, blotted, is_list;
     size_t count;
 };
 
@@ -169,12 +169,14 @@ static void uploads_begin(void *ctx, unsigned depth, const char *name)
     }
 }
 
-/* A key that cannot be a path here (a NUL in it, a broken escape) is passed over: nothing could be done with it. */
+/* A key that cannot be a path here (a NUL in it, a broken escape, a blot) is passed over: nothing could be done with it. */
 static void one_upload(struct uploads_op *uploads)
 {
     const char *prefix = uploads->base.s3->prefix;
     size_t skip = strlen(prefix);
     uploads->count++;
+    if (uploads->blotted && strchr(uploads->key, '?'))
+        return;
     if (uploads->encoded) {
         size_t length = orb_percent_decode(uploads->key, strlen(uploads->key), true);
         if (length == SIZE_MAX)
@@ -236,6 +238,11 @@ static void uploads_listed(struct orb_s3_op *op)
         uploads->encoded = true;
         ask_uploads(uploads);
         return;
+    }
+    if (status < 0 && op->http.memory.length) { /* keys are encoded, but what else repeats one need not be */
+        orb_xml_blot(op->http.memory.bytes);
+        uploads->blotted = true;
+        status = orb_s3_parse(op, &encoding, uploads, &error);
     }
     if (status >= 0 && !uploads->is_list)
         status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's reply is not a list of uploads");

@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys are bytes: the table of hostile keys (support/hostile_keys.h) goes through every operation of object stores, in
+ * buckets of its own, where a key is all there is (a directory before it would hide what a leading '/' does). The first
+ * key that fails does not end a test: all that do are told. What a store cannot take stands in `limits`, with why. */
+#include "contract.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "support/hostile_keys.h"
+
+enum work {
+    WRITES = 1u << 0,
+    READS = 1u << 1,
+    LISTS = 1u << 2,
+    COPIES = 1u << 3,
+    TAGS = 1u << 4,
+    URLS = 1u << 5,
+    UPLOADS = 1u << 6,
+    REMOVES = 1u << 7,
+    ALL = 0xff
+};
+
+/* What a store does not take, or gets wrong by itself. `key` NULL: all that are no UTF-8. */
+static const struct limit {
+    const char *store, *key;
+    unsigned work;
+    const char *why;
+} limits[] = {
+    {"s3_rgw", NULL, ALL, "refused with InvalidObjectName, as S3 does"},
+};
+
+static orbit_backend *keys_store, *parts_store, *copies_store; /* from the first test on */
+static bool filled;                                            /* keys_store has all keys, each with its word "here" */
+static unsigned wrong;
+
+/* Tells what is wrong with a key, and goes on. */
+static void blame(const char *key, const char *what, orbit_status status, const orbit_error *error)
+{
+    char shown[160];
+    size_t used = 0;
+    for (const unsigned char *at = (const unsigned char *)key; *at && used + 8 < sizeof shown; at++)
+        used += (size_t)snprintf(shown + used, sizeof shown - used, *at > ' ' && *at < 127 ? "%c" : "\\x%02x", *at);
+    print_error("key \"%s\": %s: %s\n", shown, what,
+                error && error->message[0] ? error->message : orbit_status_text(status));
+    wrong++;
+}
+
+static bool fine(const char *key, const char *what, orbit_status status, const orbit_error *error)
+{
+    if (status != ORBIT_OK)
+        blame(key, what, status, error);
+    return status == ORBIT_OK;
+}
+
+static bool takes(const char *key, unsigned work)
+{
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        bool meant = limits[i].key ? strcmp(limits[i].key, key) == 0 : !hostile_key_is_text(key);
+        if (meant && (limits[i].work & work) && strcmp(limits[i].store, contract.kind->name) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* The keys that the store takes for this work; static, in byte order. */
+static const char *const *keys_for(unsigned work, size_t *count)
+{
+    static const char *taken[1024];
+    size_t all;
+    const char *const *keys = hostile_keys(&all);
+    *count = 0;
+    assert_true(all <= COUNT_OF(taken));
+    for (size_t i = 0; i < all; i++)
+        if (takes(keys[i], work))
+            taken[(*count)++] = keys[i];
+    assert_true(*count > 150);
+    return taken;
+}
+
+/* ---- buckets of one's own ---------------------------------------------------------------------------------- */
+
+static orbit_backend *open_bucket(const char *suffix, bool in_parts)
+{
+    static const orbit_pair settings[] = {{"put_max", "1"}}; /* all but the shortest go in parts: in one */
+    orbit_backend *backend = NULL;
+    MUST(contract_open_bucket(&backend, contract.client, suffix, settings, in_parts ? 1 : 0, error));
+    return backend;
+}
+
+static int open_buckets(void **state)
+{
+    (void)state;
+    wrong = 0;
+    if (!contract.kind->object || keys_store)
+        return 0;
+    keys_store = open_bucket("-keys", false);
+    parts_store = open_bucket("-keys", true);
+    copies_store = open_bucket("-copies", false);
+    if (contract.kind->fixture) {
+        MUST(orbit_container_create(keys_store, NULL, error));
+        MUST(orbit_container_create(copies_store, NULL, error));
+    }
+    return 0;
+}
+
+/* All of it goes as a tree; a bucket in which a key is left cannot go. */
+static orbit_status end_bucket(orbit_backend *backend)
+{
+    orbit_call_options options = ORBIT_CALL_OPTIONS_INIT;
+    orbit_error told;
+    options.recursive = options.missing_ok = true;
+    orbit_status status = orbit_remove(backend, "", &options, &told);
+    if (status >= 0 && contract.kind->fixture)
+        status = orbit_container_remove(backend, NULL, &told);
+    if (status < 0)
+        print_error("cannot remove the bucket of keys: %s\n", told.message);
+    orbit_backend_close(backend);
+    return status;
+}
+
+orbit_status contract_keys_end(void)
+{
+    if (!keys_store)
+        return ORBIT_OK;
+    orbit_backend_close(parts_store);
+    orbit_status one = end_bucket(keys_store), other = end_bucket(copies_store);
+    return one < 0 ? one : other;
+}
+
+/* What an object of this name holds: its name and a word. */
+static size_t contents(const char *key, const char *word, char *bytes)
+{
+    return (size_t)snprintf(bytes, HOSTILE_KEY_MAX + 64, "%s|%s", word, key);
+}
+
+static bool write_key(orbit_backend *backend, const char *key, const char *word)
+{
+    char bytes[HOSTILE_KEY_MAX + 64];
+    size_t length = contents(key, word, bytes);
+    orbit_error error = {0};
+    orbit_status status = orbit_write(backend, key, orbit_source_memory(bytes, length), length, NULL, NULL, &error);
+    return fine(key, "write", status, &error);
+}
+
+/* Reads `length` bytes from `offset`, which are these. */
+static bool read_key(orbit_backend *backend, const char *key, uint64_t offset, const char *bytes, size_t length)
+{
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    orbit_reader *reader = NULL;
+    orbit_error error = {0};
+    char got[HOSTILE_KEY_MAX + 65];
+    size_t have = 0, more = 0;
+    options.offset = offset;
+    options.length = length;
+    orbit_status status = orbit_read(&reader, backend, key, &options, &error);
+    while (status == ORBIT_OK &&
+           (status = orbit_reader_read(reader, got + have, sizeof got - have, &more, &error)) == ORBIT_OK)
+        have += more;
+    orbit_reader_close(reader);
+    if (!fine(key, "read", status == ORBIT_END ? ORBIT_OK : status, &error))
+        return false;
+    if (have == length && memcmp(got, bytes, length) == 0)
+        return true;
+    blame(key, "read other bytes", ORBIT_E_CHECKSUM, NULL);
+    return false;
+}
+
+/* What was written as `name` stands at `key` now. */
+static bool holds(orbit_backend *backend, const char *key, const char *word, const char *name)
+{
+    char bytes[HOSTILE_KEY_MAX + 64];
+    size_t length = contents(name, word, bytes);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    orbit_error error = {0};
+    bool right = fine(name, "stat", orbit_stat(backend, key, NULL, &metadata, &error), &error);
+    if (right && metadata.size != length) {
+        blame(name, "has another size", ORBIT_E_CHECKSUM, NULL);
+        right = false;
+    }
+    orbit_metadata_release(&metadata);
+    return right && read_key(backend, key, 0, bytes, length);
+}
+
+static bool is_there(orbit_backend *backend, const char *key, const char *word)
+{
+    return holds(backend, key, word, key);
+}
+
+static void fill(void)
+{
+    size_t count;
+    const char *const *keys = keys_for(WRITES, &count);
+    for (size_t i = 0; i < count && !filled; i++)
+        write_key(keys_store, keys[i], "here");
+    assert_int_equal(wrong, 0);
+    filled = true;
+}
+
+/* ---- listings ---------------------------------------------------------------------------------------------------- */
+
+/* The key that an entry of a listing from the root stands for; as a common prefix has it where it is a directory. */
+static void key_of(const orbit_entry *entry, char *key)
+{
+    bool ends = entry->path[entry->path_length - 1] == '/';
+    bool slash = entry->metadata.kind == ORBIT_KIND_DIRECTORY && !ends;
+    snprintf(key, HOSTILE_KEY_MAX + 2, "%s%s", entry->path, slash ? "/" : "");
+}
+
+/* The listing gives exactly these keys, in this order. */
+static void check_keys(orbit_backend *backend, const char *what, const orbit_list_options *options,
+                       const char *const *keys, size_t count)
+{
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    orbit_error error = {0};
+    char key[HOSTILE_KEY_MAX + 2];
+    size_t at = 0;
+    orbit_status status = orbit_list(&lister, backend, "", options, &error);
+    while (status == ORBIT_OK && (status = orbit_lister_next(lister, &entry, &error)) == ORBIT_OK) {
+        key_of(&entry, key);
+        while (at < count && strcmp(keys[at], key) < 0)
+            blame(keys[at++], what, ORBIT_E_NOT_FOUND, NULL);
+        if (at < count && strcmp(keys[at], key) == 0)
+            at++;
+        else
+            blame(key, what, ORBIT_E_EXISTS, NULL);
+    }
+    for (; at < count; at++)
+        blame(keys[at], what, ORBIT_E_NOT_FOUND, NULL);
+    if (status != ORBIT_END)
+        fine("", what, status, &error);
+    orbit_lister_close(lister);
+}
+
+static void check_nothing(orbit_backend *backend)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    options.recursive = true;
+    check_keys(backend, "list what is left", &options, NULL, 0);
+}
+
+/* Those of `keys` that begin with `prefix`, sort after `after`, and as one that ends at its first '/' behind the prefix,
+ * where `level`; the strings of those are static. */
+static size_t expected_keys(const char *const *keys, size_t count, const char *prefix, const char *after, bool level,
+                            const char **expected)
+{
+    static char directories[512][HOSTILE_KEY_MAX + 1];
+    size_t made = 0, found = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *slash = level ? strchr(keys[i], '/') : NULL;
+        const char *key = keys[i];
+        if (slash && (slash[1] || slash == key + strlen(key) - 1)) {
+            assert_true(made < COUNT_OF(directories));
+            snprintf(directories[made], sizeof directories[made], "%.*s", (int)(slash - key + 1), key);
+            key = directories[made++];
+        }
+        if (strncmp(key, prefix, strlen(prefix)) == 0 && strcmp(key, after) > 0 &&
+            !(found && strcmp(expected[found - 1], key) == 0))
+            expected[found++] = key;
+    }
+    return found;
+}
+
+static void every_key_is_listed(void **state)
+{
+    (void)state;
+    static const char *expected[1024];
+    size_t count;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    if (!contract.kind->object)
+        return;
+    fill();
+    const char *const *keys = keys_for(LISTS, &count);
+    options.recursive = true;
+    check_keys(keys_store, "list", &options, keys, count);
+    options.page_entries = 7;
+    check_keys(keys_store, "list in small pages", &options, keys, count);
+    options.recursive = false;
+    size_t level = expected_keys(keys, count, "", "", true, expected);
+    check_keys(keys_store, "list a level in small pages", &options, expected, level);
+    options.page_entries = 0;
+    check_keys(keys_store, "list a level", &options, expected, level);
+    options.recursive = true;
+    for (size_t i = 0; i < count; i++) {
+        size_t found = expected_keys(keys, count, keys[i], "", false, expected);
+        options.prefix = keys[i];
+        check_keys(keys_store, "list by prefix", &options, expected, found);
+    }
+    options.prefix = NULL;
+    for (size_t i = 0; i < count; i++) {
+        size_t left = count - i - 1 < 3 ? count - i - 1 : 3;
+        options.start_after = keys[i];
+        options.max_entries = 3;
+        check_keys(keys_store, "list what comes after it", &options, keys + i + 1, left);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+/* A page of the first protocol names the key that the next one begins after. */
+static void every_key_is_listed_by_the_old_protocol(void **state)
+{
+    (void)state;
+    static const orbit_pair settings[] = {{"list_v1", "true"}};
+    orbit_backend *backend = NULL;
+    size_t count;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    if (!contract.kind->fixture)
+        return;
+    fill();
+    MUST(contract_open_bucket(&backend, contract.client, "-keys", settings, 1, error));
+    const char *const *keys = keys_for(LISTS, &count);
+    options.recursive = true;
+    options.page_entries = 1;
+    check_keys(backend, "list", &options, keys, count);
+    orbit_backend_close(backend);
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- one by one ------------------------------------------------------------------------------------------------ */
+
+static void every_key_is_written_told_read_and_removed(void **state)
+{
+    size_t count;
+    (void)state;
+    if (!contract.kind->object)
+        return;
+    fill(); /* all of them first: two that are one to the store show here */
+    const char *const *keys = keys_for(WRITES, &count);
+    for (size_t i = 0; i < count; i++) {
+        char bytes[HOSTILE_KEY_MAX + 64];
+        contents(keys[i], "here", bytes);
+        is_there(keys_store, keys[i], "here");
+        read_key(keys_store, keys[i], 3, bytes + 3, 3);
+    }
+    filled = false;
+    for (size_t i = 0; i < count; i++) {
+        orbit_error error = {0};
+        orbit_metadata metadata = ORBIT_METADATA_INIT;
+        fine(keys[i], "remove", orbit_remove(keys_store, keys[i], NULL, &error), &error);
+        orbit_status status = orbit_stat(keys_store, keys[i], NULL, &metadata, &error);
+        if (status != ORBIT_E_NOT_FOUND && metadata.kind != ORBIT_KIND_DIRECTORY)
+            blame(keys[i], "is still there", status, &error);
+        orbit_metadata_release(&metadata);
+    }
+    check_nothing(keys_store);
+    assert_int_equal(wrong, 0);
+}
+
+static void every_key_is_written_in_parts(void **state)
+{
+    size_t count;
+    (void)state;
+    if (!contract.kind->object)
+        return;
+    const char *const *keys = keys_for(WRITES, &count);
+    filled = false;
+    for (size_t i = 0; i < count; i++) {
+        char bytes[HOSTILE_KEY_MAX + 64];
+        size_t length = contents(keys[i], "parts", bytes);
+        orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+        orbit_error error = {0};
+        orbit_status status =
+            orbit_write(parts_store, keys[i], orbit_source_memory(bytes, length), length, NULL, &result, &error);
+        if (fine(keys[i], "write in parts", status, &error) && !result.multipart)
+            blame(keys[i], "was no upload in parts", ORBIT_E_PROTOCOL, NULL);
+        orbit_write_result_release(&result);
+    }
+    for (size_t i = 0; i < count; i++)
+        is_there(keys_store, keys[i], "parts");
+    assert_int_equal(wrong, 0);
+}
+
+/* To another bucket under the same name, from there to a plain name, and back. */
+static void every_key_is_copied_and_renamed_by_the_store(void **state)
+{
+    size_t count;
+    (void)state;
+    if (!contract.kind->object)
+        return;
+    fill();
+    const char *const *keys = keys_for(COPIES, &count);
+    for (size_t i = 0; i < count; i++) {
+        orbit_error error = {0};
+        orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+        orbit_status status = orbit_copy(keys_store, keys[i], copies_store, keys[i], NULL, &result, &error);
+        if (fine(keys[i], "copy", status, &error) && contract.kind->fixture && result.parts)
+            blame(keys[i], "was copied through this machine", ORBIT_E_PROTOCOL, NULL);
+        orbit_write_result_release(&result);
+        status = orbit_rename(copies_store, keys[i], "moved", true, NULL, &error);
+        if (!fine(keys[i], "rename", status, &error) || !holds(copies_store, "moved", "here", keys[i]))
+            continue;
+        status = orbit_rename(copies_store, "moved", keys[i], false, NULL, &error);
+        fine(keys[i], "rename to it", status, &error);
+    }
+    for (size_t i = 0; i < count; i++)
+        is_there(copies_store, keys[i], "here");
+    assert_int_equal(wrong, 0);
+}
+
+static void every_key_has_tags(void **state)
+{
+    (void)state;
+    size_t count;
+    char tagging[1024];
+    if (!contract.kind->object || !supports(ORBIT_OPERATION_TAGS))
+        return;
+    fill();
+    const char *const *keys = keys_for(TAGS, &count);
+    for (size_t i = 0; i < count; i++) { /* all first: each has its own */
+        orbit_error error = {0};
+        snprintf(tagging, sizeof tagging, "number=%zu", i);
+        fine(keys[i], "set tags", orbit_tags_set(keys_store, keys[i], tagging, NULL, &error), &error);
+    }
+    for (size_t i = 0; i < count; i++) {
+        orbit_error error = {0};
+        char expected[64];
+        snprintf(expected, sizeof expected, "number=%zu", i);
+        orbit_status status = orbit_tags_get(keys_store, keys[i], tagging, sizeof tagging, NULL, &error);
+        if (fine(keys[i], "get tags", status, &error) && strcmp(tagging, expected) != 0)
+            blame(keys[i], "has other tags", ORBIT_E_CHECKSUM, NULL);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- by those who have a URL and nothing else -------------------------------------------------------------------- */
+
+struct fetched {
+    char bytes[HOSTILE_KEY_MAX + 64];
+    size_t length;
+};
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
+{
+    struct fetched *fetched = ctx;
+    size_t length = size * count;
+    if (length > sizeof fetched->bytes - fetched->length)
+        return 0;
+    memcpy(fetched->bytes + fetched->length, bytes, length);
+    fetched->length += length;
+    return length;
+}
+
+static size_t give_body(char *bytes, size_t size, size_t count, void *ctx)
+{
+    struct fetched *fetched = ctx;
+    size_t length = size * count < fetched->length ? size * count : fetched->length;
+    memcpy(bytes, fetched->bytes, length);
+    memmove(fetched->bytes, fetched->bytes + length, fetched->length - length);
+    fetched->length -= length;
+    return length;
+}
+
+/* What `curl --path-as-is` does with a URL, and with --upload-file; the status. */
+static long curl_does(CURL *curl, const char *url, struct fetched *send, struct fetched *receive)
+{
+    long status = 0;
+    curl_easy_reset(curl);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, receive);
+    if (send) {
+        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(curl, CURLOPT_INFILESIZE, (long)send->length);
+        curl_easy_setopt(curl, CURLOPT_READFUNCTION, give_body);
+        curl_easy_setopt(curl, CURLOPT_READDATA, send);
+    }
+    if (curl_easy_perform(curl) == CURLE_OK)
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static bool presign(const char *method, const char *key, char url[8192])
+{
+    orbit_presign_options options = ORBIT_PRESIGN_OPTIONS_INIT;
+    orbit_error error = {0};
+    options.method = method;
+    return fine(key, "presign", orbit_presign(keys_store, key, &options, url, 8192, &error), &error);
+}
+
+static void every_key_is_reached_by_presigned_urls(void **state)
+{
+    (void)state;
+    size_t count;
+    if (!contract.kind->fixture)
+        return;
+    CURL *curl = curl_easy_init();
+    assert_non_null(curl);
+    const char *const *keys = keys_for(URLS, &count);
+    filled = false;
+    for (size_t i = 0; i < count; i++) {
+        char url[8192];
+        struct fetched send = {0}, told = {0};
+        send.length = contents(keys[i], "url", send.bytes);
+        if (presign("PUT", keys[i], url) && curl_does(curl, url, &send, &told) != 200)
+            blame(keys[i], "PUT by a URL is refused", ORBIT_E_PROTOCOL, NULL);
+    }
+    for (size_t i = 0; i < count; i++) {
+        char url[8192], bytes[HOSTILE_KEY_MAX + 64];
+        struct fetched got = {0};
+        size_t length = contents(keys[i], "url", bytes);
+        if (!read_key(keys_store, keys[i], 0, bytes, length) || !presign("GET", keys[i], url))
+            continue;
+        if (curl_does(curl, url, NULL, &got) != 200 || got.length != length || memcmp(got.bytes, bytes, length) != 0)
+            blame(keys[i], "GET by a URL brings something else", ORBIT_E_PROTOCOL, NULL);
+    }
+    curl_easy_cleanup(curl);
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- open uploads ------------------------------------------------------------------------------------------------- */
+
+/* Marks those of `keys` whose upload is told as open; how many. */
+static size_t told_open(orbit_backend *backend, const char *const *keys, size_t count)
+{
+    orbit_uploads *uploads = NULL;
+    orbit_open_upload upload;
+    orbit_error told = {0};
+    orbit_status status;
+    size_t found = 0;
+    MUST(orbit_uploads_open(&uploads, backend, "", NULL, error));
+    while ((status = orbit_uploads_next(uploads, &upload, &told)) == ORBIT_OK) {
+        bool known = false;
+        for (size_t i = 0; i < count && !known; i++)
+            known = strcmp(keys[i], upload.path) == 0;
+        if (!known)
+            blame(upload.path, "an upload that nobody began", ORBIT_E_PROTOCOL, NULL);
+        found += known;
+    }
+    must_be(ORBIT_END, status, &told, "orbit_uploads_next", __FILE__, __LINE__);
+    orbit_uploads_close(uploads);
+    return found;
+}
+
+/* In pages of three: each names the key that the next one begins after. */
+static void every_key_is_told_as_an_open_upload(void **state)
+{
+    (void)state;
+    enum { PART = 64 << 10, AT_ONCE = 50 };
+    static const orbit_pair settings[] = {{"part_min", "64K"}, {"list_page_entries", "3"}};
+    orbit_backend *backend = NULL;
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    size_t count;
+    if (!contract.kind->fixture)
+        return;
+    MUST(contract_open_bucket(&backend, contract.client, "-keys", settings, COUNT_OF(settings), error));
+    const char *const *keys = keys_for(UPLOADS, &count);
+    uint8_t *bytes = make_bytes(PART + 1, 1);
+    options.chunk_size = PART;
+    for (size_t first = 0; first < count; first += AT_ONCE) {
+        orbit_writer *writers[AT_ONCE];
+        size_t here = count - first < AT_ONCE ? count - first : AT_ONCE;
+        for (size_t i = 0; i < here; i++) {
+            MUST(orbit_writer_open(&writers[i], backend, keys[first + i], ORBIT_SIZE_UNKNOWN, &options, error));
+            MUST(orbit_writer_write(writers[i], bytes, PART + 1, error));
+        }
+        size_t found = 0;
+        for (unsigned tries = 0; tries < 500 && (found = told_open(backend, keys + first, here)) < here; tries++)
+            usleep(10000);
+        assert_int_equal(found, here);
+        for (size_t i = 0; i < here; i++) {
+            orbit_error error = {0};
+            fine(keys[first + i], "abort", orbit_writer_abort(writers[i], &error), &error);
+            orbit_writer_free(writers[i]);
+        }
+        assert_int_equal(told_open(backend, keys + first, here), 0);
+    }
+    free(bytes);
+    orbit_backend_close(backend);
+    assert_int_equal(wrong, 0);
+}
+
+/* ---- many at once -------------------------------------------------------------------------------------------------- */
+
+/* As a list of names, each ended by NUL; the caller frees it. */
+static char *listed_names(const char *const *keys, size_t count, size_t *length)
+{
+    char *names = malloc(count * (HOSTILE_KEY_MAX + 1));
+    assert_non_null(names);
+    *length = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t one = strlen(keys[i]) + 1;
+        memcpy(names + *length, keys[i], one);
+        *length += one;
+    }
+    return names;
+}
+
+static void run_names(uint32_t operation, const char *const *keys, size_t count)
+{
+    orbit_job_source jobs;
+    orbit_transfer *transfer = NULL;
+    orbit_transfer_result result = ORBIT_TRANSFER_RESULT_INIT;
+    orbit_error told = {0};
+    orbit_status status;
+    size_t length, ended = 0;
+    char *names = listed_names(keys, count, &length);
+    MUST(orbit_jobs_names(&jobs, operation, keys_store, "", copies_store, "", orbit_source_memory(names, length), '\0',
+                          error));
+    MUST(orbit_transfer_open(&transfer, contract.client, &jobs, NULL, error));
+    while ((status = orbit_transfer_next(transfer, &result, &told)) >= 0 && status != ORBIT_END) {
+        fine(result.from, "many at once", status, &told);
+        ended++;
+    }
+    must_be(ORBIT_END, status, &told, "orbit_transfer_next", __FILE__, __LINE__);
+    assert_int_equal(ended, count);
+    orbit_transfer_close(transfer);
+    free(names);
+}
+
+static void every_key_is_copied_and_removed_among_many(void **state)
+{
+    (void)state;
+    size_t count;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    if (!contract.kind->object)
+        return;
+    fill();
+    const char *const *keys = keys_for(REMOVES, &count);
+    run_names(ORBIT_JOB_COPY, keys, count);
+    options.recursive = true;
+    check_keys(copies_store, "list the copies", &options, keys, count);
+    filled = false;
+    run_names(ORBIT_JOB_REMOVE, keys, count);
+    check_nothing(keys_store);
+    assert_int_equal(wrong, 0);
+}
+
+#define KEYS_TEST(function) cmocka_unit_test_setup(function, open_buckets)
+
+const struct CMUnitTest key_tests[] = {
+    KEYS_TEST(every_key_is_listed), /* these leave the keys as they are … */
+    KEYS_TEST(every_key_is_listed_by_the_old_protocol),
+    KEYS_TEST(every_key_is_copied_and_renamed_by_the_store),
+    KEYS_TEST(every_key_has_tags),
+    KEYS_TEST(every_key_is_written_told_read_and_removed), /* … these do not */
+    KEYS_TEST(every_key_is_written_in_parts),
+    KEYS_TEST(every_key_is_reached_by_presigned_urls),
+    KEYS_TEST(every_key_is_told_as_an_open_upload),
+    KEYS_TEST(every_key_is_copied_and_removed_among_many),
+};
+const size_t key_test_count = COUNT_OF(key_tests);
