@@ -242,7 +242,7 @@ orbit_status orbit_open_s3(orbit_backend **backend, orbit_client *client, const 
         status = orb_options_take(&kept, sizeof(kept), config, "orbit_s3_config", error);
     if (status < 0)
         return status;
-    return open_typed(backend, client, &orb_s3_ops, "s3", kept.bucket, kept.prefix, &kept, options, error);
+    return open_typed(backend, client, &orb_s3_ops, "s3", kept.bucket, NULL, &kept, options, error);
 }
 
 /* The unrooted local disk, one a client, opened when it is first needed. The mutex is not held while a backend

@@ -99,6 +99,23 @@ static void fails(orbit_backend *store, const char *path, const orbit_presign_op
     assert_int_equal(url[0], '\0'); /* half a URL is no URL */
 }
 
+static void a_prefix_is_put_before_a_key_once(void **state)
+{
+    (void)state;
+    orbit_s3_config config = ORBIT_S3_CONFIG_INIT;
+    orbit_error error = {0};
+    orbit_backend *store = NULL;
+    config.bucket = "bucket";
+    config.prefix = "pre/fix-";
+    config.endpoint = "http://127.0.0.1:9";
+    config.access_key_id = "AKID";
+    config.secret_access_key = "secret";
+    assert_int_equal(orbit_open_s3(&store, client, &config, NULL, &error), ORBIT_OK);
+    assert_int_equal(orbit_presign(store, "k", NULL, url, sizeof url, &error), ORBIT_OK);
+    assert_int_equal(strncmp(url, "http://127.0.0.1:9/bucket/pre/fix-k?", 36), 0);
+    orbit_backend_close(store);
+}
+
 static void what_cannot_be_signed_is_named(void **state)
 {
     (void)state;
@@ -132,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_url_says_what_it_is_for),
         cmocka_unit_test(the_method_is_signed),
+        cmocka_unit_test(a_prefix_is_put_before_a_key_once),
         cmocka_unit_test(what_cannot_be_signed_is_named),
     };
     return cmocka_run_group_tests_name("presign", tests, start, stop);
