@@ -47,6 +47,13 @@ prints "presign" 'X-Amz-S3session-Token=session-token-.*%2Fs3express%2F|%2Fs3exp
 check "presign: no other token" test "$(grep -c Security-Token .out)" = 0
 check "the URL works" is "$(curl -s "$(cat .out)")" ab
 
+check "nothing was refused" is "$(curl -s "http://127.0.0.1:$port/_control/stats" | grep -o '"failed":{[^}]*}' |
+    grep -Eo '"(ListObjectsV2|PutObject|UploadPart|DeleteObjects|CopyObject|UploadPartCopy|CreateSession)":[1-9]')" ''
+
+orbit "${flags[@]}" doctor --write $bucket
+exits 0 "doctor"
+prints "doctor" 'mine--usw2-az1--x-s3 is there'
+
 orbit "${flags[@]}" versions $bucket/ab
 check "no versions" test "$code" != 0
 says "no versions" 'versions are not supported'
@@ -54,7 +61,4 @@ orbit "${flags[@]}" rm -r $bucket
 exits 0 "rm -r"
 orbit "${flags[@]}" rb $bucket
 exits 0 "rb"
-check "nothing was refused" is "$(curl -s "http://127.0.0.1:$port/_control/stats" | grep -o '"failed":{[^}]*}' |
-    grep -Eo '"(ListObjectsV2|PutObject|UploadPart|DeleteObjects|CopyObject|UploadPartCopy|CreateSession)":[1-9]')" ''
-
 finish

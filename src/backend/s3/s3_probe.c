@@ -234,6 +234,7 @@ static void on_bucket(struct orb_s3_op *op)
 static void look_at_bucket(struct probe_op *probe)
 {
     struct orb_s3_op *base = &probe->base;
+    base->own_keys = true; /* what there is to be looked at is never asked for by a session */
     orb_s3_begin(base, orb_s3_is_service(base->s3) ? "GET" : "HEAD", NULL);
     orb_s3_account_headers(base, NULL);
     orb_s3_send(base, on_bucket);
