@@ -15,6 +15,6 @@ clean() {
 for backend in mem_object mem_files mem_sequential mem_dropping local; do
     clean "$build/tests/contract/test_contract" "$backend"
 done
-for unit in unit_local unit_local_store unit_local_keep unit_s3 unit_s3_read unit_s3_list unit_xml unit_sigv4; do
+for unit in unit_local unit_local_store unit_local_keep unit_s3 unit_s3_read unit_xml unit_sigv4; do
     clean "$build/tests/unit/$unit"
 done

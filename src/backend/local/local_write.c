@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing: puts, and uploads whose parts are written at their offsets in any order and in parallel. A body that
- * has nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. One worker at a time writes to one file: the kernel
- * takes the inode's lock for every write, and workers that spin for it only burn the processor. Where a target
- * knows no offsets (a FIFO, a terminal), parts that are early wait for their turn. Nobody waits in a worker. */
+ * has nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. One
+ * thread at a time writes to one file: the kernel takes the inode's lock for every write, and who spins for it there
+ * only burns the processor. Where a target knows no offsets (a FIFO, a terminal), parts that are early wait for their
+ * turn. Nobody waits in a worker. */
 #include "backend/local/local_journal.h"
 
 #include <errno.h>
@@ -17,6 +18,8 @@
 enum {
     BLOCK = 1 << 20, /* written between two looks at cancel */
     TURN = 8 << 20,  /* written before others that wait get the pen */
+    SPIN_US = 200,   /* for the pen of another receiver, who writes for less than that */
+    SPIN_LOOKS = 50, /* between two readings of the clock */
     SLOW_MS = 20,    /* of a write on a receiver's thread: it has others to serve */
     REST_MS = 1000,  /* without such writes after a slow one; doubles each time */
     REST_MAX_MS = 64000
@@ -25,19 +28,22 @@ enum {
 /* Where bytes may be written on a thread that receives them. */
 enum { ASIDE_UNKNOWN = 0, ASIDE_YES, ASIDE_NO };
 
+/* Who writes. */
+enum pen { PEN_FREE = 0, PEN_WORKER, PEN_RECEIVER };
+
 struct writing;
 
 struct upload {
     struct orb_local_target target;
     _Atomic uint64_t written; /* bytes of parts that are done */
     char *path;               /* for messages */
+    _Atomic int pen;          /* changed with the mutex, looked at without */
     pthread_mutex_t mutex;    /* recursive: waking may run the woken one right here */
     struct {
         uint64_t position;             /* up to which an ordered target was written */
         orbit_status failed;           /* of the part that broke the order */
         struct writing *waiting;       /* ordered targets: parts before their turn; else: for the pen */
         struct writing **waiting_last; /* the list's end; the pen goes round in order */
-        bool pen;                      /* some part is writing */
     } locked;
     struct {
         int where;
@@ -131,7 +137,7 @@ static void wrote(struct writing *writing, uint64_t length)
 static bool pen_wanted(struct upload *upload)
 {
     pthread_mutex_lock(&upload->mutex);
-    bool wanted = upload->locked.pen && upload->locked.waiting;
+    bool wanted = upload->pen != PEN_FREE && upload->locked.waiting;
     pthread_mutex_unlock(&upload->mutex);
     return wanted;
 }
@@ -212,29 +218,55 @@ static bool take_pen(struct writing *writing, orbit_op *op)
 {
     struct upload *upload = writing->upload;
     pthread_mutex_lock(&upload->mutex);
-    bool taken = !upload->locked.pen || orbit_op_cancelled(op); /* one that ends writes nothing */
+    bool taken = upload->pen == PEN_FREE || orbit_op_cancelled(op); /* one that ends writes nothing */
     if (!taken) {
         enqueue(writing);
     } else {
         unqueue(writing);
-        writing->writes = !upload->locked.pen;
-        upload->locked.pen = true;
+        writing->writes = upload->pen == PEN_FREE;
+        if (writing->writes)
+            upload->pen = PEN_WORKER;
         writing->turn = writing->at;
     }
     pthread_mutex_unlock(&upload->mutex);
     return taken;
 }
 
-/* Takes it only when nobody has it. */
-static bool try_pen(struct writing *writing)
+/* Who had it; PEN_FREE: the receiver has it now. A worker that waits goes first. */
+static enum pen receiver_asks(struct writing *writing)
 {
     struct upload *upload = writing->upload;
     pthread_mutex_lock(&upload->mutex);
-    bool taken = !upload->locked.pen;
-    if (taken)
-        upload->locked.pen = writing->writes = true;
+    enum pen before = atomic_load(&upload->pen);
+    if (before == PEN_FREE) {
+        upload->pen = PEN_RECEIVER;
+        writing->writes = true;
+    } else if (upload->locked.waiting) {
+        before = PEN_WORKER;
+    }
     pthread_mutex_unlock(&upload->mutex);
-    return taken;
+    return before;
+}
+
+/* Two lanes that write to one file meet all the time, each for some fifty microseconds: less than it takes to fall asleep
+ * and be woken, and than to leave the bytes to a worker. */
+static bool receiver_takes_pen(struct writing *writing)
+{
+    uint64_t end_ns = 0;
+    for (;;) {
+        enum pen before = receiver_asks(writing);
+        if (before != PEN_RECEIVER)
+            return before == PEN_FREE;
+        do {
+            uint64_t now_ns = orb_now_ns();
+            if (!end_ns)
+                end_ns = now_ns + SPIN_US * 1000ull;
+            else if (now_ns >= end_ns)
+                return false;
+            for (int i = 0; i < SPIN_LOOKS && atomic_load(&writing->upload->pen) == PEN_RECEIVER; i++)
+                orb_pause();
+        } while (atomic_load(&writing->upload->pen) == PEN_RECEIVER);
+    }
 }
 
 /* To the one that waits longest. It cannot end meanwhile: for that it needs the mutex. */
@@ -244,7 +276,7 @@ static void pass_pen(struct writing *writing)
     pthread_mutex_lock(&upload->mutex);
     if (writing->writes) {
         writing->writes = false;
-        upload->locked.pen = false;
+        upload->pen = PEN_FREE;
         struct writing *next = upload->locked.waiting;
         if (next) {
             unqueue(next);
@@ -302,7 +334,8 @@ static bool store(orbit_op *op, const void *bytes, size_t length)
         return false;
     struct writing *writing = op->state;
     bool stored = false;
-    if (writing->upload && !orbit_op_cancelled(op) && length <= writing->end - writing->at && try_pen(writing)) {
+    if (writing->upload && !orbit_op_cancelled(op) && length <= writing->end - writing->at &&
+        receiver_takes_pen(writing)) {
         stored = write_aside(writing, bytes, length);
         pass_pen(writing);
     }
