@@ -76,7 +76,7 @@ static void what_a_store_can_do_is_known_when_it_is_opened(void **state)
         {"https://storage.googleapis.com", NULL, false, false, false, false, 10000},
         {"http://127.0.0.1:1", "provider=SWIFT", false, false, true, false, 1000},
         {"http://127.0.0.1:1", "provider=swift&part_count_max=50", false, false, true, false, 50},
-        {"http://127.0.0.1:1", "provider=minio&equal_parts=true", true, true, true, false, 10000},
+        {"http://127.0.0.1:1", "provider=minio&equal_parts=true", true, true, true, true, 10000},
         {"http://127.0.0.1:1", NULL, false, true, true, false, 10000},
         {"http://127.0.0.1:1", "conditional_writes=true", false, true, true, true, 10000},
     };

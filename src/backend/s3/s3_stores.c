@@ -20,7 +20,7 @@ static const struct orb_s3_store stores[] = {
      .is_aws = true,
      .virtual_hosts = true,
      .ways = {DECIDE}},
-    {.name = "minio", .hosts = {"*.min.io"}, .ways = {WANTED, .bare_copies = true}},
+    {.name = "minio", .hosts = {"*.min.io"}, .ways = {WANTED, DECIDE, .bare_copies = true}},
     {.name = "ceph"},
     /* developers.cloudflare.com/r2/api/s3/api */
     {.name = "r2",
