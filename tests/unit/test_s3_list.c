@@ -233,6 +233,28 @@ static void keys_are_right_wherever_their_encoding_is_told(void **state)
     }
 }
 
+static void a_size_that_is_not_told_is_unknown_and_ends_no_listing(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"a", "b"};
+    struct orb_backend *store = s3_open_bucket("store");
+    orbit_list_request request = {.path = "", .recursive = true, .want_metadata = true};
+    struct ophost_listing listing;
+    orbit_error error = {0};
+    s3_put_keys(store, keys, 2);
+    endpoint_control(&endpoint, "set?sizes=0");
+    assert_int_equal(ophost_list(store, "", &request, &listing, &error), ORBIT_OK);
+    endpoint_control(&endpoint, "set?sizes=1");
+    assert_int_equal(listing.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(listing.entries[i].path, keys[i]);
+        assert_false(listing.entries[i].metadata.fields & ORBIT_HAS_SIZE);
+        assert_true(listing.entries[i].metadata.fields & ORBIT_HAS_MTIME);
+    }
+    ophost_listing_release(&listing);
+    ophost_backend_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +265,7 @@ int main(void)
         S3_TEST(broken_listings_are_errors_and_never_loop),
         S3_TEST(tokens_in_a_circle_do_not_loop),
         S3_TEST(keys_are_right_wherever_their_encoding_is_told),
+        S3_TEST(a_size_that_is_not_told_is_unknown_and_ends_no_listing),
     };
     return cmocka_run_group_tests_name("s3 list", tests, s3_tests_start, s3_tests_stop);
 }

@@ -88,6 +88,31 @@ static void a_copy_is_the_stores_work(void **state)
     ophost_backend_close(store);
 }
 
+/* The key is that of the source, and so is the bucket that is named with it. */
+static void a_copy_that_fails_names_its_source_where_it_is(void **state)
+{
+    (void)state;
+    struct orb_backend *store = s3_open_bucket("store"), *source = s3_open_bucket("its-source");
+    orbit_write_options plain = ORBIT_WRITE_OPTIONS_INIT;
+    orbit_copy_request copy = {.from = "a/b", .to = "c", .from_self = source->self, .options = &plain};
+    orbit_error error;
+    assert_int_equal(ophost_copy(store, &copy, NULL, &error), ORBIT_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "'s3://its-source/a/b'"));
+    assert_non_null(strstr(error.message, "one of the buckets 'its-source' and 'store' does not exist"));
+    assert_int_equal(ophost_container_create(source, &error), ORBIT_OK);
+    assert_int_equal(ophost_copy(store, &copy, NULL, &error), ORBIT_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "'s3://its-source/a/b': no such key"));
+    endpoint_control(&endpoint, "fault?op=CopyObject&status=403&code=AccessDenied&count=1");
+    assert_int_equal(ophost_copy(store, &copy, NULL, &error), ORBIT_E_PERMISSION);
+    assert_non_null(strstr(error.message, "'s3://its-source/a/b'"));
+    copy.from_self = store->self;
+    assert_int_equal(ophost_copy(store, &copy, NULL, &error), ORBIT_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "'s3://store/a/b': no such key"));
+    assert_int_equal(ophost_container_remove(source, &error), ORBIT_OK);
+    ophost_backend_close(source);
+    ophost_backend_close(store);
+}
+
 static void buckets_come_and_go(void **state)
 {
     (void)state;
@@ -166,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         S3_TEST(a_batch_reports_each_keys_own_error),
         S3_TEST(a_copy_is_the_stores_work),
+        S3_TEST(a_copy_that_fails_names_its_source_where_it_is),
         S3_TEST(buckets_come_and_go),
         S3_TEST(every_allocation_may_fail),
     };

@@ -79,6 +79,7 @@ struct orb_s3_op {
     const struct orb_s3_address *address; /* of the backend's */
     const char *verb;                     /* "read", for messages */
     const char *path;                     /* nullable: messages then speak of the bucket */
+    const struct orb_s3 *holder;          /* the store that has `path`, where it is another one: a copy's source */
     bool wants_new;                       /* If-None-Match: * was sent: 412 means that it exists */
     bool conditional;                     /* it was, or If-Match with a write */
     bool listing;                         /* by ListObjectsV2 */

@@ -94,6 +94,7 @@ void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, or
     orbit_error error;
     copy->request = *request;
     copy->out = reply;
+    copy->base.holder = from == self ? NULL : from;
     if (!*request->from || !*request->to) {
         orb_s3_op_end(&copy->base,
                       orb_fail(&error, ORBIT_E_PATH, 0, "cannot copy 's3://%s': it is a bucket", from->bucket), &error);

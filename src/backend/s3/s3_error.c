@@ -322,8 +322,12 @@ static void describe(struct orb_s3_op *op, const char *path, const struct meanin
     orbit_status status = meaning->status;
     const char *text = meaning->text;
     char own[300];
-    orb_s3_name(op->s3, path, name, sizeof name);
-    if (strcmp(body->code, "NoSuchBucket") == 0 || (!text && strcmp(meaning->code, "NoSuchBucket") == 0)) {
+    orb_s3_name(op->holder ? op->holder : op->s3, path, name, sizeof name);
+    if (op->holder && strcmp(body->code, "NoSuchBucket") == 0) {
+        (void)snprintf(own, sizeof own, "one of the buckets '%s' and '%s' does not exist", op->holder->bucket,
+                       op->s3->bucket);
+        text = own;
+    } else if (strcmp(body->code, "NoSuchBucket") == 0 || (!text && strcmp(meaning->code, "NoSuchBucket") == 0)) {
         (void)snprintf(own, sizeof own, "bucket '%s' does not exist", op->s3->bucket);
         text = own;
     } else if (!body->code[0] && http_status == 404 && !path) {
@@ -402,7 +406,8 @@ static orbit_status no_reply(struct orb_s3_op *op, orbit_error *error)
     *error = op->http.error;
     if (op->http.status == ORBIT_E_CANCELLED || op->http.status == ORBIT_E_MEMORY)
         return op->http.status;
-    orb_error_prefix(error, "cannot %s '%s'", op->verb, orb_s3_name(op->s3, op->path, name, sizeof name));
+    orb_error_prefix(error, "cannot %s '%s'", op->verb,
+                     orb_s3_name(op->holder ? op->holder : op->s3, op->path, name, sizeof name));
     error->http_status = op->http.http_status;
     memcpy(error->request_id, op->reply.request_id, sizeof error->request_id);
     if (op->http.status == ORBIT_E_CONNECT && op->s3->reached)

@@ -148,6 +148,8 @@ static bool object_field(struct page_op *op, const char *name, char *text, size_
         break;
     case 'S':
         if (strcmp(name, "Size") == 0) {
+            if (!length) /* not told: whoever needs it asks for the object */
+                break;
             if (!orb_parse_u64(text, &metadata->size))
                 return stop(op, ORBIT_E_PROTOCOL);
             metadata->fields |= ORBIT_HAS_SIZE;

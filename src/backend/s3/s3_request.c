@@ -311,7 +311,8 @@ static void cannot_send(struct orb_s3_op *op, orbit_status status, orbit_error *
 {
     char name[240];
     if (status != ORBIT_E_MEMORY)
-        orb_error_prefix(error, "cannot %s '%s'", op->verb, orb_s3_name(op->s3, op->path, name, sizeof name));
+        orb_error_prefix(error, "cannot %s '%s'", op->verb,
+                         orb_s3_name(op->holder ? op->holder : op->s3, op->path, name, sizeof name));
     orb_s3_op_end(op, status, error);
 }
 

@@ -62,7 +62,8 @@ static void add_entry(struct text *out, const struct listing *list, const char *
     text_str(out, "</LastModified><ETag>&quot;");
     text_str(out, listed.etag);
     text_str(out, "&quot;</ETag><Size>");
-    text_number(out, listed.size);
+    if (atomic_load(&settings.sizes))
+        text_number(out, listed.size);
     if (listed.sum != 0)
         text_format(out, "</Size><ChecksumAlgorithm>%s</ChecksumAlgorithm><StorageClass>", sum_name(listed.sum, true));
     else

@@ -88,6 +88,7 @@ void sleep_us(uint64_t us);
     X(express, 0)              /* buckets whose names end in --x-s3 are directory buckets */                          \
     X(session_life_ms, 300000) /* of their sessions, as they tell */                                                  \
     X(session_epoch, 0)        /* sessions of another one than this have expired */                                   \
+    X(sizes, 1)                /* 0: listings have <Size/>, and so tell none */                                       \
     X(echo, 0)                 /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
     X(start_after, 1)          /* 0: a listing begins at its beginning, whatever start-after says */
 
