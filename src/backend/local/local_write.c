@@ -37,7 +37,7 @@ struct upload {
     struct orb_local_target target;
     _Atomic uint64_t written; /* bytes of parts that are done */
     char *path;               /* for messages */
-    _Atomic int pen;          /* changed with the mutex, looked at without */
+    _Atomic(enum pen) pen;    /* changed with the mutex, looked at without */
     pthread_mutex_t mutex;    /* recursive: waking may run the woken one right here */
     struct {
         uint64_t position;             /* up to which an ordered target was written */
