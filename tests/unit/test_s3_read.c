@@ -147,6 +147,14 @@ static void a_store_that_ignores_ranges_is_noticed(void **state)
     assert_non_null(strstr(error.message, "Range"));
     free(bytes);
     orbit_metadata_release(&reply.metadata);
+    /* Of what lies behind the end the whole is no harm: there is nothing to be read. */
+    for (uint64_t offset = 1024; offset < 5000; offset += 2000) {
+        assert_int_equal(read_range(store, "gen-1K", offset, 10, NULL, &bytes, &got, &reply, &error), ORBIT_OK);
+        assert_int_equal(got, 0);
+        assert_int_equal(reply.metadata.size, 1024);
+        free(bytes);
+        orbit_metadata_release(&reply.metadata);
+    }
     ophost_backend_close(store);
 }
 

@@ -68,10 +68,11 @@ static orbit_status check_whole(struct read_op *read)
     struct orb_s3_reply *reply = &read->base.reply;
     if (!reply->has_length)
         return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply does not say how long the object is");
-    if (read->request.offset && reply->length) /* of an object without bytes some stores send the whole, not a 416 */
+    bool beyond = read->request.offset >= reply->length; /* of such a range some stores send the whole, not a 416 */
+    if (read->request.offset && !beyond)
         return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store ignores Range: parts of objects cannot be read from it");
     read->out->metadata.size = reply->length;
-    read->out->length = read->request.length < reply->length ? read->request.length : reply->length;
+    read->out->length = beyond ? 0 : read->request.length < reply->length ? read->request.length : reply->length;
     return ORBIT_OK;
 }
 
