@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing: puts, and uploads whose parts are written at their offsets in any order and in parallel. A body that
- * has nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. One
- * thread at a time writes to one file: the kernel takes the inode's lock for every write, and who spins for it there
- * only burns the processor. Where a target knows no offsets (a FIFO, a terminal), parts that are early wait for their
- * turn. Nobody waits in a worker. */
-#include "backend/local/local_journal.h"
+ * has nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. Where
+ * a target knows no offsets (a FIFO, a terminal), parts that are early wait for their turn. Nobody waits in a worker. */
+#include "backend/local/local_write.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -18,8 +16,6 @@
 enum {
     BLOCK = 1 << 20, /* written between two looks at cancel */
     TURN = 8 << 20,  /* written before others that wait get the pen */
-    SPIN_US = 200,   /* for the pen of another receiver, who writes for less than that */
-    SPIN_LOOKS = 50, /* between two readings of the clock */
     SLOW_MS = 20,    /* of a write on a receiver's thread: it has others to serve */
     REST_MS = 1000,  /* without such writes after a slow one; doubles each time */
     REST_MAX_MS = 64000
@@ -28,51 +24,11 @@ enum {
 /* Where bytes may be written on a thread that receives them. */
 enum { ASIDE_UNKNOWN = 0, ASIDE_YES, ASIDE_NO };
 
-/* Who writes. */
-enum pen { PEN_FREE = 0, PEN_WORKER, PEN_RECEIVER };
-
-struct writing;
-
-struct upload {
-    struct orb_local_target target;
-    _Atomic uint64_t written; /* bytes of parts that are done */
-    char *path;               /* for messages */
-    _Atomic(enum pen) pen;    /* changed with the mutex, looked at without */
-    pthread_mutex_t mutex;    /* recursive: waking may run the woken one right here */
-    struct {
-        uint64_t position;             /* up to which an ordered target was written */
-        orbit_status failed;           /* of the part that broke the order */
-        struct writing *waiting;       /* ordered targets: parts before their turn; else: for the pen */
-        struct writing **waiting_last; /* the list's end; the pen goes round in order */
-    } locked;
-    struct {
-        int where;
-        uint64_t rest_ms, until_ns; /* how long, and until when, only workers write */
-    } aside;                        /* who has the pen */
-};
-
-/* A put or a part under way; op->state. */
-struct writing {
-    orbit_op *op;
-    struct upload *upload; /* a put's own */
-    orbit_body *body;
-    const orbit_put_request *put; /* NULL: a part */
-    orbit_metadata *put_reply;
-    uint64_t begin, at, end;
-    struct orb_local_span span; /* of the journal, where there is one */
-    bool spanned;
-    uint64_t turn;              /* where it got the pen */
-    bool queued, woken, writes; /* locked, with next; writes: has the pen */
-    struct writing *next;
-};
-
-static void part_work(void *self, orbit_op *op);
-
 /* ---- uploads ------------------------------------------------------------------------------------ */
 
-static struct upload *upload_new(const char *path)
+static struct orb_local_upload *upload_new(const char *path)
 {
-    struct upload *upload = orb_calloc(1, sizeof(*upload));
+    struct orb_local_upload *upload = orb_calloc(1, sizeof(*upload));
     pthread_mutexattr_t recursive;
     if (!upload)
         return NULL;
@@ -90,7 +46,7 @@ static struct upload *upload_new(const char *path)
     return upload;
 }
 
-static void upload_free(struct upload *upload)
+static void upload_free(struct orb_local_upload *upload)
 {
     if (!upload)
         return;
@@ -101,7 +57,8 @@ static void upload_free(struct upload *upload)
 }
 
 /* The whole and nothing but it, then the name. */
-static orbit_status upload_finish(struct upload *upload, uint64_t size, orbit_metadata *reply, orbit_error *error)
+static orbit_status upload_finish(struct orb_local_upload *upload, uint64_t size, orbit_metadata *reply,
+                                  orbit_error *error)
 {
     struct orb_local_target *target = &upload->target;
     if (target->journal) {
@@ -127,26 +84,18 @@ static orbit_status upload_finish(struct upload *upload, uint64_t size, orbit_me
 
 /* ---- bytes -------------------------------------------------------------------------------------- */
 
-static void wrote(struct writing *writing, uint64_t length)
+static void wrote(struct orb_local_writing *writing, uint64_t length)
 {
     writing->at += length;
     if (writing->spanned)
         orb_local_journal_wrote(writing->upload->target.journal, &writing->span, writing->at);
 }
 
-static bool pen_wanted(struct upload *upload)
-{
-    pthread_mutex_lock(&upload->mutex);
-    bool wanted = upload->pen != PEN_FREE && upload->locked.waiting;
-    pthread_mutex_unlock(&upload->mutex);
-    return wanted;
-}
-
 /* ORBIT_AGAIN: the body has nothing now and resumes, or others wait for the pen and the operation was asked to
  * run again. */
-static orbit_status drain(struct writing *writing, orbit_op *op, orbit_error *error)
+static orbit_status drain(struct orb_local_writing *writing, orbit_op *op, orbit_error *error)
 {
-    struct upload *upload = writing->upload;
+    struct orb_local_upload *upload = writing->upload;
     orbit_body *body = writing->body;
     for (;;) {
         const void *bytes;
@@ -171,8 +120,8 @@ static orbit_status drain(struct writing *writing, orbit_op *op, orbit_error *er
             return orb_local_fail(error, -result, "write", upload->path);
         body->consume(body, length);
         wrote(writing, length);
-        if (!writing->put && writing->at - writing->turn >= TURN && pen_wanted(upload)) {
-            orbit_op_run(op, part_work);
+        if (!writing->put && writing->at - writing->turn >= TURN && orb_local_pen_wanted(upload)) {
+            orbit_op_run(op, orb_local_part_work);
             return ORBIT_AGAIN;
         }
     }
@@ -182,108 +131,6 @@ static orbit_status drain(struct writing *writing, orbit_op *op, orbit_error *er
                         orb_local_show(&shown, upload->path), (unsigned long long)(writing->at - writing->begin),
                         (unsigned long long)(writing->end - writing->begin));
     return ORBIT_OK;
-}
-
-/* ---- the pen ------------------------------------------------------------------------------------ */
-
-static void unqueue(struct writing *writing)
-{
-    struct upload *upload = writing->upload;
-    struct writing **link = &upload->locked.waiting;
-    while (writing->queued && *link) {
-        if (*link == writing) {
-            *link = writing->next;
-            if (!*link)
-                upload->locked.waiting_last = link;
-            writing->queued = false;
-            break;
-        }
-        link = &(*link)->next;
-    }
-}
-
-static void enqueue(struct writing *writing)
-{
-    if (writing->queued)
-        return;
-    writing->queued = true;
-    writing->woken = false;
-    writing->next = NULL;
-    *writing->upload->locked.waiting_last = writing;
-    writing->upload->locked.waiting_last = &writing->next;
-}
-
-/* False: another part writes; this one is queued and will be run. */
-static bool take_pen(struct writing *writing, orbit_op *op)
-{
-    struct upload *upload = writing->upload;
-    pthread_mutex_lock(&upload->mutex);
-    bool taken = upload->pen == PEN_FREE || orbit_op_cancelled(op); /* one that ends writes nothing */
-    if (!taken) {
-        enqueue(writing);
-    } else {
-        unqueue(writing);
-        writing->writes = upload->pen == PEN_FREE;
-        if (writing->writes)
-            upload->pen = PEN_WORKER;
-        writing->turn = writing->at;
-    }
-    pthread_mutex_unlock(&upload->mutex);
-    return taken;
-}
-
-/* Who had it; PEN_FREE: the receiver has it now. A worker that waits goes first. */
-static enum pen receiver_asks(struct writing *writing)
-{
-    struct upload *upload = writing->upload;
-    pthread_mutex_lock(&upload->mutex);
-    enum pen before = atomic_load(&upload->pen);
-    if (before == PEN_FREE) {
-        upload->pen = PEN_RECEIVER;
-        writing->writes = true;
-    } else if (upload->locked.waiting) {
-        before = PEN_WORKER;
-    }
-    pthread_mutex_unlock(&upload->mutex);
-    return before;
-}
-
-/* Two lanes that write to one file meet all the time, each for some fifty microseconds: less than it takes to fall asleep
- * and be woken, and than to leave the bytes to a worker. */
-static bool receiver_takes_pen(struct writing *writing)
-{
-    uint64_t end_ns = 0;
-    for (;;) {
-        enum pen before = receiver_asks(writing);
-        if (before != PEN_RECEIVER)
-            return before == PEN_FREE;
-        do {
-            uint64_t now_ns = orb_now_ns();
-            if (!end_ns)
-                end_ns = now_ns + SPIN_US * 1000ull;
-            else if (now_ns >= end_ns)
-                return false;
-            for (int i = 0; i < SPIN_LOOKS && atomic_load(&writing->upload->pen) == PEN_RECEIVER; i++)
-                orb_pause();
-        } while (atomic_load(&writing->upload->pen) == PEN_RECEIVER);
-    }
-}
-
-/* To the one that waits longest. It cannot end meanwhile: for that it needs the mutex. */
-static void pass_pen(struct writing *writing)
-{
-    struct upload *upload = writing->upload;
-    pthread_mutex_lock(&upload->mutex);
-    if (writing->writes) {
-        writing->writes = false;
-        upload->pen = PEN_FREE;
-        struct writing *next = upload->locked.waiting;
-        if (next) {
-            unqueue(next);
-            orbit_op_run(next->op, part_work);
-        }
-    }
-    pthread_mutex_unlock(&upload->mutex);
 }
 
 /* ---- on the thread that received the bytes -------------------------------------------------------- */
@@ -303,7 +150,7 @@ static bool is_near(int fd)
     return false;
 }
 
-static bool may_store(struct upload *upload, uint64_t now_ns)
+static bool may_store(struct orb_local_upload *upload, uint64_t now_ns)
 {
     if (upload->aside.where == ASIDE_UNKNOWN)
         upload->aside.where = !upload->target.in_place && is_near(upload->target.fd) ? ASIDE_YES : ASIDE_NO;
@@ -311,9 +158,9 @@ static bool may_store(struct upload *upload, uint64_t now_ns)
 }
 
 /* A failure is left to the worker, who meets it again and tells. */
-static bool write_aside(struct writing *writing, const void *bytes, size_t length)
+static bool write_aside(struct orb_local_writing *writing, const void *bytes, size_t length)
 {
-    struct upload *upload = writing->upload;
+    struct orb_local_upload *upload = writing->upload;
     uint64_t began_ns = orb_now_ns();
     if (!may_store(upload, began_ns) ||
         orb_local_target_write(&upload->target, writing->op, bytes, length, writing->at) < 0)
@@ -332,12 +179,12 @@ static bool store(orbit_op *op, const void *bytes, size_t length)
 {
     if (!orbit_op_enter(op))
         return false;
-    struct writing *writing = op->state;
+    struct orb_local_writing *writing = op->state;
     bool stored = false;
     if (writing->upload && !orbit_op_cancelled(op) && length <= writing->end - writing->at &&
-        receiver_takes_pen(writing)) {
+        orb_local_receiver_takes_pen(writing)) {
         stored = write_aside(writing, bytes, length);
-        pass_pen(writing);
+        orb_local_pass_pen(writing);
     }
     orbit_op_leave(op);
     return stored;
@@ -345,7 +192,8 @@ static bool store(orbit_op *op, const void *bytes, size_t length)
 
 /* ---- put ---------------------------------------------------------------------------------------- */
 
-static orbit_status put_open(struct orb_local *self, orbit_op *op, struct writing *writing, orbit_error *error)
+static orbit_status put_open(struct orb_local *self, orbit_op *op, struct orb_local_writing *writing,
+                             orbit_error *error)
 {
     const orbit_put_request *put = writing->put;
     writing->upload = upload_new(put->path);
@@ -357,7 +205,7 @@ static orbit_status put_open(struct orb_local *self, orbit_op *op, struct writin
 
 static void put_work(void *self, orbit_op *op)
 {
-    struct writing *writing = op->state;
+    struct orb_local_writing *writing = op->state;
     orbit_error error = {0};
     orbit_status status = ORBIT_OK;
 
@@ -389,7 +237,7 @@ static void put_resume(orbit_op *op)
 void orb_local_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_body *body, orbit_metadata *reply)
 {
     (void)self;
-    struct writing *writing = orb_calloc(1, sizeof(*writing));
+    struct orb_local_writing *writing = orb_calloc(1, sizeof(*writing));
     if (!writing) {
         orbit_op_done(op, ORBIT_E_MEMORY, NULL);
         return;
@@ -408,33 +256,33 @@ void orb_local_put(void *self, orbit_op *op, const orbit_put_request *request, o
 /* ---- parts -------------------------------------------------------------------------------------- */
 
 /* Whether an ordered target has come to this part. ORBIT_AGAIN: not yet, it is queued and will be run. */
-static orbit_status await_turn(struct writing *writing, orbit_op *op, orbit_error *error)
+static orbit_status await_turn(struct orb_local_writing *writing, orbit_op *op, orbit_error *error)
 {
-    struct upload *upload = writing->upload;
+    struct orb_local_upload *upload = writing->upload;
     orbit_status status = ORBIT_OK;
     pthread_mutex_lock(&upload->mutex);
     if (orbit_op_cancelled(op)) {
-        unqueue(writing);
+        orb_local_unqueue(writing);
         status = orb_local_cancelled(error, "write", upload->path);
     } else if (upload->locked.failed < 0) {
-        unqueue(writing);
+        orb_local_unqueue(writing);
         struct orb_local_shown shown;
         status = orb_fail(error, upload->locked.failed, 0, "cannot write '%s': an earlier part of it failed",
                           orb_local_show(&shown, upload->path));
     } else if (upload->locked.position == writing->begin) {
-        unqueue(writing);
+        orb_local_unqueue(writing);
     } else {
         status = ORBIT_AGAIN;
-        enqueue(writing);
+        orb_local_enqueue(writing);
     }
     pthread_mutex_unlock(&upload->mutex);
     return status;
 }
 
 /* The one that begins where the last ended; after a failure, any. */
-static struct writing *next_in_turn(struct upload *upload)
+static struct orb_local_writing *next_in_turn(struct orb_local_upload *upload)
 {
-    struct writing *next = upload->locked.waiting;
+    struct orb_local_writing *next = upload->locked.waiting;
     while (next && (next->woken || (upload->locked.failed == ORBIT_OK && next->begin != upload->locked.position)))
         next = next->next;
     return next;
@@ -442,23 +290,23 @@ static struct writing *next_in_turn(struct upload *upload)
 
 /* The turn goes on: to the part that begins where this one ended, or, after a failure, to all of them so that
  * they end. Those that wait cannot end meanwhile: for that they need the mutex. */
-static void pass_turn(struct writing *writing, orbit_status status)
+static void pass_turn(struct orb_local_writing *writing, orbit_status status)
 {
-    struct upload *upload = writing->upload;
+    struct orb_local_upload *upload = writing->upload;
     pthread_mutex_lock(&upload->mutex);
     if (status == ORBIT_OK)
         upload->locked.position = writing->end;
     else if (upload->locked.failed == ORBIT_OK)
         upload->locked.failed = status;
-    struct writing *next;
+    struct orb_local_writing *next;
     while ((next = next_in_turn(upload))) {
         next->woken = true;
-        orbit_op_run(next->op, part_work);
+        orbit_op_run(next->op, orb_local_part_work);
     }
     pthread_mutex_unlock(&upload->mutex);
 }
 
-static void leave_journal(struct writing *writing, orbit_status status)
+static void leave_journal(struct orb_local_writing *writing, orbit_status status)
 {
     struct orb_extent extent = {0};
     orbit_body *body = writing->body;
@@ -476,23 +324,23 @@ static void leave_journal(struct writing *writing, orbit_status status)
     writing->spanned = false;
 }
 
-static void part_work(void *self, orbit_op *op)
+void orb_local_part_work(void *self, orbit_op *op)
 {
     (void)self;
-    struct writing *writing = op->state;
-    struct upload *upload = writing->upload;
+    struct orb_local_writing *writing = op->state;
+    struct orb_local_upload *upload = writing->upload;
     orbit_error error = {0};
     orbit_status status = ORBIT_OK;
     bool ordered = upload->target.ordered;
 
     if (ordered && writing->at == writing->begin)
         status = await_turn(writing, op, &error);
-    else if (!ordered && !take_pen(writing, op))
+    else if (!ordered && !orb_local_take_pen(writing, op))
         return;
     if (status == ORBIT_OK)
         status = drain(writing, op, &error);
     if (!ordered)
-        pass_pen(writing);
+        orb_local_pass_pen(writing);
     if (status == ORBIT_AGAIN)
         return;
     if (status == ORBIT_OK)
@@ -505,7 +353,7 @@ static void part_work(void *self, orbit_op *op)
 
 static void part_resume(orbit_op *op)
 {
-    orbit_op_run(op, part_work);
+    orbit_op_run(op, orb_local_part_work);
 }
 
 void orb_local_part(void *self, orbit_op *op, void *upload, const orbit_part *part, orbit_body *body,
@@ -513,7 +361,7 @@ void orb_local_part(void *self, orbit_op *op, void *upload, const orbit_part *pa
 {
     (void)self;
     (void)reply; /* nothing is known of a part but that it is there */
-    struct writing *writing = orb_calloc(1, sizeof(*writing));
+    struct orb_local_writing *writing = orb_calloc(1, sizeof(*writing));
     if (!writing) {
         orbit_op_done(op, ORBIT_E_MEMORY, NULL);
         return;
@@ -530,7 +378,7 @@ void orb_local_part(void *self, orbit_op *op, void *upload, const orbit_part *pa
     op->state = writing;
     op->resume = part_resume;
     op->store = store;
-    orbit_op_run(op, part_work);
+    orbit_op_run(op, orb_local_part_work);
 }
 
 /* ---- begin, finish, abort ------------------------------------------------------------------------ */
@@ -543,7 +391,7 @@ static void begin_work(void *self, orbit_op *op)
     orbit_error error = {0};
     orbit_status status;
 
-    struct upload *upload = upload_new(begin->path);
+    struct orb_local_upload *upload = upload_new(begin->path);
     if (!upload) {
         status = orb_fail_memory(&error);
     } else {
@@ -580,8 +428,8 @@ void orb_local_begin(void *self, orbit_op *op, const orbit_begin_request *reques
     orb_local_start(op, request, reply, NULL, begin_work);
 }
 
-static orbit_status finish_check(struct upload *upload, const orbit_op *op, const orbit_finish_request *request,
-                                 orbit_error *error)
+static orbit_status finish_check(struct orb_local_upload *upload, const orbit_op *op,
+                                 const orbit_finish_request *request, orbit_error *error)
 {
     struct orb_local_journal *journal = upload->target.journal;
     const orbit_checksum *expected = request->expected;
@@ -599,7 +447,7 @@ static void finish_work(void *self, orbit_op *op)
     (void)self;
     struct orb_local_call *call = op->state;
     const orbit_finish_request *request = call->request;
-    struct upload *upload = call->extra;
+    struct orb_local_upload *upload = call->extra;
     orbit_error error = {0};
     orbit_status status = ORBIT_OK;
 
@@ -629,7 +477,7 @@ static void abort_work(void *self, orbit_op *op)
 {
     (void)self;
     struct orb_local_call *call = op->state;
-    struct upload *upload = call->extra;
+    struct orb_local_upload *upload = call->extra;
     orb_local_target_discard(&upload->target);
     orb_local_end(op, ORBIT_OK, NULL);
 }
@@ -644,7 +492,7 @@ static void suspend_work(void *self, orbit_op *op)
 {
     (void)self;
     struct orb_local_call *call = op->state;
-    struct upload *upload = call->extra;
+    struct orb_local_upload *upload = call->extra;
     orb_local_target_suspend(&upload->target);
     orb_local_end(op, ORBIT_OK, NULL);
 }
