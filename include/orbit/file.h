@@ -60,11 +60,12 @@ typedef struct orbit_copy_options {
     bool no_hedge;          /* a range that lags far behind the others is not asked for again on another connection */
     bool resume;            /* true: as in orbit_download(), where the target is a local file */
     uint64_t resume_offset; /* as in orbit_download(), where the target is a local file and the source none */
+    uint64_t size_hint; /* bytes of the source as a listing told, say; 0: not known. A wrong one costs speed alone */
 } orbit_copy_options;
 
-#define ORBIT_COPY_OPTIONS_INIT                                              \
-    {                                                                        \
-        sizeof(orbit_copy_options), 0, false, false, 0, 0, 0, false, true, 0 \
+#define ORBIT_COPY_OPTIONS_INIT                                                 \
+    {                                                                           \
+        sizeof(orbit_copy_options), 0, false, false, 0, 0, 0, false, true, 0, 0 \
     }
 ORBIT_API void orbit_copy_options_init(orbit_copy_options *options);
 ORBIT_API orbit_status orbit_copy(orbit_backend *from_backend, const char *from, orbit_backend *to_backend,

@@ -465,8 +465,8 @@ static void first_range(struct orb_copy *copy)
     if (!range)
         return; /* the first always is there, or the copy has failed */
     orb_copy_ramp_asks(copy);
-    orb_relay_start(range, 1, 0, copy->offset, smaller(copy->plan.base, copy->length), true, false,
-                    orb_copy_crcs_wanted(copy), NULL);
+    orb_relay_start(range, 1, 0, copy->offset, orb_copy_first_wish(copy), true, false, orb_copy_crcs_wanted(copy),
+                    NULL);
 }
 
 orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range, const orbit_read_reply *reply,
@@ -482,9 +482,10 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
         return ORBIT_OK;
     }
     uint64_t wish = range->length;
+    bool guessed = wish < copy->plan.base; /* by a hint */
     if ((status = cut(copy, copy->total, error)) < 0)
         return status;
-    if (copy->total > wish && copy->plan.rule.equal && copy->plan.base != wish) {
+    if (copy->total > wish && (guessed || (copy->plan.rule.equal && copy->plan.base != wish))) {
         orb_copy_begin_anew(copy, range, ORB_COPY_AS_KNOWN);
         return ORBIT_OK;
     }

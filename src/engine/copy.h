@@ -34,7 +34,7 @@ struct orb_copy {
     const char *version_id, *if_match; /* of the source; nullable */
     const uint8_t *source_key;         /* SSE-C of the source; nullable */
     uint64_t offset, length;           /* of the source; ORBIT_TO_END */
-    uint64_t length_hint;              /* ORBIT_SIZE_UNKNOWN: none; used when the source has no size */
+    uint64_t length_hint;              /* of the source; ORBIT_SIZE_UNKNOWN: none. Never believed, only made use of */
     const orbit_write_options *options;
     struct orb_tally *tally; /* nullable: its requests are counted there, too */
     bool preserve;
@@ -158,6 +158,8 @@ void orb_copy_verify_and_finish(struct orb_copy *copy);
 void orb_copy_look(struct orb_copy *copy);   /* asks; then orb_copy_looked() */
 void orb_copy_looked(struct orb_copy *copy); /* copy->source is known */
 uint64_t orb_copy_bytes(const struct orb_copy *copy);
+/* Bytes to ask for of a source that nobody looked at. */
+uint64_t orb_copy_first_wish(const struct orb_copy *copy);
 /* Where nothing but size and time says which version is read, they are looked at once more at the end. */
 bool orb_copy_checks_again(const struct orb_copy *copy);
 void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */

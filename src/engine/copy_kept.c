@@ -30,7 +30,7 @@ void orb_copy_kept_look(struct orb_copy *copy)
 {
     if (!copy->keeps || !copy->to->caps.keeps_extents || copy->from->ops == copy->to->ops || !copy->from->ops->stat)
         copy->prefix = 0;
-    else
+    else if (copy->prefix || copy->length_hint >= RESUME_FROM)
         copy->look_first = copy->prefix || (copy->to->ops->kept && copy->to->ops->kept(copy->to->self, copy->to_path));
 }
 

@@ -133,7 +133,7 @@ static struct copy_task *copy_new(orbit_backend *from_backend, const char *from,
     copy->version_id = task->version_id;
     copy->source_key = options.source_sse_customer_key ? task->source_key : NULL;
     copy->length = ORBIT_TO_END;
-    copy->length_hint = ORBIT_SIZE_UNKNOWN;
+    copy->length_hint = options.size_hint ? options.size_hint : ORBIT_SIZE_UNKNOWN;
     copy->options = &task->write;
     copy->tally = &task->task.tally;
     copy->preserve = options.preserve;

@@ -66,6 +66,7 @@ static orbit_status start_copy(struct orb_transfer_job *job, orbit_task **task, 
     copy.preserve = copy.preserve || transfer->options.preserve || (job->flags & ORBIT_JOB_PRESERVE);
     copy.write = &write;
     copy.version_id = job->version_id;
+    copy.size_hint = job->bytes == ORBIT_SIZE_UNKNOWN ? 0 : job->bytes;
     return orbit_copy_start(task, job->from_backend, job->from, job->to_backend, job->to, &copy, &job->result,
                             step_done, job, error);
 }

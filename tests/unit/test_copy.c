@@ -165,6 +165,58 @@ static void small_objects_cost_one_request_each_way(void **state)
     assert_int_equal(fx.store.whole_bodies, 1);
 }
 
+static void copy_hinted(uint64_t length, uint64_t hint)
+{
+    orbit_copy_options options = ORBIT_COPY_OPTIONS_INIT;
+    options.size_hint = hint;
+    have("o", length);
+    fx.other.largest_read = 0;
+    assert_ok(orbit_copy(fx.from, "o", fx.backend, "o", &options, NULL, &fx.error));
+    assert_there("o", length);
+    assert_int_equal(fx.store.uploads_open, 0);
+}
+
+static void a_size_that_is_hinted_at_is_what_is_asked_for(void **state)
+{
+    (void)state;
+    fixture_open();
+    copy_hinted(1000, 1000);
+    assert_int_equal(fx.other.attempts[WSTORE_READ], 1);
+    assert_int_equal(fx.other.largest_read, 64 << 10);
+    copy_hinted(1000, 0);
+    assert_true(fx.other.largest_read > 64 << 10);
+}
+
+static void copy_wrongly_hinted(void)
+{
+    fixture_open();
+    for (size_t i = 0; i < LENGTHS - 3; i++) {
+        copy_hinted(lengths[i], 1);
+        copy_hinted(lengths[i], lengths[i] * 3);
+    }
+}
+
+static void a_wrong_hint_costs_no_bytes(void **state)
+{
+    (void)state;
+    copy_wrongly_hinted();
+}
+
+static void nor_of_files(void **state)
+{
+    (void)state;
+    fx.store.caps.random_access = fx.store.caps.hierarchical = true;
+    copy_wrongly_hinted();
+}
+
+static void nor_of_equal_parts(void **state)
+{
+    (void)state;
+    fx.store.caps.equal_parts = true;
+    copy_wrongly_hinted();
+    assert_false(fx.store.equal_broken);
+}
+
 static void a_read_that_breaks_off_goes_on_at_its_byte(void **state)
 {
     (void)state;
@@ -577,6 +629,10 @@ int main(void)
         TEST(and_in_tiny_pieces),
         TEST(and_with_odd_chunks),
         TEST(small_objects_cost_one_request_each_way),
+        TEST(a_size_that_is_hinted_at_is_what_is_asked_for),
+        TEST(a_wrong_hint_costs_no_bytes),
+        TEST(nor_of_files),
+        TEST(nor_of_equal_parts),
         TEST(a_read_that_breaks_off_goes_on_at_its_byte),
         TEST(a_read_that_ends_early_goes_on_at_its_byte),
         TEST(a_read_that_never_gives_a_byte_is_an_error_not_a_spin),

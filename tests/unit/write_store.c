@@ -222,6 +222,8 @@ static bool read_begin(struct wstore *store, orbit_op *op)
             job->read_reply->metadata.checksum = (orbit_checksum){0};
         if (request->length != ORBIT_TO_END)
             store->ranges_read++;
+        if (request->length > store->largest_read)
+            store->largest_read = request->length;
     }
     pthread_mutex_unlock(&store->mutex);
     if (!object) {

@@ -65,7 +65,8 @@ struct wstore {
     unsigned attempts[WSTORE_OPERATIONS];
     unsigned uploads_open, parts_running, parts_peak, whole_bodies;
     uint64_t largest_part, ranges_read;
-    bool resolved; /* a finish was asked with `resolve` */
+    uint64_t largest_read; /* asked for */
+    bool resolved;         /* a finish was asked with `resolve` */
     bool equal_broken;
 };
 
