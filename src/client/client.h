@@ -99,6 +99,8 @@ void orb_gate_lock(struct orb_gate *gate);
 void orb_gate_unlock(struct orb_gate *gate);
 void orb_gate_wait(struct orb_gate *gate);   /* locked; may return early: look again */
 void orb_gate_signal(struct orb_gate *gate); /* locked */
+/* Locked; of a client with a loop thread. False: the time has come, and no signal. */
+bool orb_gate_wait_until(struct orb_gate *gate, uint64_t until_ns);
 
 /* External loop: one turn that does not wait, unless somebody drives already. */
 void orb_client_turn(struct orbit_client *client);

@@ -3,7 +3,9 @@
  * time is inside a turn of an external loop. A thread that waits at a gate drives when nobody does, and sleeps
  * while somebody does: until its gate is signalled or the driver leaves, whichever is first. Any thread. */
 #include <stdatomic.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "client/client.h"
 
@@ -73,6 +75,12 @@ void orb_gate_wait(struct orb_gate *gate)
         wait_driving(gate);
     else
         pthread_cond_wait(&gate->cond, &gate->mutex);
+}
+
+bool orb_gate_wait_until(struct orb_gate *gate, uint64_t until_ns)
+{
+    const struct timespec until = {(time_t)(until_ns / ORB_S), (long)(until_ns % ORB_S)};
+    return pthread_cond_clockwait(&gate->cond, &gate->mutex, CLOCK_MONOTONIC, &until) == 0;
 }
 
 void orb_gate_signal(struct orb_gate *gate)

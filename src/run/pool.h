@@ -4,6 +4,8 @@
 #ifndef ORB_RUN_POOL_H
 #define ORB_RUN_POOL_H
 
+#include <stdint.h>
+
 #include <orbit/error.h>
 
 struct orb_pool;
@@ -19,5 +21,7 @@ orbit_status orb_pool_new(struct orb_pool **made, unsigned workers, orbit_error 
 void orb_pool_free(struct orb_pool *pool);
 /* First in, first out. If not even one thread can be started, the job runs on the calling thread. */
 void orb_pool_submit(struct orb_pool *pool, struct orb_job *job);
+/* How often an idle worker was woken for a job. */
+uint64_t orb_pool_calls(struct orb_pool *pool);
 
 #endif

@@ -4,10 +4,13 @@
  * still for want of memory that it does not use. Any thread, but where a function says otherwise. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "stream/source.h"
 #include "transfer/transfer.h"
+
+enum { GATHER_MS = 2, LATELY_MS = 2 * GATHER_MS, MANY = 256 }; /* results */
 
 /* ---- records --------------------------------------------------------------------------------------- */
 
@@ -332,16 +335,34 @@ void orb_transfer_deliver(struct orb_transfer_job *job)
         return;
     }
     orb_gate_lock(&transfer->gate);
-    bool was_empty = transfer->locked.ended.count == 0;
     orb_transfer_jobs_push(&transfer->locked.ended, job);
     if (transfer->locked.ready_wanted && transfer->options.ready && !transfer->locked.ready_posted) {
         transfer->locked.ready_wanted = false;
         transfer->locked.ready_posted = true;
         orb_loop_post(transfer->task.client->loop, &transfer->ready_message);
     }
-    if (was_empty)
+    size_t ended = transfer->locked.ended.count;
+    bool many = ended >= MANY || ended * 2 >= transfer->locked.held;
+    if (transfer->locked.gathers ? many : ended == 1)
         orb_gate_signal(&transfer->gate);
     orb_gate_unlock(&transfer->gate);
+}
+
+/* Gate held. The first result is told at once. Those of small objects follow so closely that waking a thread for each
+ * would cost as much as telling it: who was woken a moment ago takes what comes in the next moment together, unless
+ * what is held is soon used up. */
+static void wait_result(struct orbit_transfer *transfer)
+{
+    uint64_t now_ns = orb_now_ns();
+    bool gathers = now_ns - transfer->woken_ns < LATELY_MS * ORB_MS && !transfer->task.client->external;
+    if (gathers) {
+        transfer->locked.gathers = true;
+        (void)orb_gate_wait_until(&transfer->gate, now_ns + GATHER_MS * ORB_MS);
+        transfer->locked.gathers = false;
+    }
+    while (!transfer->locked.ended.count && !transfer->locked.over)
+        orb_gate_wait(&transfer->gate);
+    transfer->woken_ns = orb_now_ns();
 }
 
 static orbit_status tell(struct orb_transfer_job *job, orbit_transfer_result *result, orbit_error *error)
@@ -373,8 +394,8 @@ static orbit_status next(struct orbit_transfer *transfer, const char *what, orbi
             return status;
     }
     orb_gate_lock(&transfer->gate);
-    while (!transfer->locked.ended.count && !transfer->locked.over && wait)
-        orb_gate_wait(&transfer->gate);
+    if (!transfer->locked.ended.count && !transfer->locked.over && wait)
+        wait_result(transfer);
     transfer->taken = orb_transfer_jobs_pop(&transfer->locked.ended);
     orbit_status status = ORBIT_AGAIN;
     if (!transfer->taken && transfer->locked.over) {

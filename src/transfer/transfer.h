@@ -91,6 +91,7 @@ struct orbit_transfer {
         orbit_transfer_totals totals;
         bool input_over; /* nothing more is added */
         bool hungry;     /* the loop wants to hear of jobs */
+        bool gathers;    /* who waits for results will take several */
         bool pump_posted, ready_wanted, ready_posted;
         bool stopped;       /* what is added is refused */
         bool over;          /* nothing ends any more */
@@ -114,6 +115,7 @@ struct orbit_transfer {
 
     /* The user's thread. */
     struct orb_transfer_job *taken;
+    uint64_t woken_ns; /* when results were last waited for */
 };
 
 /* job.c: loop thread. Starts the job; ends by orb_transfer_job_ended(). */

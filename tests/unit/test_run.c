@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -413,6 +414,91 @@ static void resubmitted_job_goes_to_the_end(void **state)
     assert_int_equal(jobs_run, 4);
 }
 
+/* ---- brief jobs ---- */
+
+struct brief_job {
+    struct orb_job job;
+    struct orb_pool *pool;
+    sem_t *ran, *stay; /* stay: nullable */
+    struct brief_job *follower;
+    uint64_t calls; /* for its follower */
+};
+
+static void run_brief(struct orb_job *job)
+{
+    struct brief_job *it = (struct brief_job *)job;
+    if (it->follower) {
+        uint64_t before = orb_pool_calls(it->pool);
+        orb_pool_submit(it->pool, &it->follower->job);
+        it->calls = orb_pool_calls(it->pool) - before;
+    }
+    if (it->stay)
+        sem_wait(it->stay);
+    sem_post(it->ran);
+}
+
+/* Two workers, and jobs that have lately been brief. */
+static struct orb_pool *brief_pool(sem_t *ran)
+{
+    struct orb_pool *pool = NULL;
+    orbit_error error;
+    sem_t stay;
+    sem_init(ran, 0, 0);
+    sem_init(&stay, 0, 0);
+    assert_int_equal(orb_pool_new(&pool, 2, &error), ORBIT_OK);
+    struct brief_job both[2];
+    for (int i = 0; i < 2; i++) { /* each of them stays until both are there */
+        both[i] = (struct brief_job){{NULL, run_brief}, pool, ran, &stay, NULL, 0};
+        orb_pool_submit(pool, &both[i].job);
+    }
+    sem_post(&stay);
+    sem_post(&stay);
+    for (int i = 0; i < 2; i++)
+        sem_wait(ran);
+    for (int i = 0; i < 40; i++) {
+        struct brief_job job = {{NULL, run_brief}, pool, ran, NULL, NULL, 0};
+        orb_pool_submit(pool, &job.job);
+        sem_wait(ran);
+    }
+    sem_destroy(&stay);
+    return pool;
+}
+
+static void brief_jobs_are_left_to_the_worker_that_is_busy(void **state)
+{
+    (void)state;
+    sem_t ran;
+    struct orb_pool *pool = brief_pool(&ran);
+    unsigned left = 0;
+    for (int i = 0; i < 100; i++) { /* not all of them: on a busy machine some job takes long */
+        struct brief_job second = {{NULL, run_brief}, pool, &ran, NULL, NULL, 0};
+        struct brief_job first = {{NULL, run_brief}, pool, &ran, NULL, &second, 0};
+        orb_pool_submit(pool, &first.job);
+        sem_wait(&ran);
+        sem_wait(&ran);
+        left += first.calls == 0;
+    }
+    assert_true(left > 0);
+    orb_pool_free(pool);
+}
+
+static void a_brief_job_behind_one_that_hangs_is_seen_to(void **state)
+{
+    (void)state;
+    sem_t ran, stay;
+    struct orb_pool *pool = brief_pool(&ran);
+    sem_init(&stay, 0, 0);
+    for (int i = 0; i < 20; i++) {
+        struct brief_job second = {{NULL, run_brief}, pool, &ran, NULL, NULL, 0};
+        struct brief_job first = {{NULL, run_brief}, pool, &ran, &stay, &second, 0};
+        orb_pool_submit(pool, &first.job);
+        sem_wait(&ran); /* the second: the first waits */
+        sem_post(&stay);
+        sem_wait(&ran);
+    }
+    orb_pool_free(pool);
+}
+
 static void unused_pool_starts_nothing(void **state)
 {
     (void)state;
@@ -481,6 +567,8 @@ int main(void)
         cmocka_unit_test(loop_reports_failed_allocation),
         cmocka_unit_test(threads_block_signals_and_have_names),
         cmocka_unit_test(pool_runs_everything_on_at_most_its_workers),
+        cmocka_unit_test(brief_jobs_are_left_to_the_worker_that_is_busy),
+        cmocka_unit_test(a_brief_job_behind_one_that_hangs_is_seen_to),
         cmocka_unit_test(resubmitted_job_goes_to_the_end),
         cmocka_unit_test(lanes_are_loops_of_their_own),
     };
