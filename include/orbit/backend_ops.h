@@ -52,6 +52,11 @@ struct orbit_op {
      * body then. It must be quick: no waiting for a lock, nothing that is known to be slow. The body counts them as
      * consumed. Called from any thread, never for one operation at the same time. */
     bool (*store)(orbit_op *op, const void *bytes, size_t length);
+    /* Nullable, set with `resume`: a read that paused because acquire() had no room may be asked for bytes on the thread
+     * that sends them on, which spares a change of threads and of caches. Fills what acquire() lends, once, by commit(),
+     * and returns true; or returns false (also at its end), and resume comes. As quick as `store`: no waiting for a
+     * device. Called from any thread, never for one operation at the same time. */
+    bool (*load)(orbit_op *op);
 };
 
 /* Ends the operation. `error` is copied (NULL with a negative status: the status' own text). Any thread. */
@@ -73,8 +78,8 @@ ORBIT_API void orbit_op_silent(orbit_op *op, uint64_t since_ns);
  * follows it). */
 ORBIT_API void orbit_op_run(orbit_op *op, void (*work)(void *self, orbit_op *op));
 
-/* Makes the calling thread the one that runs the operation, until orbit_op_leave(): for `store`. False: a worker has it,
- * or it is over. Runs that are asked for meanwhile follow. */
+/* Makes the calling thread the one that runs the operation, until orbit_op_leave(): for `store` and `load`. False: a worker
+ * has it, or it is over. Runs that are asked for meanwhile follow. */
 ORBIT_API bool orbit_op_enter(orbit_op *op);
 ORBIT_API void orbit_op_leave(orbit_op *op);
 
@@ -150,6 +155,7 @@ typedef struct orbit_capabilities {
     bool atomic_rename;
     bool no_retry;     /* local: an error is an error */
     bool direct_store; /* puts and parts set op->store: one thread that receives and stores costs least */
+    bool direct_load;  /* reads set op->load: likewise */
     uint32_t lacks;    /* 1u << orbit_operation, each: the function is there, but this store has no such thing */
     /* Nullable: the server behind it, "https://host:port", as long as the backend is open. How much a server is asked
      * at once is learned and shared by all backends of a client that were opened with the same ops and name the same

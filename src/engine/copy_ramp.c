@@ -112,7 +112,8 @@ bool orb_copy_ramp_allows(struct orb_copy *copy)
 void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length)
 {
     struct orbit_host *host = copy->to->host;
-    if (copy->allowed > FEW || copy->to->caps.direct_store || length < WIDE_FROM || range->pipe.block != ORB_PIPE_BLOCK)
+    bool direct = copy->to->caps.direct_store || copy->from->caps.direct_load; /* blocks stay in one core's cache */
+    if (copy->allowed > FEW || direct || length < WIDE_FROM || range->pipe.block != ORB_PIPE_BLOCK)
         return;
     if (copy->charged + WIDE_EXTRA > host->budget.limit / 2 || orb_admission_pressed(host) ||
         !orb_budget_take(&host->budget, WIDE_EXTRA))

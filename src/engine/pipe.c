@@ -10,6 +10,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+#define REFUSED 16 /* blocks that come by way of the source's own thread after one that could not be loaded */
+
 static struct orb_pipe *pipe_of_sink(orbit_sink *sink)
 {
     return (struct orb_pipe *)((char *)sink - offsetof(struct orb_pipe, sink));
@@ -137,6 +139,32 @@ static void wake_target(struct orb_pipe *pipe)
         return;
     pipe->locked.target_waits = false;
     resume(pipe, pipe->locked.target);
+}
+
+/* The source can fill the next block on this thread, which is the target's. */
+static bool loads(const struct orb_pipe *pipe)
+{
+    const orbit_op *op = pipe->locked.source;
+    return pipe->locked.source_waits && op && op->load && !pipe->locked.refused && !pipe->locked.deaf &&
+           pipe->locked.status >= 0 && !full(pipe);
+}
+
+/* With the mutex let go: detach waits for it. Whole blocks, because that is what the target sees. */
+static bool load(struct orb_pipe *pipe)
+{
+    bool loaded = true;
+    while (loaded && visible(pipe) == pipe->locked.consumed && loads(pipe)) {
+        orbit_op *op = pipe->locked.source;
+        pipe->locked.resuming++;
+        pthread_mutex_unlock(&pipe->mutex);
+        loaded = op->load(op);
+        pthread_mutex_lock(&pipe->mutex);
+        if (--pipe->locked.resuming == 0)
+            pthread_cond_broadcast(&pipe->quiet);
+    }
+    if (!loaded)
+        pipe->locked.refused = REFUSED;
+    return visible(pipe) > pipe->locked.consumed;
 }
 
 static void wake_source(struct orb_pipe *pipe)
@@ -299,6 +327,8 @@ static orbit_status body_peek(orbit_body *body, const void **bytes, size_t *leng
 {
     struct orb_pipe *pipe = pipe_of_body(body);
     pthread_mutex_lock(&pipe->mutex);
+    if (loads(pipe) && !load(pipe))
+        wake_source(pipe);
     orbit_status status = pipe->locked.status;
     if (status < 0)
         goto out;
@@ -332,8 +362,12 @@ static void body_consume(orbit_body *body, size_t length)
     struct orb_pipe *pipe = pipe_of_body(body);
     pthread_mutex_lock(&pipe->mutex);
     assert(length <= visible(pipe) - pipe->locked.consumed);
+    uint64_t block = pipe->locked.consumed / pipe->block;
     pipe->locked.consumed += length;
-    wake_source(pipe);
+    if (pipe->locked.refused && pipe->locked.consumed / pipe->block > block)
+        pipe->locked.refused--;
+    if (!loads(pipe))
+        wake_source(pipe);
     pthread_mutex_unlock(&pipe->mutex);
 }
 
@@ -438,6 +472,7 @@ void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool ho
     orb_digest_free(pipe->locked.digest);
     pipe->locked.digest = NULL;
     pipe->locked.source_waits = pipe->locked.held_up = false;
+    pipe->locked.refused = 0;
     pipe->locked.deaf = pipe->locked.told = pipe->locked.complete = false;
     pipe->locked.hold = hold;
     pipe->locked.status = ORBIT_OK;

@@ -9,7 +9,9 @@
  *
  * A block becomes visible to the target when it is full or the last: few, large hand-overs. A target that can store
  * bytes on the source's thread (orbit_op.store) and waits for them gets them there and then, where they are in the
- * cache; only when it cannot do so at once they change threads. The checksum of the bytes
+ * cache; only when it cannot do so at once they change threads. The other way round, a source that can load bytes on
+ * the target's thread (orbit_op.load) and waits for room is asked there for the next block, when the target has come to
+ * the end of what is there. The checksum of the bytes
  * is computed as they arrive, and when one is expected the last block is withheld until it has been compared, so
  * that damaged bytes are never written to the end. */
 #ifndef ORB_ENGINE_PIPE_H
@@ -58,6 +60,7 @@ struct orb_pipe {
         bool source_waits, target_waits;
         bool held_up;        /* the source found it full since this was last asked */
         bool storing;        /* the source's thread stores bytes for the target */
+        unsigned refused;    /* this many blocks are not asked for by load(): it had to wait for the last one */
         bool deaf;           /* what the source still delivers is dropped */
         bool told;           /* READY was said */
         bool hold;           /* the last block waits for orb_pipe_let_go() */

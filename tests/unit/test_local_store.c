@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bytes that are stored on the thread that received them, while the worker that writes a put or a part waits. */
+ * Bytes that are stored on the thread that received them, while the worker that writes a put or a part waits; and bytes that
+ * are read on the thread that sends them on. */
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -186,6 +187,127 @@ static void a_cancelled_put_takes_nothing(void **state)
     assert_int_equal(count_names("."), 0);
 }
 
+/* ---- loads ---------------------------------------------------------------------------------------- */
+
+/* A sink that lends 256 KiB when the test says so. */
+enum { PIECE = 256 << 10, WHOLE = 4 * PIECE };
+
+struct slow_sink {
+    struct ophost_call call;
+    orbit_sink sink;
+    uint8_t bytes[WHOLE];
+    size_t at;
+    _Atomic size_t there;
+    sem_t asked;
+    orbit_read_request request;
+    orbit_read_reply reply;
+};
+
+static void *slow_acquire(orbit_sink *sink, size_t want, size_t *room)
+{
+    struct slow_sink *slow = (struct slow_sink *)(void *)((char *)sink - offsetof(struct slow_sink, sink));
+    (void)want;
+    if (slow->at >= slow->there) {
+        sem_post(&slow->asked);
+        return NULL;
+    }
+    *room = slow->there - slow->at < PIECE ? slow->there - slow->at : PIECE;
+    return slow->bytes + slow->at;
+}
+
+static orbit_status slow_commit(orbit_sink *sink, size_t length)
+{
+    struct slow_sink *slow = (struct slow_sink *)(void *)((char *)sink - offsetof(struct slow_sink, sink));
+    slow->at += length;
+    return ORBIT_OK;
+}
+
+static void start_read(struct ophost_call *call, void *self, const orbit_backend_ops *ops, orbit_op *op)
+{
+    struct slow_sink *slow = call->ctx;
+    ops->read(self, op, &slow->request, &slow->sink, &slow->reply);
+}
+
+static void begin_read(struct fixture *f, struct slow_sink *slow, const uint8_t *bytes)
+{
+    FILE *file = fopen("file", "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, WHOLE, file), WHOLE);
+    fclose(file);
+    memset(slow, 0, sizeof(*slow));
+    sem_init(&slow->asked, 0, 0);
+    slow->call.ctx = slow;
+    slow->call.start = start_read;
+    slow->sink = (orbit_sink){slow_acquire, slow_commit, NULL};
+    slow->request = (orbit_read_request){.path = "file", .length = ORBIT_TO_END};
+    ophost_start(&slow->call, f->store);
+    sem_wait(&slow->asked);
+}
+
+static bool load(struct slow_sink *slow)
+{
+    orbit_op *op = &slow->call.op.op;
+    for (int i = 0; i < 2000; i++) {
+        if (op->load(op))
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+static void a_read_gives_bytes_to_who_sends_them_on(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    static struct slow_sink slow;
+    static uint8_t bytes[WHOLE];
+    for (size_t i = 0; i < WHOLE; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 1000);
+    begin_read(f, &slow, bytes);
+    orbit_op *op = &slow.call.op.op;
+    for (size_t piece = 1; piece < 4; piece++) {
+        slow.there = piece * PIECE;
+        assert_true(load(&slow));
+        assert_int_equal(slow.at, piece * PIECE);
+        assert_false(op->load(op)); /* no room */
+    }
+    slow.there = WHOLE;
+    assert_false(op->load(op)); /* the end is the worker's */
+    op->resume(op);
+    assert_status(ophost_wait(&slow.call, &f->error), ORBIT_OK);
+    assert_memory_equal(slow.bytes, bytes, WHOLE);
+    orbit_metadata_release(&slow.reply.metadata);
+}
+
+static void a_file_that_is_cut_off_meanwhile_is_told_by_the_worker(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    static struct slow_sink slow;
+    static uint8_t bytes[WHOLE];
+    begin_read(f, &slow, bytes);
+    orbit_op *op = &slow.call.op.op;
+    slow.there = WHOLE;
+    assert_true(load(&slow));
+    assert_int_equal(truncate("file", PIECE), 0);
+    assert_false(op->load(op));
+    op->resume(op);
+    assert_status(ophost_wait(&slow.call, &f->error), ORBIT_E_CHANGED);
+    orbit_metadata_release(&slow.reply.metadata);
+}
+
+static void a_cancelled_read_loads_nothing(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    static struct slow_sink slow;
+    static uint8_t bytes[WHOLE];
+    begin_read(f, &slow, bytes);
+    slow.there = WHOLE;
+    ophost_cancel(&slow.call);
+    assert_status(ophost_wait(&slow.call, &f->error), ORBIT_E_CANCELLED);
+    orbit_op *op = &slow.call.op.op;
+    assert_false(op->load(op));
+    orbit_metadata_release(&slow.reply.metadata);
+}
+
 #define LOCAL_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
 
 int main(void)
@@ -195,6 +317,9 @@ int main(void)
         LOCAL_TEST(parts_take_bytes_at_their_places),
         LOCAL_TEST(what_cannot_be_stored_is_told_by_the_worker),
         LOCAL_TEST(a_cancelled_put_takes_nothing),
+        LOCAL_TEST(a_read_gives_bytes_to_who_sends_them_on),
+        LOCAL_TEST(a_file_that_is_cut_off_meanwhile_is_told_by_the_worker),
+        LOCAL_TEST(a_cancelled_read_loads_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

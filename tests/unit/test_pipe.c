@@ -592,6 +592,82 @@ static void a_target_that_cannot_store_now_is_woken(void **state)
     assert_int_equal(at, 3 * BLOCK);
 }
 
+/* ---- a source that loads on the target's thread ------------------------------------------------------ */
+
+static struct {
+    uint64_t at, end; /* of what it can give without waiting */
+    unsigned calls;
+} shop;
+
+static bool give_block(orbit_op *op)
+{
+    orbit_status status;
+    (void)op;
+    shop.calls++;
+    if (shop.at == shop.end)
+        return false;
+    shop.at += pour(shop.at, BLOCK / 2, BLOCK, &status); /* twice makes a block */
+    return status >= 0;
+}
+
+/* Two blocks are there, and the source waits for room. */
+static void shop_with_two_blocks(uint64_t length, uint64_t end)
+{
+    orbit_status status;
+    memset(&shop, 0, sizeof(shop));
+    bench.source.load = give_block;
+    arm(length);
+    shop.at = pour(0, length, BLOCK, &status);
+    shop.end = end;
+    sem_wait(&bench.ready);
+    orb_pipe_attach_target(&bench.pipe, &bench.target);
+}
+
+static void a_source_that_loads_is_asked_when_nothing_is_left(void **state)
+{
+    (void)state;
+    orbit_status status;
+    uint64_t at = 0;
+    const void *bytes;
+    size_t length;
+    shop_with_two_blocks(6 * BLOCK, 5 * BLOCK);
+    assert_int_equal(shop.at, 2 * BLOCK);
+    assert_int_equal(bench.pipe.body.peek(&bench.pipe.body, &bytes, &length), ORBIT_OK);
+    assert_int_equal(shop.calls, 0);
+    assert_int_equal(drain(&at, 10000), ORBIT_AGAIN);
+    assert_int_equal(at, 5 * BLOCK);
+    assert_int_equal(shop.calls, 3 * 2 + 1);
+    sem_wait(&bench.source_resumed); /* for the rest, once */
+    assert_false(is_up(&bench.source_resumed));
+    assert_int_equal(pour(at, BLOCK, 10000, &status), BLOCK);
+    sem_wait(&bench.target_resumed);
+    assert_int_equal(drain(&at, BLOCK), ORBIT_END);
+    assert_int_equal(at, 6 * BLOCK);
+    assert_int_equal(shop.calls, 3 * 2 + 1);
+}
+
+static void a_source_that_would_have_to_wait_reads_ahead_again(void **state)
+{
+    (void)state;
+    orbit_status status;
+    uint64_t at = 0;
+    shop_with_two_blocks(40 * BLOCK, 2 * BLOCK);
+    assert_int_equal(drain(&at, BLOCK), ORBIT_AGAIN);
+    assert_int_equal(shop.calls, 1);
+    sem_wait(&bench.source_resumed);
+    for (unsigned i = 0; i < 8; i++) { /* two blocks each time: it is woken as soon as there is room for one */
+        assert_int_equal(pour(at, 3 * BLOCK, BLOCK, &status), 2 * BLOCK);
+        assert_int_equal(drain(&at, BLOCK), ORBIT_AGAIN);
+        sem_wait(&bench.source_resumed);
+    }
+    assert_int_equal(shop.calls, 1);
+    pour(at, 3 * BLOCK, BLOCK, &status);
+    shop.at = at + 2 * BLOCK;
+    shop.end = at + 4 * BLOCK;
+    assert_int_equal(drain(&at, BLOCK), ORBIT_AGAIN);
+    assert_int_equal(at, shop.end); /* it was tried again */
+}
+
 static void large_pieces_are_taken_where_they_lie(void **state)
 {
     (void)state;
@@ -661,6 +737,8 @@ int main(void)
         TEST(an_empty_range_is_ready_at_once),
         TEST(a_target_that_stores_gets_full_blocks_at_once),
         TEST(a_target_that_cannot_store_now_is_woken),
+        TEST(a_source_that_loads_is_asked_when_nothing_is_left),
+        TEST(a_source_that_would_have_to_wait_reads_ahead_again),
         TEST(large_pieces_are_taken_where_they_lie),
         TEST(nothing_is_taken_by_a_pipe_that_failed),
         TEST(two_threads_pass_every_byte_in_order),

@@ -164,7 +164,7 @@ static void local_capabilities(orbit_capabilities *capabilities)
     capabilities->atomic_no_overwrite = true;
     capabilities->atomic_rename = true;
     capabilities->no_retry = true;
-    capabilities->direct_store = true;
+    capabilities->direct_store = capabilities->direct_load = true;
     capabilities->keeps_extents = true;
 }
 

@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@ enum {
     BLOCK = 1 << 20,       /* asked of the sink at a time */
     READAHEAD = 256 << 10, /* a range from this on is worth a hint */
     WAIT_MS = 50,          /* between two looks at cancel */
-    LEASE_WAIT_MS = 10
+    LEASE_WAIT_MS = 10,
+    LOAD = 256 << 10 /* on a thread that has others to serve */
 };
 
 int orb_local_wait(const orbit_op *op, int fd, short events)
@@ -77,6 +79,9 @@ bool orb_local_size_lies(int fd, const struct statx *stat)
     }
 }
 
+/* Whether bytes can be had without waiting for a device. */
+enum { CACHED_UNKNOWN = 0, CACHED_ALL, CACHED_ASK, CACHED_NEVER };
+
 struct reading {
     const orbit_read_request *request;
     orbit_sink *sink;
@@ -87,6 +92,7 @@ struct reading {
     bool started;
     bool endless;  /* its length is not known */
     bool in_order; /* it has no offsets */
+    int cached;    /* CACHED_… */
 };
 
 static orbit_status read_fail(const struct reading *reading, orbit_error *error, int number)
@@ -261,6 +267,52 @@ static void read_work(void *self, orbit_op *op)
     orb_local_end(op, status, &error);
 }
 
+/* ---- on the thread that sends the bytes on -------------------------------------------------------- */
+
+/* What is in memory: the page cache says so (RWF_NOWAIT), and tmpfs is nothing else but does not know the question. Bytes
+ * read, or a negative errno. */
+static ssize_t read_cached(struct reading *reading, void *room, size_t length)
+{
+    const struct iovec into = {room, length};
+    if (reading->cached == CACHED_UNKNOWN) {
+        struct statfs fs;
+        bool memory = fstatfs(reading->fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+        reading->cached = memory ? CACHED_ALL : CACHED_ASK;
+    }
+    if (reading->cached == CACHED_NEVER)
+        return -EAGAIN;
+    int flags = reading->cached == CACHED_ALL ? 0 : RWF_NOWAIT;
+    ssize_t got = preadv2(reading->fd, &into, 1, (off_t)reading->at, flags);
+    if (got < 0 && errno == EOPNOTSUPP)
+        reading->cached = CACHED_NEVER;
+    return got < 0 ? -errno : got;
+}
+
+/* Never the last of it: the end is the worker's, who looks whether it was one file all along, and so is every failure. */
+static bool load_block(struct reading *reading)
+{
+    uint64_t left = reading->end - reading->at;
+    size_t room = 0;
+    if (!reading->started || reading->endless || reading->in_order || left <= LOAD)
+        return false;
+    void *to = reading->sink->acquire(reading->sink, LOAD, &room);
+    if (!to)
+        return false;
+    ssize_t got = read_cached(reading, to, room < LOAD ? room : LOAD);
+    if (got > 0)
+        reading->at += (uint64_t)got;
+    return reading->sink->commit(reading->sink, got > 0 ? (size_t)got : 0) >= 0 && got > 0;
+}
+
+static bool load(orbit_op *op)
+{
+    if (!orbit_op_enter(op))
+        return false;
+    bool loaded = !orbit_op_cancelled(op) && load_block(op->state);
+    orbit_op_leave(op);
+    return loaded;
+}
+
 static void read_resume(orbit_op *op)
 {
     orbit_op_run(op, read_work);
@@ -281,5 +333,6 @@ void orb_local_read(void *self, orbit_op *op, const orbit_read_request *request,
     reading->fd = -1;
     op->state = reading;
     op->resume = read_resume;
+    op->load = load;
     orbit_op_run(op, read_work);
 }
