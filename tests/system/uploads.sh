@@ -70,7 +70,7 @@ interrupted() { # interrupted SIGNAL FILE COMMAND…: ends it when parts have ar
     wait $pid
     code=$?
 }
-control "set?bandwidth=$((24 << 20))" >/dev/null
+control "set?bandwidth=$((8 << 20))" >/dev/null
 for signal in INT:130 TERM:143; do
     interrupted ${signal%:*} /dev/null "$ORBIT" cp --part-size 5M -c 2 file s3://bucket/interrupted
     exits ${signal#*:} "SIG${signal%:*} in an upload of a file"
@@ -85,7 +85,7 @@ exits 0 "the same command goes on"
 check "it does not send everything" test $(($(stat_of received) - sent)) -lt $SIZE
 orbit cat s3://bucket/interrupted
 same "the object is the file" file .out
-control "set?bandwidth=$((24 << 20))" >/dev/null
+control "set?bandwidth=$((8 << 20))" >/dev/null
 mkfifo pipe
 for signal in INT:130 TERM:143; do
     cat file >pipe 2>/dev/null &
@@ -125,7 +125,7 @@ orbit uploads ls
 exits 0 "no journals"
 prints_exactly "no journals are nothing to tell" ""
 begin() { # begin KEY: an upload that is ended in the middle
-    control "set?bandwidth=$((24 << 20))" >/dev/null
+    control "set?bandwidth=$((8 << 20))" >/dev/null
     interrupted INT /dev/null "$ORBIT" cp --part-size 5M -c 2 "$2" "s3://bucket/$1"
     control "set?bandwidth=0" >/dev/null
 }
