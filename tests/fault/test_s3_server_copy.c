@@ -264,6 +264,22 @@ static void store_that_wants_a_checksum_with_each_part_copies_without(void **sta
     free(bytes);
 }
 
+static void store_that_tells_the_sources_checksum_with_each_part_copies_without(void **state)
+{
+    (void)state;
+    uint8_t *bytes = have_source(NULL);
+    endpoint_control(&at.endpoint, "set?copy_sums=2&part_sums=1");
+    OK(copy_to("target", NULL, NULL));
+    check_clean();
+    OK(copy_to("target2", NULL, NULL));
+    check_clean();
+    assert_int_equal(COUNT("requests.CreateMultipartUpload"), 3); /* learned once */
+    OK(read_back("target", bytes, LARGE, &told));
+    OK(read_back("target2", bytes, LARGE, &told));
+    free(bytes);
+    endpoint_control(&at.endpoint, "set?copy_sums=1&part_sums=0");
+}
+
 static void tags_that_cannot_be_read_are_not_lost_in_silence(void **state)
 {
     (void)state;
@@ -382,6 +398,7 @@ int main(void)
         FAULT_TEST(bytes_that_are_not_those_of_the_source_are_found_out),
         FAULT_TEST(store_that_copies_no_parts_is_helped),
         FAULT_TEST(store_that_wants_a_checksum_with_each_part_copies_without),
+        FAULT_TEST(store_that_tells_the_sources_checksum_with_each_part_copies_without),
         FAULT_TEST(tags_that_cannot_be_read_are_not_lost_in_silence),
         FAULT_TEST(keys_of_customers_go_with_source_and_target),
         FAULT_TEST(large_copy_does_not_replace_what_it_must_not),

@@ -92,6 +92,17 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
     return depth != 2 || orb_s3_copy_result(&part->result, name, text, length);
 }
 
+/* Some stores tell the checksum of the whole source with each part of it: that says nothing of the part. */
+static bool is_of_source(const struct part_copy_op *part)
+{
+    const orbit_metadata *source = part->request.copy->pin;
+    const orbit_checksum *told = &part->result.checksum;
+    return part->upload->algorithm && source && (source->fields & ORBIT_HAS_SIZE) &&
+           part->request.part.length < source->size && told->algorithm &&
+           told->algorithm == source->checksum.algorithm &&
+           memcmp(told->value, source->checksum.value, told->length) == 0;
+}
+
 static orbit_status keep(struct part_copy_op *part, orbit_error *error)
 {
     struct orb_s3_upload *upload = part->upload;
@@ -106,18 +117,24 @@ static orbit_status keep(struct part_copy_op *part, orbit_error *error)
 }
 
 /* Some stores want a checksum with every part of an upload that has an algorithm, which a part that they copy by
- * themselves cannot come with: such an upload is begun anew, without. */
-static bool wants_no_checksums(struct part_copy_op *part, const orbit_error *error)
+ * themselves cannot come with. */
+static bool refuses_checksums(const struct part_copy_op *part, const orbit_error *error)
+{
+    return part->upload->algorithm && error->http_status == 400 &&
+           (strcmp(error->code, "InvalidArgument") == 0 || strcmp(error->code, "InvalidRequest") == 0);
+}
+
+/* Such an upload is begun anew, without checksums. */
+static orbit_status without_checksums(struct part_copy_op *part, orbit_error *error)
 {
     struct orb_s3 *s3 = part->base.s3;
-    if (!part->upload->algorithm || error->http_status != 400 ||
-        (strcmp(error->code, "InvalidArgument") != 0 && strcmp(error->code, "InvalidRequest") != 0))
-        return false;
     if (!s3->ways.bare_copies)
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s copies no parts into an upload with checksums",
                 s3->address.authority);
     s3->ways.bare_copies = true;
-    return true;
+    error->flags &= ~(uint32_t)ORBIT_ERROR_RETRIABLE;
+    error->status = ORBIT_E_UNSUPPORTED;
+    return ORBIT_E_UNSUPPORTED;
 }
 
 static void part_copied(struct orb_s3_op *op)
@@ -126,16 +143,18 @@ static void part_copied(struct orb_s3_op *op)
     struct part_copy_op *part = (struct part_copy_op *)op;
     orbit_error error;
     orbit_status status = orb_s3_check(op, true, &error);
-    if (status < 0 && wants_no_checksums(part, &error)) {
-        error.flags &= ~(uint32_t)ORBIT_ERROR_RETRIABLE;
-        error.status = status = ORBIT_E_UNSUPPORTED;
-    }
+    if (status < 0 && refuses_checksums(part, &error))
+        status = without_checksums(part, &error);
     if (status >= 0) {
         status = orb_s3_parse(op, &events, part, &error);
         if (status != ORBIT_E_MEMORY && (status < 0 || !part->is_result || !part->result.etag)) {
             status = orb_fail(&error, ORBIT_E_NETWORK, 0, "the store's reply to the copy of a part is cut short");
             error.flags |= ORBIT_ERROR_RETRIABLE;
         }
+    }
+    if (status >= 0 && is_of_source(part)) {
+        (void)orb_fail(&error, ORBIT_E_UNSUPPORTED, 0, "the store does not tell the checksums of the parts it copies");
+        status = without_checksums(part, &error);
     }
     if (status >= 0)
         status = keep(part, &error);

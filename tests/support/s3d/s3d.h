@@ -68,7 +68,7 @@ void sleep_us(uint64_t us);
     X(copy_max, (int64_t)5 << 30)                                                                                     \
     X(lock, 0)      /* the bucket locks objects by default */                                                         \
     X(need_md5, 0)  /* bodies come with Content-MD5 */                                                                \
-    X(copy_sums, 1) /* the reply to the copy of a part tells its checksum */                                          \
+    X(copy_sums, 1) /* the reply to the copy of a part tells its checksum; 2: that of the source */                   \
     X(page_max, 1000)                                                                                                 \
     X(token_circle, 0)   /* continuation tokens come again after so many pages */                                     \
     X(clock_offset_s, 0) /* the server's clock against ours */                                                        \

@@ -233,6 +233,8 @@ static void copy_part(struct request *request, struct upload *upload, uint32_t n
         sums_base64(&sums, upload->algorithm, text);
         if (request->fault.wrong_checksum)
             text[0] = text[0] == 'A' ? 'B' : 'A';
+        if (atomic_load(&settings.copy_sums) == 2 && source->sum == upload->algorithm)
+            snprintf(text, sizeof(text), "%.63s", source->sum_text);
         text_format(out, "<Checksum%s>%s</Checksum%s>", name, text, name);
     }
     text_str(out, "</CopyPartResult>");
