@@ -329,13 +329,42 @@ def local_rows(tools, work, size):
     ]
 
 
-def start_endpoint(build, work):
-    port_file = os.path.join(work, "s3d.port")
-    server = subprocess.Popen([os.path.join(build, "tests", "support", "s3d"), "--port", "0", "--port-file", port_file,
-                               "--access", KEY, "--secret", SECRET, "--bucket", "bench"], stdout=subprocess.DEVNULL)
+def tls_rows(tools, endpoint, work, size):
+    """get and put of a file over TLS, the server verified. s5cmd takes no certificate of an authority of ours."""
+    file, target, authority = (os.path.join(work, name) for name in ("source", "target", "ca.pem"))
+    gen, gib = f"gen-{size >> 20}M", (size / GIB, "GiB")
+    curl = [tools["curl"], "-sS", "--fail", "--cacert", authority, "--aws-sigv4", "aws:amz:us-east-1:s3", "-u", f"{KEY}:{SECRET}",
+            "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]
+    orbit = [tools["orbit"], "--ca-bundle", authority, "--endpoint-url", endpoint, "cp"]
+    s5cmd = [tools["s5cmd"], "--no-verify-ssl", "--endpoint-url", endpoint, "cp"]
+
+    def fresh():
+        if os.path.exists(target):
+            os.unlink(target)
+
+    return [
+        dict(name=f"TLS: get {size >> 20} MiB to a file", id="tls-get", reference="curl", scale=gib, before=fresh, commands={
+            "curl": curl + ["-o", target, f"{endpoint}/bench/{gen}"],
+            "orbit": orbit + [f"s3://bench/{gen}", target],
+            "s5cmd": s5cmd + [f"s3://bench/{gen}", target]}),
+        dict(name=f"TLS: put {size >> 20} MiB from a file", id="tls-put", reference="curl", scale=gib, commands={
+            "curl": curl + ["-T", file, f"{endpoint}/bench/up-curl"],
+            "orbit": orbit + [file, "s3://bench/up-orbit"],
+            "s5cmd": s5cmd + [file, "s3://bench/up-s5cmd"]}),
+    ]
+
+
+def start_endpoint(build, work, tls=False):
+    port_file = os.path.join(work, "s3d.tls-port" if tls else "s3d.port")
+    command = [os.path.join(build, "tests", "support", "s3d"), "--port", "0", "--port-file", port_file,
+               "--access", KEY, "--secret", SECRET, "--bucket", "bench"]
+    if tls:
+        subprocess.run([os.path.join(ROOT, "tests", "support", "tls.sh"), "make", work], check=True)
+        command += ["--tls-cert", os.path.join(work, "server.pem"), "--tls-key", os.path.join(work, "server.key")]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     for _ in range(100):
         if os.path.exists(port_file) and open(port_file).read().strip():
-            return server, f"http://127.0.0.1:{open(port_file).read().strip()}"
+            return server, f"http{'s' if tls else ''}://127.0.0.1:{open(port_file).read().strip()}"
         time.sleep(0.05)
     raise SystemExit("the scripted endpoint did not start")
 
@@ -370,7 +399,7 @@ def main():
         head.append(f"Not installed and left out: {', '.join(missing)}.")
     print("\n".join(head))
     output = list(head)
-    server = gateway = None
+    server = secure = gateway = None
     try:
         server, endpoint = start_endpoint(options.build, work)
         rows = s3_rows(tools, endpoint, work, options.size, options.keys, "bench", "endpoint that stores nothing",
@@ -378,6 +407,8 @@ def main():
         rows += local_rows(tools, work, options.size) if not options.only or {"local", "sparse", "ls", "deep"} & set(options.only.split(",")) else []
         rows += far_rows(tools, endpoint, work, options.size)
         rows += list_rows(tools, endpoint, options.keys)
+        secure, endpoint = start_endpoint(options.build, work, tls=True)
+        rows += tls_rows(tools, endpoint, work, options.size)
         if options.gateway:
             script = os.path.join(ROOT, "tests", "support", "rgw.sh")
             subprocess.run([script, "start", os.path.join(work, "rgw"), "17480"], check=True, stdout=subprocess.DEVNULL)
@@ -398,9 +429,10 @@ def main():
             print(text, flush=True)
             output.append(text)
     finally:
-        if server:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
+        for process in (server, secure):
+            if process:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
         if gateway:
             subprocess.run([gateway, "stop", os.path.join(work, "rgw"), "17480"])
         subprocess.run(["rm", "-rf", work])  # rmtree recurses, and the deep tree is deeper than that may go
