@@ -536,7 +536,7 @@ static size_t told_open(orbit_backend *backend, const char *const *keys, size_t 
     return found;
 }
 
-/* In pages of three: each names the key that the next one begins after. */
+/* Several open at a time; one listing tells them all. */
 static void every_key_is_told_as_an_open_upload(void **state)
 {
     (void)state;
