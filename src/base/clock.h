@@ -12,14 +12,4 @@ uint64_t orb_now_ns(void);     /* CLOCK_MONOTONIC */
 int64_t orb_realtime_ns(void); /* since 1970 UTC */
 uint64_t orb_random_u64(void); /* for jitter and names; from getrandom, seeded per call site's thread */
 
-/* Between two looks at what another processor is about to change. */
-static inline void orb_pause(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 #endif

@@ -2,6 +2,8 @@
  * Who writes to a file next. Any thread; the upload's mutex guards the queue. */
 #include "backend/local/local_write.h"
 
+#include <sched.h>
+
 #include "base/clock.h"
 
 enum {
@@ -71,7 +73,8 @@ static enum orb_local_pen receiver_asks(struct orb_local_writing *writing)
 }
 
 /* Two lanes that write to one file meet all the time, each for some fifty microseconds: less than it takes to fall asleep
- * and be woken, and than to leave the bytes to a worker. */
+ * and be woken, and than to leave the bytes to a worker. Whoever else wants this core has it meanwhile: the server on the
+ * same machine, for one. */
 bool orb_local_receiver_takes_pen(struct orb_local_writing *writing)
 {
     uint64_t end_ns = 0;
@@ -86,7 +89,7 @@ bool orb_local_receiver_takes_pen(struct orb_local_writing *writing)
             else if (now_ns >= end_ns)
                 return false;
             for (int i = 0; i < SPIN_LOOKS && atomic_load(&writing->upload->pen) == PEN_RECEIVER; i++)
-                orb_pause();
+                sched_yield();
         } while (atomic_load(&writing->upload->pen) == PEN_RECEIVER);
     }
 }
