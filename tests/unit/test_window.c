@@ -366,10 +366,12 @@ static void consumers_that_stand_still_give_up_what_others_need(void **state)
 
 /* ---- what goes wrong ------------------------------------------------------------------------------- */
 
-static bool asked_at(const struct world *world, uint64_t offset)
+/* Some read began where one that began at a range's start was cut. Which of the ranges were asked for first, and so cut,
+ * is the workers' affair; all of them start at a multiple of a page. */
+static bool resumed_after(const struct world *world, uint64_t cut_after)
 {
     for (uint64_t i = 0; i < world->store.reads && i < 256; i++)
-        if (world->store.offsets[i] == offset)
+        if (world->store.offsets[i] % 4096 == cut_after % 4096)
             return true;
     return false;
 }
@@ -381,7 +383,7 @@ static void reader_resumes_after_short_read(void **state)
     world->store.cuts = 5;
     begin(world);
     whole(world);
-    assert_true(asked_at(world, 10000));
+    assert_true(resumed_after(world, 10000));
     assert_int_equal(world->store.bytes, world->store.size); /* no byte twice */
 }
 
@@ -393,7 +395,7 @@ static void reader_resumes_after_a_body_that_ends_early_without_an_error(void **
     world->store.silent_cut = true;
     begin(world);
     whole(world);
-    assert_true(asked_at(world, 10000));
+    assert_true(resumed_after(world, 10000));
     assert_int_equal(world->store.bytes, world->store.size);
 }
 
