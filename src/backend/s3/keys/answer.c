@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What providers share: small files, small answers, keys in JSON (jansson), expiry by the giver's clock. */
+ * What providers share: small files, small answers, keys in JSON (jansson) and in XML, expiry by the giver's clock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "wire/xml.h"
 
 bool orb_keys_buf_init(struct orb_buf *buf)
 {
@@ -156,6 +157,34 @@ orbit_status orb_keys_from_json(struct orb_keys *keys, const struct orb_buf *jso
     if (status < 0)
         orb_keys_release(keys);
     return status;
+}
+
+static bool on_end_of_element(void *ctx, unsigned depth, const char *name, char *text, size_t length)
+{
+    struct orb_keys_answer *answer = ctx;
+    (void)depth, (void)length;
+    if (strcmp(name, "AccessKeyId") == 0)
+        answer->no_memory |= !orb_keys_set(&answer->keys->access_key_id, text);
+    else if (strcmp(name, "SecretAccessKey") == 0)
+        answer->no_memory |= !orb_keys_set(&answer->keys->secret_access_key, text);
+    else if (strcmp(name, "SessionToken") == 0)
+        answer->no_memory |= !orb_keys_set(&answer->keys->session_token, text);
+    else if (strcmp(name, "Expiration") == 0 && !orb_parse_time(text, &answer->expires_ns))
+        answer->expires_ns = 0;
+    else if (strcmp(name, "Arn") == 0)
+        (void)snprintf(answer->arn, sizeof answer->arn, "%s", text);
+    else if (strcmp(name, "Code") == 0)
+        (void)snprintf(answer->code, sizeof answer->code, "%s", text);
+    else if (strcmp(name, "Message") == 0)
+        (void)snprintf(answer->message, sizeof answer->message, "%s", text);
+    return true;
+}
+
+orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, orbit_error *error)
+{
+    static const struct orb_xml_events events = {NULL, on_end_of_element};
+    orbit_status status = orb_xml_read(xml, &events, answer, error);
+    return answer->no_memory ? orb_fail_memory(error) : status;
 }
 
 orbit_status orb_keys_refused(const char *who, int http_status, const char *code, const char *text, orbit_error *error)

@@ -147,6 +147,14 @@ struct orb_keys_names {
 };
 orbit_status orb_keys_from_json(struct orb_keys *keys, const struct orb_buf *json, const struct orb_keys_names *names,
                                 int64_t now_ns, const char *who, orbit_error *error);
+/* What STS and CreateSession say in XML; empty or 0 what they do not. */
+struct orb_keys_answer {
+    struct orb_keys *keys; /* set by the caller: where the keys go */
+    int64_t expires_ns;
+    char code[64], message[200], arn[256];
+    bool no_memory;
+};
+orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, orbit_error *error);
 /* An answer that is no success, as an error: `text` is the service's own word, cleaned. */
 orbit_status orb_keys_refused(const char *who, int http_status, const char *code, const char *text, orbit_error *error);
 /* One request with the fetch's cancel, CA and time-out. */

@@ -6,7 +6,6 @@
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "wire/xml.h"
 
 enum { SKEW_S = 300 };
 
@@ -65,42 +64,7 @@ orbit_status orb_keys_session_open(struct orb_keys_source **source, struct orbit
 
 /* ---- the answer ---------------------------------------------------------------------------------------- */
 
-struct answer {
-    struct orb_keys *keys;
-    int64_t expires_ns;
-    char code[48], message[200];
-    bool no_memory;
-};
-
-static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
-{
-    struct answer *answer = ctx;
-    (void)depth, (void)length;
-    if (strcmp(name, "AccessKeyId") == 0)
-        answer->no_memory |= !orb_keys_set(&answer->keys->access_key_id, text);
-    else if (strcmp(name, "SecretAccessKey") == 0)
-        answer->no_memory |= !orb_keys_set(&answer->keys->secret_access_key, text);
-    else if (strcmp(name, "SessionToken") == 0)
-        answer->no_memory |= !orb_keys_set(&answer->keys->session_token, text);
-    else if (strcmp(name, "Expiration") == 0 && !orb_parse_time(text, &answer->expires_ns))
-        answer->expires_ns = 0;
-    else if (strcmp(name, "Code") == 0)
-        (void)snprintf(answer->code, sizeof answer->code, "%s", text);
-    else if (strcmp(name, "Message") == 0)
-        (void)snprintf(answer->message, sizeof answer->message, "%s", text);
-    return true;
-}
-
-static orbit_status parse(const struct orb_buf *reply, struct answer *answer, orbit_error *error)
-{
-    static const struct orb_xml_events events = {NULL, on_end};
-    orbit_status status = ORBIT_OK;
-    if (reply->length) /* a refusal may be a bare status */
-        status = orb_xml_read(reply, &events, answer, error);
-    return answer->no_memory ? orb_fail_memory(error) : status;
-}
-
-static orbit_status judge(struct answer *answer, int http_status, int64_t date_ns, orbit_error *error)
+static orbit_status judge(struct orb_keys_answer *answer, int http_status, int64_t date_ns, orbit_error *error)
 {
     const struct orb_keys *keys = answer->keys;
     if (http_status == 404)
@@ -108,7 +72,7 @@ static orbit_status judge(struct answer *answer, int http_status, int64_t date_n
     if (http_status != 200) {
         orbit_status status = orb_keys_refused("CreateSession", http_status, answer->code, answer->message, error);
         if (error)
-            memcpy(error->code, answer->code, sizeof answer->code);
+            (void)snprintf(error->code, sizeof error->code, "%.*s", (int)sizeof error->code - 1, answer->code);
         return status;
     }
     if (!keys->access_key_id || !keys->secret_access_key || !keys->session_token)
@@ -172,12 +136,12 @@ static orbit_status ask_by_clock(struct call *call, orbit_error *error)
 orbit_status orb_keys_session_fetch(struct orb_keys_fetch *fetch, struct orb_keys *keys, orbit_error *error)
 {
     struct call call = {.fetch = fetch, .session = fetch->origin->session};
-    struct answer answer = {.keys = keys};
+    struct orb_keys_answer answer = {.keys = keys};
     fetch->from = "CreateSession";
     orb_buf_init(&call.authorization, 16 << 10);
     orbit_status status = orb_keys_buf_init(&call.reply) ? ask_by_clock(&call, error) : orb_fail_memory(error);
-    if (status >= 0)
-        status = parse(&call.reply, &answer, error);
+    if (status >= 0 && call.reply.length) /* a refusal may be a bare status */
+        status = orb_keys_from_xml(&answer, &call.reply, error);
     if (status >= 0)
         status = judge(&answer, call.http_status, call.date_ns, error);
     if (status < 0)

@@ -4,44 +4,8 @@
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "wire/xml.h"
 
 enum { SKEW_S = 300, URL_ROOM = 512 };
-
-struct sts_answer {
-    struct orb_keys *keys;
-    int64_t expires_ns;
-    char code[64], message[200], arn[256];
-    bool no_memory;
-};
-
-static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
-{
-    struct sts_answer *answer = ctx;
-    (void)depth, (void)length;
-    if (strcmp(name, "AccessKeyId") == 0)
-        answer->no_memory |= !orb_keys_set(&answer->keys->access_key_id, text);
-    else if (strcmp(name, "SecretAccessKey") == 0)
-        answer->no_memory |= !orb_keys_set(&answer->keys->secret_access_key, text);
-    else if (strcmp(name, "SessionToken") == 0)
-        answer->no_memory |= !orb_keys_set(&answer->keys->session_token, text);
-    else if (strcmp(name, "Expiration") == 0 && !orb_parse_time(text, &answer->expires_ns))
-        answer->expires_ns = 0;
-    else if (strcmp(name, "Arn") == 0)
-        (void)snprintf(answer->arn, sizeof answer->arn, "%s", text);
-    else if (strcmp(name, "Code") == 0)
-        (void)snprintf(answer->code, sizeof answer->code, "%s", text);
-    else if (strcmp(name, "Message") == 0)
-        (void)snprintf(answer->message, sizeof answer->message, "%s", text);
-    return true;
-}
-
-static orbit_status parse(const struct orb_buf *reply, struct sts_answer *answer, orbit_error *error)
-{
-    static const struct orb_xml_events events = {NULL, on_end};
-    orbit_status status = orb_xml_read(reply, &events, answer, error);
-    return answer->no_memory ? orb_fail_memory(error) : status;
-}
 
 static void field(struct orb_buf *form, const char *name, const char *value)
 {
@@ -154,8 +118,8 @@ static void fill_form(struct call *call)
 }
 
 /* One conversation: `fill` writes the form, `answer` receives what came of it. */
-static orbit_status talk(struct call *call, const char *who, void (*fill)(struct call *call), struct sts_answer *answer,
-                         orbit_error *error)
+static orbit_status talk(struct call *call, const char *who, void (*fill)(struct call *call),
+                         struct orb_keys_answer *answer, orbit_error *error)
 {
     orb_buf_init(&call->authorization, 16 << 10);
     bool fine = orb_keys_buf_init(&call->form) && orb_keys_buf_init(&call->reply);
@@ -166,7 +130,7 @@ static orbit_status talk(struct call *call, const char *who, void (*fill)(struct
                                    : ask_by_clock(call, error);
     }
     if (status >= 0)
-        status = parse(&call->reply, answer, error);
+        status = orb_keys_from_xml(answer, &call->reply, error);
     if (status >= 0 && call->http_status != 200)
         status = orb_keys_refused(who, call->http_status, answer->code, answer->message, error);
     orb_buf_release(&call->authorization);
@@ -179,7 +143,7 @@ orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb
                                   const struct orb_keys *signer, struct orb_keys *keys, orbit_error *error)
 {
     struct call call = {.fetch = fetch, .role = role, .signer = signer};
-    struct sts_answer answer = {.keys = keys};
+    struct orb_keys_answer answer = {.keys = keys};
     char who[200];
     (void)snprintf(who, sizeof who, "STS, asked for the role '%.140s',", role->role_arn);
     orbit_status status = talk(&call, who, fill_form, &answer, error);
@@ -204,7 +168,7 @@ orbit_status orb_keys_caller(struct orb_keys_fetch *fetch, const struct orb_keys
     const struct orb_keys_role role = {.region = region};
     struct call call = {.fetch = fetch, .role = &role, .signer = signer};
     struct orb_keys none = {0};
-    struct sts_answer answer = {.keys = &none};
+    struct orb_keys_answer answer = {.keys = &none};
     orbit_status status = talk(&call, "STS, asked whose keys these are,", fill_identity_form, &answer, error);
     orb_keys_release(&none);
     if (status >= 0 && !answer.arn[0])
