@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What lies between us and an endpoint: redirects, proxies, sockets, client certificates, names with several addresses,
  * and bodies that are better not sent. */
+#include "resolver.h"
 #include "s3fault.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -463,40 +463,6 @@ static void endpoint_may_be_an_ipv6_address(void **state)
     endpoint_stop(&endpoint);
 }
 
-/* libcurl asks this one and not the C library's: "many.test" has three addresses, other names in these tests are literals or
- * "localhost". */
-#define SEEN __attribute__((visibility("default")))
-SEEN int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
-{
-    size_t count = node && strcmp(node, "many.test") == 0 ? 3 : 1;
-    struct block {
-        struct addrinfo info[3];
-        struct sockaddr_in address[3];
-    } *block = calloc(1, sizeof(*block));
-    if (hints && hints->ai_family == AF_INET6) {
-        free(block);
-        return EAI_NONAME;
-    }
-    for (size_t i = 0; i < count; i++) {
-        block->address[i] = (struct sockaddr_in){.sin_family = AF_INET,
-                                                 .sin_port = htons((uint16_t)(service ? atoi(service) : 0)),
-                                                 .sin_addr = {htonl(INADDR_LOOPBACK + (uint32_t)i)}};
-        block->info[i] = (struct addrinfo){.ai_family = AF_INET,
-                                           .ai_socktype = SOCK_STREAM,
-                                           .ai_protocol = IPPROTO_TCP,
-                                           .ai_addrlen = sizeof(block->address[i]),
-                                           .ai_addr = (struct sockaddr *)&block->address[i],
-                                           .ai_next = i + 1 < count ? &block->info[i + 1] : NULL};
-    }
-    *found = block->info;
-    return 0;
-}
-
-SEEN void freeaddrinfo(struct addrinfo *found)
-{
-    free(found);
-}
-
 /* Chance decides, so enough connections are made for each address to be chosen: missing one of three has a probability of
  * 3 * (2/3)^40, one in three million. */
 static void requests_are_spread_over_the_addresses_of_a_name(void **state)
@@ -506,6 +472,7 @@ static void requests_are_spread_over_the_addresses_of_a_name(void **state)
     char url[64];
     server_start(&server, talk_reply,
                  "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: \"x\"\r\nConnection: close\r\n\r\n");
+    resolver_many = 3;
     snprintf(url, sizeof(url), "http://many.test:%d", server.port);
     at.config.endpoint = url;
     s3fault_reopen();
