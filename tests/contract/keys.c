@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Keys are bytes: the table of hostile keys (support/hostile_keys.h) goes through every operation of object stores, in
- * buckets of its own, where a key is all there is (a directory before it would hide what a leading '/' does). The first
- * key that fails does not end a test: all that do are told. What a store cannot take stands in `limits`, with why. */
+ * buckets of its own, where a key is all there is (a directory before it would hide what a leading '/' does). Several
+ * keys go side by side: a store that writes each to a disk would take minutes for them one by one. The first key that fails
+ * does not end a test: all that do are told. What a store cannot take stands in `limits`, with why. */
 #include "contract.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -34,18 +37,21 @@ static const struct limit {
 
 static orbit_backend *keys_store, *parts_store, *copies_store; /* from the first test on */
 static bool filled;                                            /* keys_store has all keys, each with its word "here" */
-static unsigned wrong;
+static unsigned wrong;                                         /* by blame_mutex while keys go side by side */
+static pthread_mutex_t blame_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Tells what is wrong with a key, and goes on. */
+/* Tells what is wrong with a key, and goes on. Any thread. */
 static void blame(const char *key, const char *what, orbit_status status, const orbit_error *error)
 {
     char shown[160];
     size_t used = 0;
     for (const unsigned char *at = (const unsigned char *)key; *at && used + 8 < sizeof shown; at++)
         used += (size_t)snprintf(shown + used, sizeof shown - used, *at > ' ' && *at < 127 ? "%c" : "\\x%02x", *at);
+    pthread_mutex_lock(&blame_mutex);
     print_error("key \"%s\": %s: %s\n", shown, what,
                 error && error->message[0] ? error->message : orbit_status_text(status));
     wrong++;
+    pthread_mutex_unlock(&blame_mutex);
 }
 
 static bool fine(const char *key, const char *what, orbit_status status, const orbit_error *error)
@@ -78,6 +84,38 @@ static const char *const *keys_for(unsigned work, size_t *count)
             taken[(*count)++] = keys[i];
     assert_true(*count > 150);
     return taken;
+}
+
+/* ---- side by side -------------------------------------------------------------------------------------------- */
+
+/* What is done with keys[at]: on a thread of its own, so it asserts nothing and blames. */
+typedef void key_work(const char *const *keys, size_t count, size_t at);
+
+struct crew {
+    key_work *work;
+    const char *const *keys;
+    size_t count;
+    _Atomic size_t next;
+};
+
+static void *run_crew(void *ctx)
+{
+    struct crew *crew = ctx;
+    size_t at;
+    while ((at = atomic_fetch_add(&crew->next, 1)) < crew->count)
+        crew->work(crew->keys, crew->count, at);
+    return NULL;
+}
+
+static void each_key(const char *const *keys, size_t count, key_work *work)
+{
+    enum { SIDE_BY_SIDE = 8 };
+    pthread_t threads[SIDE_BY_SIDE];
+    struct crew crew = {.work = work, .keys = keys, .count = count};
+    for (size_t i = 0; i < SIDE_BY_SIDE; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_crew, &crew), 0);
+    for (size_t i = 0; i < SIDE_BY_SIDE; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
 /* ---- buckets of one's own ---------------------------------------------------------------------------------- */
@@ -189,12 +227,18 @@ static bool is_there(orbit_backend *backend, const char *key, const char *word)
     return holds(backend, key, word, key);
 }
 
+static void write_here(const char *const *keys, size_t count, size_t at)
+{
+    (void)count;
+    write_key(keys_store, keys[at], "here");
+}
+
 static void fill(void)
 {
     size_t count;
     const char *const *keys = keys_for(WRITES, &count);
-    for (size_t i = 0; i < count && !filled; i++)
-        write_key(keys_store, keys[i], "here");
+    if (!filled)
+        each_key(keys, count, write_here);
     assert_int_equal(wrong, 0);
     filled = true;
 }
@@ -264,6 +308,27 @@ static size_t expected_keys(const char *const *keys, size_t count, const char *p
     return found;
 }
 
+static void list_by_prefix(const char *const *keys, size_t count, size_t at)
+{
+    const char *expected[1024];
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    size_t found = expected_keys(keys, count, keys[at], "", false, expected);
+    options.recursive = true;
+    options.page_entries = 7;
+    options.prefix = keys[at];
+    check_keys(keys_store, "list by prefix", &options, expected, found);
+}
+
+static void list_after(const char *const *keys, size_t count, size_t at)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    size_t left = count - at - 1 < 3 ? count - at - 1 : 3;
+    options.recursive = true;
+    options.start_after = keys[at];
+    options.max_entries = 3;
+    check_keys(keys_store, "list what comes after it", &options, keys + at + 1, left);
+}
+
 static void every_key_is_listed(void **state)
 {
     (void)state;
@@ -283,19 +348,8 @@ static void every_key_is_listed(void **state)
     check_keys(keys_store, "list a level in small pages", &options, expected, level);
     options.page_entries = 0;
     check_keys(keys_store, "list a level", &options, expected, level);
-    options.recursive = true;
-    for (size_t i = 0; i < count; i++) {
-        size_t found = expected_keys(keys, count, keys[i], "", false, expected);
-        options.prefix = keys[i];
-        check_keys(keys_store, "list by prefix", &options, expected, found);
-    }
-    options.prefix = NULL;
-    for (size_t i = 0; i < count; i++) {
-        size_t left = count - i - 1 < 3 ? count - i - 1 : 3;
-        options.start_after = keys[i];
-        options.max_entries = 3;
-        check_keys(keys_store, "list what comes after it", &options, keys + i + 1, left);
-    }
+    each_key(keys, count, list_by_prefix);
+    each_key(keys, count, list_after);
     assert_int_equal(wrong, 0);
 }
 
@@ -319,7 +373,28 @@ static void every_key_is_listed_by_the_old_protocol(void **state)
     assert_int_equal(wrong, 0);
 }
 
-/* ---- one by one ------------------------------------------------------------------------------------------------ */
+/* ---- each by itself ------------------------------------------------------------------------------------------------ */
+
+static void read_here(const char *const *keys, size_t count, size_t at)
+{
+    char bytes[HOSTILE_KEY_MAX + 64];
+    (void)count;
+    contents(keys[at], "here", bytes);
+    is_there(keys_store, keys[at], "here");
+    read_key(keys_store, keys[at], 3, bytes + 3, 3);
+}
+
+static void remove_here(const char *const *keys, size_t count, size_t at)
+{
+    orbit_error error = {0};
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    (void)count;
+    fine(keys[at], "remove", orbit_remove(keys_store, keys[at], NULL, &error), &error);
+    orbit_status status = orbit_stat(keys_store, keys[at], NULL, &metadata, &error);
+    if (status != ORBIT_E_NOT_FOUND && metadata.kind != ORBIT_KIND_DIRECTORY)
+        blame(keys[at], "is still there", status, &error);
+    orbit_metadata_release(&metadata);
+}
 
 static void every_key_is_written_told_read_and_removed(void **state)
 {
@@ -329,24 +404,31 @@ static void every_key_is_written_told_read_and_removed(void **state)
         return;
     fill(); /* all of them first: two that are one to the store show here */
     const char *const *keys = keys_for(WRITES, &count);
-    for (size_t i = 0; i < count; i++) {
-        char bytes[HOSTILE_KEY_MAX + 64];
-        contents(keys[i], "here", bytes);
-        is_there(keys_store, keys[i], "here");
-        read_key(keys_store, keys[i], 3, bytes + 3, 3);
-    }
+    each_key(keys, count, read_here);
     filled = false;
-    for (size_t i = 0; i < count; i++) {
-        orbit_error error = {0};
-        orbit_metadata metadata = ORBIT_METADATA_INIT;
-        fine(keys[i], "remove", orbit_remove(keys_store, keys[i], NULL, &error), &error);
-        orbit_status status = orbit_stat(keys_store, keys[i], NULL, &metadata, &error);
-        if (status != ORBIT_E_NOT_FOUND && metadata.kind != ORBIT_KIND_DIRECTORY)
-            blame(keys[i], "is still there", status, &error);
-        orbit_metadata_release(&metadata);
-    }
+    each_key(keys, count, remove_here);
     check_nothing(keys_store);
     assert_int_equal(wrong, 0);
+}
+
+static void write_in_parts(const char *const *keys, size_t count, size_t at)
+{
+    char bytes[HOSTILE_KEY_MAX + 64];
+    size_t length = contents(keys[at], "parts", bytes);
+    orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+    orbit_error error = {0};
+    (void)count;
+    orbit_status status =
+        orbit_write(parts_store, keys[at], orbit_source_memory(bytes, length), length, NULL, &result, &error);
+    if (fine(keys[at], "write in parts", status, &error) && !result.multipart)
+        blame(keys[at], "was no upload in parts", ORBIT_E_PROTOCOL, NULL);
+    orbit_write_result_release(&result);
+}
+
+static void read_parts(const char *const *keys, size_t count, size_t at)
+{
+    (void)count;
+    is_there(parts_store, keys[at], "parts");
 }
 
 static void every_key_is_written_in_parts(void **state)
@@ -357,23 +439,36 @@ static void every_key_is_written_in_parts(void **state)
         return;
     const char *const *keys = keys_for(WRITES, &count);
     filled = false;
-    for (size_t i = 0; i < count; i++) {
-        char bytes[HOSTILE_KEY_MAX + 64];
-        size_t length = contents(keys[i], "parts", bytes);
-        orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
-        orbit_error error = {0};
-        orbit_status status =
-            orbit_write(parts_store, keys[i], orbit_source_memory(bytes, length), length, NULL, &result, &error);
-        if (fine(keys[i], "write in parts", status, &error) && !result.multipart)
-            blame(keys[i], "was no upload in parts", ORBIT_E_PROTOCOL, NULL);
-        orbit_write_result_release(&result);
-    }
-    for (size_t i = 0; i < count; i++)
-        is_there(keys_store, keys[i], "parts");
+    each_key(keys, count, write_in_parts);
+    each_key(keys, count, read_parts);
     assert_int_equal(wrong, 0);
 }
 
 /* To another bucket under the same name, from there to a plain name, and back. */
+static void copy_and_rename(const char *const *keys, size_t count, size_t at)
+{
+    orbit_error error = {0};
+    orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+    const char *key = keys[at];
+    char plain[32];
+    (void)count;
+    snprintf(plain, sizeof plain, "moved-%zu", at);
+    orbit_status status = orbit_copy(keys_store, key, copies_store, key, NULL, &result, &error);
+    if (fine(key, "copy", status, &error) && contract.kind->fixture && result.parts)
+        blame(key, "was copied through this machine", ORBIT_E_PROTOCOL, NULL);
+    orbit_write_result_release(&result);
+    status = orbit_rename(copies_store, key, plain, true, NULL, &error);
+    if (!fine(key, "rename", status, &error) || !holds(copies_store, plain, "here", key))
+        return;
+    fine(key, "rename to it", orbit_rename(copies_store, plain, key, false, NULL, &error), &error);
+}
+
+static void read_copy(const char *const *keys, size_t count, size_t at)
+{
+    (void)count;
+    is_there(copies_store, keys[at], "here");
+}
+
 static void every_key_is_copied_and_renamed_by_the_store(void **state)
 {
     size_t count;
@@ -382,46 +477,41 @@ static void every_key_is_copied_and_renamed_by_the_store(void **state)
         return;
     fill();
     const char *const *keys = keys_for(COPIES, &count);
-    for (size_t i = 0; i < count; i++) {
-        orbit_error error = {0};
-        orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
-        orbit_status status = orbit_copy(keys_store, keys[i], copies_store, keys[i], NULL, &result, &error);
-        if (fine(keys[i], "copy", status, &error) && contract.kind->fixture && result.parts)
-            blame(keys[i], "was copied through this machine", ORBIT_E_PROTOCOL, NULL);
-        orbit_write_result_release(&result);
-        status = orbit_rename(copies_store, keys[i], "moved", true, NULL, &error);
-        if (!fine(keys[i], "rename", status, &error) || !holds(copies_store, "moved", "here", keys[i]))
-            continue;
-        status = orbit_rename(copies_store, "moved", keys[i], false, NULL, &error);
-        fine(keys[i], "rename to it", status, &error);
-    }
-    for (size_t i = 0; i < count; i++)
-        is_there(copies_store, keys[i], "here");
+    each_key(keys, count, copy_and_rename);
+    each_key(keys, count, read_copy);
     assert_int_equal(wrong, 0);
+}
+
+static void set_tag(const char *const *keys, size_t count, size_t at)
+{
+    orbit_error error = {0};
+    char tagging[64];
+    (void)count;
+    snprintf(tagging, sizeof tagging, "number=%zu", at);
+    fine(keys[at], "set tags", orbit_tags_set(keys_store, keys[at], tagging, NULL, &error), &error);
+}
+
+static void get_tag(const char *const *keys, size_t count, size_t at)
+{
+    orbit_error error = {0};
+    char expected[64], tagging[1024];
+    (void)count;
+    snprintf(expected, sizeof expected, "number=%zu", at);
+    orbit_status status = orbit_tags_get(keys_store, keys[at], tagging, sizeof tagging, NULL, &error);
+    if (fine(keys[at], "get tags", status, &error) && strcmp(tagging, expected) != 0)
+        blame(keys[at], "has other tags", ORBIT_E_CHECKSUM, NULL);
 }
 
 static void every_key_has_tags(void **state)
 {
     (void)state;
     size_t count;
-    char tagging[1024];
     if (!contract.kind->object || !supports(ORBIT_OPERATION_TAGS))
         return;
     fill();
     const char *const *keys = keys_for(TAGS, &count);
-    for (size_t i = 0; i < count; i++) { /* all first: each has its own */
-        orbit_error error = {0};
-        snprintf(tagging, sizeof tagging, "number=%zu", i);
-        fine(keys[i], "set tags", orbit_tags_set(keys_store, keys[i], tagging, NULL, &error), &error);
-    }
-    for (size_t i = 0; i < count; i++) {
-        orbit_error error = {0};
-        char expected[64];
-        snprintf(expected, sizeof expected, "number=%zu", i);
-        orbit_status status = orbit_tags_get(keys_store, keys[i], tagging, sizeof tagging, NULL, &error);
-        if (fine(keys[i], "get tags", status, &error) && strcmp(tagging, expected) != 0)
-            blame(keys[i], "has other tags", ORBIT_E_CHECKSUM, NULL);
-    }
+    each_key(keys, count, set_tag); /* all first: each has its own */
+    each_key(keys, count, get_tag);
     assert_int_equal(wrong, 0);
 }
 

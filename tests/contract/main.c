@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of stores that the contract is checked on, and the run over one of them: test_contract NAME [FILTER]. */
+ * The table of stores that the contract is checked on, and the run over one of them: test_contract NAME [FILTER], or -FILTER
+ * for all tests but those. */
 #include "contract.h"
 
 #include <ftw.h>
@@ -142,7 +143,7 @@ int main(int argc, char **argv)
         if (strcmp(kinds[i].name, argv[1]) == 0)
             contract.kind = &kinds[i];
     if (contract.kind == NULL) {
-        fprintf(stderr, "usage: test_contract STORE [FILTER]\n");
+        fprintf(stderr, "usage: test_contract STORE [[-]FILTER]\n");
         return 2;
     }
 #define TAKE(group)                                 \
@@ -156,7 +157,9 @@ int main(int argc, char **argv)
     TAKE(upload);
     TAKE(key);
 #undef TAKE
-    if (argc > 2)
+    if (argc > 2 && *argv[2] == '-')
+        cmocka_set_skip_filter(argv[2] + 1);
+    else if (argc > 2)
         cmocka_set_test_filter(argv[2]);
     return _cmocka_run_group_tests(contract.kind->name, tests, count, open_everything, close_everything);
 }
