@@ -235,6 +235,7 @@ static bool check_words(const struct options *options)
            one_of(options, "object-lock-mode", options->object_lock_mode, "GOVERNANCE COMPLIANCE") &&
            one_of(options, "object-lock-legal-hold", options->object_lock_legal_hold, "ON OFF") &&
            one_of(options, "sort", options->sort, "name size time") &&
+           one_of(options, "set-status", options->set_status, "enabled suspended") &&
            one_of(options, "addressing-style", options->addressing_style, "auto path virtual") &&
            one_of(options, "checksum-algorithm", options->checksum_algorithm, "CRC64NVME CRC32C CRC32 SHA256 SHA1 MD5");
 }

@@ -84,9 +84,9 @@ struct options {
     uint64_t part_bytes, concurrency, workers;
 
     /* ls */
-    bool null, show_fullpath, etag, humanize, unordered, all_versions;
+    bool null, show_fullpath, etag, humanize, unordered, all_versions, status;
     uint64_t list_workers;
-    const char *sort;
+    const char *sort, *set_status;
     struct limit larger, smaller;
     struct moment newer, older;
     struct patterns names;

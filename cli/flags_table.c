@@ -14,6 +14,7 @@
 #define MKDIR    VERB_BIT(VERB_MKDIR)
 #define UPLOADS  VERB_BIT(VERB_UPLOADS)
 #define PRESIGN  VERB_BIT(VERB_PRESIGN)
+#define VERSIONS VERB_BIT(VERB_VERSIONS)
 #define TRANSFER (PUT | CP | MV)
 #define SOURCES  (LS | STAT | CAT | PUT | CP | MV | RM)
 #define ALL      UINT32_MAX
@@ -66,6 +67,8 @@ static const struct flag flags[] = {
     {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS) | RM, AT(all_versions), 0,
      "every version of each object, as 'versions' lists them"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
+    {"status", 0, FLAG_BOOL, VERSIONS, AT(status), 0, "whether the bucket keeps versions: enabled, suspended or off"},
+    {"set-status", 0, FLAG_TEXT, VERSIONS, AT(set_status), "STATUS", "enabled or suspended, from now on"},
 
     {"write", 0, FLAG_BOOL, VERB_BIT(VERB_DOCTOR), AT(probe_write), 0,
      "also write, read and remove a tiny object of a random name"},
@@ -175,7 +178,8 @@ static const struct verb_text verbs[] = {
      "Whoever has the URL may do the one thing it is for, until it expires. Nothing is sent to the store.", 1, MANY},
     {VERB_VERSIONS, "versions", NULL, "LOCATION…", "list every version of objects, and when they were removed",
      "Of a bucket or a prefix that ends in '/', or of one object; the latest first. A version's id goes with\n"
-     "--version-id of cat, stat, cp and rm. Locations are taken as they are, patterns too.",
+     "--version-id of cat, stat, cp and rm. Locations are taken as they are, patterns too. --status s3://BUCKET\n"
+     "tells whether the bucket keeps versions, --set-status changes it; enabled once, it can only be suspended.",
      1, MANY},
     {VERB_TAG, "tag", NULL, "s3://BUCKET/KEY…", "show or set the tags of objects",
      "Shows them as k=v&k2=v2, URL-encoded, '-' for none. --tagging sets all of them, --tagging '' removes them.", 1,

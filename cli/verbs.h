@@ -16,6 +16,7 @@ void verb_bucket(struct session *session); /* mb, rb */
 void verb_uploads(struct session *session);
 void verb_presign(struct session *session);
 void verb_tag(struct session *session);
+void verb_versions(struct session *session);
 void verb_doctor(struct session *session);
 
 /* One source to standard output. False: stop. */

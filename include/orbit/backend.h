@@ -165,7 +165,8 @@ typedef enum orbit_operation {
     ORBIT_OPERATION_SPACE,
     ORBIT_OPERATION_CONTAINER,
     ORBIT_OPERATION_NO_OVERWRITE, /* writes with overwrite = false are atomic */
-    ORBIT_OPERATION_TAGS
+    ORBIT_OPERATION_TAGS,
+    ORBIT_OPERATION_VERSIONING
 } orbit_operation;
 ORBIT_API bool orbit_backend_supports(const orbit_backend *backend, orbit_operation operation);
 

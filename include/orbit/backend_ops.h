@@ -509,6 +509,9 @@ struct orbit_backend_ops {
     void (*tags_set)(void *self, orbit_op *op, const orbit_tags_request *request);
     /* Looks at the way to the store and tells what it finds; what is wrong with the store is a finding, not an error. */
     void (*probe)(void *self, orbit_op *op, const orbit_probe_request *request);
+    /* Whether the container keeps versions: an orbit_versioning. */
+    void (*versioning_get)(void *self, orbit_op *op, uint32_t *versioning);
+    void (*versioning_set)(void *self, orbit_op *op, uint32_t versioning);
 };
 
 ORBIT_END_DECLS

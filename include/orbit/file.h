@@ -38,7 +38,8 @@ ORBIT_API orbit_status orbit_exists(orbit_backend *backend, const char *path, co
 ORBIT_API orbit_status orbit_mkdir(orbit_backend *backend, const char *path, const orbit_call_options *options,
                                    orbit_error *error);
 /* Removes a file, an object, an empty directory or (recursive) a tree. Symlinks are removed, never
- * followed. On object stores removing what does not exist is success, as the service has it. */
+ * followed. On object stores removing what does not exist is success, as the service has it; so it is with a
+ * version, which may be the marker of a removal. */
 ORBIT_API orbit_status orbit_remove(orbit_backend *backend, const char *path, const orbit_call_options *options,
                                     orbit_error *error);
 /* Renames within the backend, replacing an existing file; atomic where the store is. `overwrite` false:
@@ -112,6 +113,19 @@ ORBIT_API orbit_status orbit_container_create(orbit_backend *backend, const orbi
                                               orbit_error *error);
 ORBIT_API orbit_status orbit_container_remove(orbit_backend *backend, const orbit_call_options *options,
                                               orbit_error *error);
+
+/* Whether the container keeps the versions of its objects. What was once enabled can be suspended and not undone: the
+ * versions that are there stay, and a write replaces the one without an id. _set takes ENABLED or SUSPENDED. S3:
+ * GetBucketVersioning, PutBucketVersioning; a store may take a while to go by it (AWS: up to 15 minutes). */
+typedef enum orbit_versioning {
+    ORBIT_VERSIONING_OFF = 0, /* never enabled */
+    ORBIT_VERSIONING_ENABLED,
+    ORBIT_VERSIONING_SUSPENDED
+} orbit_versioning;
+ORBIT_API orbit_status orbit_versioning_get(orbit_backend *backend, orbit_versioning *versioning,
+                                            const orbit_call_options *options, orbit_error *error);
+ORBIT_API orbit_status orbit_versioning_set(orbit_backend *backend, orbit_versioning versioning,
+                                            const orbit_call_options *options, orbit_error *error);
 
 ORBIT_END_DECLS
 

@@ -40,7 +40,7 @@ typedef enum orbit_request {
     ORBIT_REQUEST_LINK,
     ORBIT_REQUEST_XATTR,
     ORBIT_REQUEST_SPACE,
-    ORBIT_REQUEST_CONTAINER,
+    ORBIT_REQUEST_CONTAINER, /* made, removed, its versioning */
     ORBIT_REQUEST_UPLOADS,
     ORBIT_REQUEST_PART_COPY, /* a part that the store copies by itself */
     ORBIT_REQUEST_TAGS,

@@ -439,6 +439,8 @@ bool orbit_backend_supports(const orbit_backend *backend, orbit_operation operat
         return caps->atomic_no_overwrite;
     case ORBIT_OPERATION_TAGS:
         return ops->tags_get && ops->tags_set;
+    case ORBIT_OPERATION_VERSIONING:
+        return ops->versioning_get && ops->versioning_set;
     }
     return false;
 }

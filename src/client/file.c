@@ -341,3 +341,58 @@ orbit_status orbit_container_remove(orbit_backend *backend, const orbit_call_opt
     struct file_task *file = orb_file_new(&container_remove_kind, backend, "", NULL, options, &status, error);
     return file ? orb_task_run(&file->task, error) : status;
 }
+
+/* ---- versioning -------------------------------------------------------------------------------------- */
+
+static void versioning_get_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    file->versioning = ORBIT_VERSIONING_OFF;
+    orb_call_names(&file->call, ORBIT_REQUEST_CONTAINER, file->path);
+    core->ops->versioning_get(core->self, &file->call.op.op, &file->versioning);
+}
+
+static void versioning_deliver(struct file_task *file)
+{
+    *file->versioning_out = (orbit_versioning)file->versioning;
+}
+
+static void versioning_set_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    orb_call_names(&file->call, ORBIT_REQUEST_CONTAINER, file->path);
+    core->ops->versioning_set(core->self, &file->call.op.op, file->versioning);
+}
+
+static const struct file_kind versioning_get_kind =
+    ORB_FILE_KIND("orbit_versioning_get", "tell whether it keeps versions", versioning_get, versioning_get_attempt,
+                  versioning_deliver, 0);
+static const struct file_kind versioning_set_kind =
+    ORB_FILE_KIND("orbit_versioning_set", "be told to keep versions", versioning_set, versioning_set_attempt, NULL, 0);
+
+orbit_status orbit_versioning_get(orbit_backend *backend, orbit_versioning *versioning,
+                                  const orbit_call_options *options, orbit_error *error)
+{
+    if (!versioning)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_versioning_get() without a place for the answer");
+    *versioning = ORBIT_VERSIONING_OFF;
+    orbit_status status;
+    struct file_task *file = orb_file_new(&versioning_get_kind, backend, "", NULL, options, &status, error);
+    if (!file)
+        return status;
+    file->versioning_out = versioning;
+    return orb_task_run(&file->task, error);
+}
+
+orbit_status orbit_versioning_set(orbit_backend *backend, orbit_versioning versioning,
+                                  const orbit_call_options *options, orbit_error *error)
+{
+    if (versioning != ORBIT_VERSIONING_ENABLED && versioning != ORBIT_VERSIONING_SUSPENDED)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_versioning_set() takes enabled or suspended");
+    orbit_status status;
+    struct file_task *file = orb_file_new(&versioning_set_kind, backend, "", NULL, options, &status, error);
+    if (!file)
+        return status;
+    file->versioning = (uint32_t)versioning;
+    return orb_task_run(&file->task, error);
+}

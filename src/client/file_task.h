@@ -51,10 +51,12 @@ struct file_task {
     } request;
     orbit_metadata metadata; /* stat: the reply; set_metadata: a copy of what is to be set */
     orbit_space_reply space;
+    uint32_t versioning; /* the reply, or what is to be set */
 
     /* The caller's, until the task is done. */
     orbit_metadata *metadata_out;
     uint64_t *free_out, *total_out;
+    orbit_versioning *versioning_out;
     char *target_out;
     size_t *length_out;
     size_t length;

@@ -118,9 +118,9 @@ void listing_free(struct listing *listing);
 void check_listing(const char *path, const orbit_list_options *options, ...);
 
 extern const struct CMUnitTest write_tests[], read_tests[], list_tests[], manage_tests[], control_tests[],
-    upload_tests[], key_tests[];
+    upload_tests[], key_tests[], version_tests[];
 extern const size_t write_test_count, read_test_count, list_test_count, manage_test_count, control_test_count,
-    upload_test_count, key_test_count;
+    upload_test_count, key_test_count, version_test_count;
 int new_scope(void **state);
 #define CONTRACT_TEST(function) cmocka_unit_test_setup(function, new_scope)
 

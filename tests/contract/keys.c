@@ -1,122 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Keys are bytes: the table of hostile keys (support/hostile_keys.h) goes through every operation of object stores, in
- * buckets of its own, where a key is all there is (a directory before it would hide what a leading '/' does). Several
- * keys go side by side: a store that writes each to a disk would take minutes for them one by one. The first key that fails
- * does not end a test: all that do are told. What a store cannot take stands in `limits`, with why. */
-#include "contract.h"
+ * buckets of its own, where a key is all there is (a directory before it would hide what a leading '/' does). The first
+ * key that fails does not end a test: all that do are told. */
+#include "keys.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
 
-#include "support/hostile_keys.h"
-
-enum work {
-    WRITES = 1u << 0,
-    READS = 1u << 1,
-    LISTS = 1u << 2,
-    COPIES = 1u << 3,
-    TAGS = 1u << 4,
-    URLS = 1u << 5,
-    UPLOADS = 1u << 6,
-    REMOVES = 1u << 7,
-    ALL = 0xff
-};
-
-/* What a store does not take, or gets wrong by itself. `key` NULL: all that are no UTF-8. */
-static const struct limit {
-    const char *store, *key;
-    unsigned work;
-    const char *why;
-} limits[] = {
-    {"s3_rgw", NULL, ALL, "refused with InvalidObjectName, as S3 does"},
-};
-
 static orbit_backend *keys_store, *parts_store, *copies_store; /* from the first test on */
 static bool filled;                                            /* keys_store has all keys, each with its word "here" */
-static unsigned wrong;                                         /* by blame_mutex while keys go side by side */
-static pthread_mutex_t blame_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-/* Tells what is wrong with a key, and goes on. Any thread. */
-static void blame(const char *key, const char *what, orbit_status status, const orbit_error *error)
-{
-    char shown[160];
-    size_t used = 0;
-    for (const unsigned char *at = (const unsigned char *)key; *at && used + 8 < sizeof shown; at++)
-        used += (size_t)snprintf(shown + used, sizeof shown - used, *at > ' ' && *at < 127 ? "%c" : "\\x%02x", *at);
-    pthread_mutex_lock(&blame_mutex);
-    print_error("key \"%s\": %s: %s\n", shown, what,
-                error && error->message[0] ? error->message : orbit_status_text(status));
-    wrong++;
-    pthread_mutex_unlock(&blame_mutex);
-}
-
-static bool fine(const char *key, const char *what, orbit_status status, const orbit_error *error)
-{
-    if (status != ORBIT_OK)
-        blame(key, what, status, error);
-    return status == ORBIT_OK;
-}
-
-static bool takes(const char *key, unsigned work)
-{
-    for (size_t i = 0; i < COUNT_OF(limits); i++) {
-        bool meant = limits[i].key ? strcmp(limits[i].key, key) == 0 : !hostile_key_is_text(key);
-        if (meant && (limits[i].work & work) && strcmp(limits[i].store, contract.kind->name) == 0)
-            return false;
-    }
-    return true;
-}
-
-/* The keys that the store takes for this work; static, in byte order. */
-static const char *const *keys_for(unsigned work, size_t *count)
-{
-    static const char *taken[1024];
-    size_t all;
-    const char *const *keys = hostile_keys(&all);
-    *count = 0;
-    assert_true(all <= COUNT_OF(taken));
-    for (size_t i = 0; i < all; i++)
-        if (takes(keys[i], work))
-            taken[(*count)++] = keys[i];
-    assert_true(*count > 150);
-    return taken;
-}
-
-/* ---- side by side -------------------------------------------------------------------------------------------- */
-
-/* What is done with keys[at]: on a thread of its own, so it asserts nothing and blames. */
-typedef void key_work(const char *const *keys, size_t count, size_t at);
-
-struct crew {
-    key_work *work;
-    const char *const *keys;
-    size_t count;
-    _Atomic size_t next;
-};
-
-static void *run_crew(void *ctx)
-{
-    struct crew *crew = ctx;
-    size_t at;
-    while ((at = atomic_fetch_add(&crew->next, 1)) < crew->count)
-        crew->work(crew->keys, crew->count, at);
-    return NULL;
-}
-
-static void each_key(const char *const *keys, size_t count, key_work *work)
-{
-    enum { SIDE_BY_SIDE = 8 };
-    pthread_t threads[SIDE_BY_SIDE];
-    struct crew crew = {.work = work, .keys = keys, .count = count};
-    for (size_t i = 0; i < SIDE_BY_SIDE; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, run_crew, &crew), 0);
-    for (size_t i = 0; i < SIDE_BY_SIDE; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-}
 
 /* ---- buckets of one's own ---------------------------------------------------------------------------------- */
 
@@ -131,7 +25,7 @@ static orbit_backend *open_bucket(const char *suffix, bool in_parts)
 static int open_buckets(void **state)
 {
     (void)state;
-    wrong = 0;
+    keys_wrong = 0;
     if (!contract.kind->object || keys_store)
         return 0;
     keys_store = open_bucket("-keys", false);
@@ -168,58 +62,20 @@ orbit_status contract_keys_end(void)
     return one < 0 ? one : other;
 }
 
-/* What an object of this name holds: its name and a word. */
-static size_t contents(const char *key, const char *word, char *bytes)
-{
-    return (size_t)snprintf(bytes, HOSTILE_KEY_MAX + 64, "%s|%s", word, key);
-}
-
-static bool write_key(orbit_backend *backend, const char *key, const char *word)
-{
-    char bytes[HOSTILE_KEY_MAX + 64];
-    size_t length = contents(key, word, bytes);
-    orbit_error error = {0};
-    orbit_status status = orbit_write(backend, key, orbit_source_memory(bytes, length), length, NULL, NULL, &error);
-    return fine(key, "write", status, &error);
-}
-
-/* Reads `length` bytes from `offset`, which are these. */
-static bool read_key(orbit_backend *backend, const char *key, uint64_t offset, const char *bytes, size_t length)
-{
-    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
-    orbit_reader *reader = NULL;
-    orbit_error error = {0};
-    char got[HOSTILE_KEY_MAX + 65];
-    size_t have = 0, more = 0;
-    options.offset = offset;
-    options.length = length;
-    orbit_status status = orbit_read(&reader, backend, key, &options, &error);
-    while (status == ORBIT_OK &&
-           (status = orbit_reader_read(reader, got + have, sizeof got - have, &more, &error)) == ORBIT_OK)
-        have += more;
-    orbit_reader_close(reader);
-    if (!fine(key, "read", status == ORBIT_END ? ORBIT_OK : status, &error))
-        return false;
-    if (have == length && memcmp(got, bytes, length) == 0)
-        return true;
-    blame(key, "read other bytes", ORBIT_E_CHECKSUM, NULL);
-    return false;
-}
-
 /* What was written as `name` stands at `key` now. */
 static bool holds(orbit_backend *backend, const char *key, const char *word, const char *name)
 {
     char bytes[HOSTILE_KEY_MAX + 64];
-    size_t length = contents(name, word, bytes);
+    size_t length = key_contents(name, word, bytes);
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     orbit_error error = {0};
-    bool right = fine(name, "stat", orbit_stat(backend, key, NULL, &metadata, &error), &error);
+    bool right = key_fine(name, "stat", orbit_stat(backend, key, NULL, &metadata, &error), &error);
     if (right && metadata.size != length) {
-        blame(name, "has another size", ORBIT_E_CHECKSUM, NULL);
+        key_blame(name, "has another size", ORBIT_E_CHECKSUM, NULL);
         right = false;
     }
     orbit_metadata_release(&metadata);
-    return right && read_key(backend, key, 0, bytes, length);
+    return right && key_read(backend, key, NULL, 0, bytes, length);
 }
 
 static bool is_there(orbit_backend *backend, const char *key, const char *word)
@@ -230,7 +86,7 @@ static bool is_there(orbit_backend *backend, const char *key, const char *word)
 static void write_here(const char *const *keys, size_t count, size_t at)
 {
     (void)count;
-    write_key(keys_store, keys[at], "here");
+    key_write(keys_store, keys[at], "here");
 }
 
 static void fill(void)
@@ -239,7 +95,7 @@ static void fill(void)
     const char *const *keys = keys_for(WRITES, &count);
     if (!filled)
         each_key(keys, count, write_here);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
     filled = true;
 }
 
@@ -266,16 +122,16 @@ static void check_keys(orbit_backend *backend, const char *what, const orbit_lis
     while (status == ORBIT_OK && (status = orbit_lister_next(lister, &entry, &error)) == ORBIT_OK) {
         key_of(&entry, key);
         while (at < count && strcmp(keys[at], key) < 0)
-            blame(keys[at++], what, ORBIT_E_NOT_FOUND, NULL);
+            key_blame(keys[at++], what, ORBIT_E_NOT_FOUND, NULL);
         if (at < count && strcmp(keys[at], key) == 0)
             at++;
         else
-            blame(key, what, ORBIT_E_EXISTS, NULL);
+            key_blame(key, what, ORBIT_E_EXISTS, NULL);
     }
     for (; at < count; at++)
-        blame(keys[at], what, ORBIT_E_NOT_FOUND, NULL);
+        key_blame(keys[at], what, ORBIT_E_NOT_FOUND, NULL);
     if (status != ORBIT_END)
-        fine("", what, status, &error);
+        key_fine("", what, status, &error);
     orbit_lister_close(lister);
 }
 
@@ -350,7 +206,7 @@ static void every_key_is_listed(void **state)
     check_keys(keys_store, "list a level", &options, expected, level);
     each_key(keys, count, list_by_prefix);
     each_key(keys, count, list_after);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 /* A page of the first protocol names the key that the next one begins after. */
@@ -370,7 +226,7 @@ static void every_key_is_listed_by_the_old_protocol(void **state)
     options.page_entries = 1;
     check_keys(backend, "list", &options, keys, count);
     orbit_backend_close(backend);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 /* ---- each by itself ------------------------------------------------------------------------------------------------ */
@@ -379,9 +235,9 @@ static void read_here(const char *const *keys, size_t count, size_t at)
 {
     char bytes[HOSTILE_KEY_MAX + 64];
     (void)count;
-    contents(keys[at], "here", bytes);
+    key_contents(keys[at], "here", bytes);
     is_there(keys_store, keys[at], "here");
-    read_key(keys_store, keys[at], 3, bytes + 3, 3);
+    key_read(keys_store, keys[at], NULL, 3, bytes + 3, 3);
 }
 
 static void remove_here(const char *const *keys, size_t count, size_t at)
@@ -389,10 +245,10 @@ static void remove_here(const char *const *keys, size_t count, size_t at)
     orbit_error error = {0};
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     (void)count;
-    fine(keys[at], "remove", orbit_remove(keys_store, keys[at], NULL, &error), &error);
+    key_fine(keys[at], "remove", orbit_remove(keys_store, keys[at], NULL, &error), &error);
     orbit_status status = orbit_stat(keys_store, keys[at], NULL, &metadata, &error);
     if (status != ORBIT_E_NOT_FOUND && metadata.kind != ORBIT_KIND_DIRECTORY)
-        blame(keys[at], "is still there", status, &error);
+        key_blame(keys[at], "is still there", status, &error);
     orbit_metadata_release(&metadata);
 }
 
@@ -408,20 +264,20 @@ static void every_key_is_written_told_read_and_removed(void **state)
     filled = false;
     each_key(keys, count, remove_here);
     check_nothing(keys_store);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 static void write_in_parts(const char *const *keys, size_t count, size_t at)
 {
     char bytes[HOSTILE_KEY_MAX + 64];
-    size_t length = contents(keys[at], "parts", bytes);
+    size_t length = key_contents(keys[at], "parts", bytes);
     orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
     orbit_error error = {0};
     (void)count;
     orbit_status status =
         orbit_write(parts_store, keys[at], orbit_source_memory(bytes, length), length, NULL, &result, &error);
-    if (fine(keys[at], "write in parts", status, &error) && !result.multipart)
-        blame(keys[at], "was no upload in parts", ORBIT_E_PROTOCOL, NULL);
+    if (key_fine(keys[at], "write in parts", status, &error) && !result.multipart)
+        key_blame(keys[at], "was no upload in parts", ORBIT_E_PROTOCOL, NULL);
     orbit_write_result_release(&result);
 }
 
@@ -441,7 +297,7 @@ static void every_key_is_written_in_parts(void **state)
     filled = false;
     each_key(keys, count, write_in_parts);
     each_key(keys, count, read_parts);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 /* To another bucket under the same name, from there to a plain name, and back. */
@@ -454,13 +310,13 @@ static void copy_and_rename(const char *const *keys, size_t count, size_t at)
     (void)count;
     snprintf(plain, sizeof plain, "moved-%zu", at);
     orbit_status status = orbit_copy(keys_store, key, copies_store, key, NULL, &result, &error);
-    if (fine(key, "copy", status, &error) && contract.kind->fixture && result.parts)
-        blame(key, "was copied through this machine", ORBIT_E_PROTOCOL, NULL);
+    if (key_fine(key, "copy", status, &error) && contract.kind->fixture && result.parts)
+        key_blame(key, "was copied through this machine", ORBIT_E_PROTOCOL, NULL);
     orbit_write_result_release(&result);
     status = orbit_rename(copies_store, key, plain, true, NULL, &error);
-    if (!fine(key, "rename", status, &error) || !holds(copies_store, plain, "here", key))
+    if (!key_fine(key, "rename", status, &error) || !holds(copies_store, plain, "here", key))
         return;
-    fine(key, "rename to it", orbit_rename(copies_store, plain, key, false, NULL, &error), &error);
+    key_fine(key, "rename to it", orbit_rename(copies_store, plain, key, false, NULL, &error), &error);
 }
 
 static void read_copy(const char *const *keys, size_t count, size_t at)
@@ -479,7 +335,7 @@ static void every_key_is_copied_and_renamed_by_the_store(void **state)
     const char *const *keys = keys_for(COPIES, &count);
     each_key(keys, count, copy_and_rename);
     each_key(keys, count, read_copy);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 static void set_tag(const char *const *keys, size_t count, size_t at)
@@ -488,7 +344,7 @@ static void set_tag(const char *const *keys, size_t count, size_t at)
     char tagging[64];
     (void)count;
     snprintf(tagging, sizeof tagging, "number=%zu", at);
-    fine(keys[at], "set tags", orbit_tags_set(keys_store, keys[at], tagging, NULL, &error), &error);
+    key_fine(keys[at], "set tags", orbit_tags_set(keys_store, keys[at], tagging, NULL, &error), &error);
 }
 
 static void get_tag(const char *const *keys, size_t count, size_t at)
@@ -498,8 +354,8 @@ static void get_tag(const char *const *keys, size_t count, size_t at)
     (void)count;
     snprintf(expected, sizeof expected, "number=%zu", at);
     orbit_status status = orbit_tags_get(keys_store, keys[at], tagging, sizeof tagging, NULL, &error);
-    if (fine(keys[at], "get tags", status, &error) && strcmp(tagging, expected) != 0)
-        blame(keys[at], "has other tags", ORBIT_E_CHECKSUM, NULL);
+    if (key_fine(keys[at], "get tags", status, &error) && strcmp(tagging, expected) != 0)
+        key_blame(keys[at], "has other tags", ORBIT_E_CHECKSUM, NULL);
 }
 
 static void every_key_has_tags(void **state)
@@ -512,7 +368,7 @@ static void every_key_has_tags(void **state)
     const char *const *keys = keys_for(TAGS, &count);
     each_key(keys, count, set_tag); /* all first: each has its own */
     each_key(keys, count, get_tag);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 /* ---- by those who have a URL and nothing else -------------------------------------------------------------------- */
@@ -569,7 +425,7 @@ static bool presign(const char *method, const char *key, char url[8192])
     orbit_presign_options options = ORBIT_PRESIGN_OPTIONS_INIT;
     orbit_error error = {0};
     options.method = method;
-    return fine(key, "presign", orbit_presign(keys_store, key, &options, url, 8192, &error), &error);
+    return key_fine(key, "presign", orbit_presign(keys_store, key, &options, url, 8192, &error), &error);
 }
 
 static void every_key_is_reached_by_presigned_urls(void **state)
@@ -585,21 +441,21 @@ static void every_key_is_reached_by_presigned_urls(void **state)
     for (size_t i = 0; i < count; i++) {
         char url[8192];
         struct fetched send = {0}, told = {0};
-        send.length = contents(keys[i], "url", send.bytes);
+        send.length = key_contents(keys[i], "url", send.bytes);
         if (presign("PUT", keys[i], url) && curl_does(curl, url, &send, &told) != 200)
-            blame(keys[i], "PUT by a URL is refused", ORBIT_E_PROTOCOL, NULL);
+            key_blame(keys[i], "PUT by a URL is refused", ORBIT_E_PROTOCOL, NULL);
     }
     for (size_t i = 0; i < count; i++) {
         char url[8192], bytes[HOSTILE_KEY_MAX + 64];
         struct fetched got = {0};
-        size_t length = contents(keys[i], "url", bytes);
-        if (!read_key(keys_store, keys[i], 0, bytes, length) || !presign("GET", keys[i], url))
+        size_t length = key_contents(keys[i], "url", bytes);
+        if (!key_read(keys_store, keys[i], NULL, 0, bytes, length) || !presign("GET", keys[i], url))
             continue;
         if (curl_does(curl, url, NULL, &got) != 200 || got.length != length || memcmp(got.bytes, bytes, length) != 0)
-            blame(keys[i], "GET by a URL brings something else", ORBIT_E_PROTOCOL, NULL);
+            key_blame(keys[i], "GET by a URL brings something else", ORBIT_E_PROTOCOL, NULL);
     }
     curl_easy_cleanup(curl);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 /* ---- open uploads ------------------------------------------------------------------------------------------------- */
@@ -618,7 +474,7 @@ static size_t told_open(orbit_backend *backend, const char *const *keys, size_t 
         for (size_t i = 0; i < count && !known; i++)
             known = strcmp(keys[i], upload.path) == 0;
         if (!known)
-            blame(upload.path, "an upload that nobody began", ORBIT_E_PROTOCOL, NULL);
+            key_blame(upload.path, "an upload that nobody began", ORBIT_E_PROTOCOL, NULL);
         found += known;
     }
     must_be(ORBIT_END, status, &told, "orbit_uploads_next", __FILE__, __LINE__);
@@ -654,14 +510,14 @@ static void every_key_is_told_as_an_open_upload(void **state)
         assert_int_equal(found, here);
         for (size_t i = 0; i < here; i++) {
             orbit_error error = {0};
-            fine(keys[first + i], "abort", orbit_writer_abort(writers[i], &error), &error);
+            key_fine(keys[first + i], "abort", orbit_writer_abort(writers[i], &error), &error);
             orbit_writer_free(writers[i]);
         }
         assert_int_equal(told_open(backend, keys + first, here), 0);
     }
     free(bytes);
     orbit_backend_close(backend);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 /* ---- many at once -------------------------------------------------------------------------------------------------- */
@@ -693,7 +549,7 @@ static void run_names(uint32_t operation, const char *const *keys, size_t count)
                           error));
     MUST(orbit_transfer_open(&transfer, contract.client, &jobs, NULL, error));
     while ((status = orbit_transfer_next(transfer, &result, &told)) >= 0 && status != ORBIT_END) {
-        fine(result.from, "many at once", status, &told);
+        key_fine(result.from, "many at once", status, &told);
         ended++;
     }
     must_be(ORBIT_END, status, &told, "orbit_transfer_next", __FILE__, __LINE__);
@@ -717,7 +573,7 @@ static void every_key_is_copied_and_removed_among_many(void **state)
     filled = false;
     run_names(ORBIT_JOB_REMOVE, keys, count);
     check_nothing(keys_store);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(keys_wrong, 0);
 }
 
 #define KEYS_TEST(function) cmocka_unit_test_setup(function, open_buckets)

@@ -156,6 +156,7 @@ int main(int argc, char **argv)
     TAKE(control);
     TAKE(upload);
     TAKE(key);
+    TAKE(version);
 #undef TAKE
     if (argc > 2 && *argv[2] == '-')
         cmocka_set_skip_filter(argv[2] + 1);

@@ -8,10 +8,21 @@ bucket=orbit-versions-$$-$RANDOM
 
 orbit mb "s3://$bucket"
 exits 0 "mb"
-curl -sS --fail --aws-sigv4 aws:amz:us-east-1:s3 -u "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
-    -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" -X PUT "$AWS_ENDPOINT_URL/$bucket?versioning=" --data-binary \
-    '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>' \
-    >.out 2>.err || failed "the bucket keeps versions"
+orbit versions --status "s3://$bucket"
+check "a new bucket keeps none" is "$(cat .out)" "off  s3://$bucket"
+orbit versions --status "s3://$bucket/key"
+exits 2 "the status of an object"
+says "why" "names no bucket"
+orbit versions --set-status on "s3://$bucket"
+exits 2 "a status that is none"
+orbit versions --status "s3://$bucket-none"
+exits 3 "the status of no bucket"
+orbit versions --set-status enabled "s3://$bucket"
+exits 0 "it shall keep versions"
+orbit versions --status --json "s3://$bucket"
+check "it keeps versions" is "$(cat .out)" "{\"bucket\":\"s3://$bucket\",\"versioning\":\"enabled\"}"
+orbit versions --status "$work"
+exits 2 "the status of a disk"
 
 text() { echo "$1" | "$ORBIT" put -q - "s3://$bucket/$2" || failed "put of $2"; }
 text one dir/a

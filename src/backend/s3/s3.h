@@ -400,5 +400,7 @@ void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request
 void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request);
 void orb_s3_container_create(void *self, orbit_op *op);
 void orb_s3_container_remove(void *self, orbit_op *op);
+void orb_s3_versioning_get(void *self, orbit_op *op, uint32_t *versioning);
+void orb_s3_versioning_set(void *self, orbit_op *op, uint32_t versioning);
 
 #endif

@@ -432,6 +432,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     caps->ranged_read = true;
     caps->deep_list = !orb_s3_is_service(s3);
     caps->list_versions = caps->deep_list && !s3->store->no_versions && !s3->address.is_directory;
+    caps->lacks |= caps->list_versions ? 0 : 1u << ORBIT_OPERATION_VERSIONING;
     /* Directory buckets list out of order, and buckets come in any. */
     caps->ordered_list = !orb_s3_is_service(s3) && !s3->address.is_directory;
     /* ETags of directory buckets are random:

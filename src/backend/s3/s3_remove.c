@@ -3,7 +3,8 @@
  *
  * A batch cannot carry keys that XML 1.0 has no way to write. Removing what is not there is success, as S3 has it.
  * Where missing_ok is false a name is looked at first: if no object has it, it may be a directory's, which then loses
- * its marker when nothing else is below. */
+ * its marker when nothing else is below. A version is not looked at: it may be the marker of a removal, which stores
+ * answer a HEAD of as if nothing were there. */
 #include "backend/s3/s3.h"
 #include "base/hash.h"
 #include "base/str.h"
@@ -149,8 +150,7 @@ static void looked(struct orb_s3_op *op)
     orbit_remove_item *item = &remove->request.items[remove->next];
     orbit_error error;
     orbit_status status = orb_s3_check(op, false, &error);
-    if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && !item->version_id && *item->path &&
-        !orb_str_suffix(item->path, "/"))
+    if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && *item->path && !orb_str_suffix(item->path, "/"))
         look_at_directory(remove);
     else if (status < 0)
         item_done(remove, status, &error);
@@ -175,12 +175,11 @@ static void next_single(struct remove_op *remove)
         item_done(remove, ORBIT_E_PATH, &error);
         return;
     }
-    if (remove->request.missing_ok) {
+    if (remove->request.missing_ok || item->version_id) {
         send_delete(remove, item->path);
         return;
     }
     orb_s3_begin(op, "HEAD", item->path);
-    orb_s3_param(op, "versionId", item->version_id);
     orb_s3_account_headers(op, NULL);
     orb_s3_send(op, looked);
 }

@@ -15,11 +15,13 @@ struct listing {
     int64_t max_keys;
     bool url, owner, versions;
     uint64_t at;
+    size_t depth;           /* of the versions of the key at `at`: that many were given, or come before the page */
     char skip[KEY_MAX + 1]; /* a common prefix that was given out before: its keys are not again */
     size_t skip_length;
     char last[KEY_MAX + 1]; /* the last key or common prefix of the page */
     size_t last_length;
     bool last_prefix;
+    char last_version[24];
     int64_t given;
     bool more;
     struct text prefixes;
@@ -75,6 +77,56 @@ static void add_entry(struct text *out, const struct listing *list, const char *
         text_str(out, list->versions ? "</StorageClass></Version>" : "</StorageClass></Contents>");
 }
 
+/* The version of the key at `at` that comes next; NULL: a generated key, which has one. */
+static struct object *next_version(const struct listing *list)
+{
+    struct object *object = list->space.bucket == NULL ? NULL : list->space.bucket->objects[list->at];
+    for (size_t i = 0; object != NULL && i < list->depth; i++)
+        object = object->older;
+    return object;
+}
+
+static void add_version(struct text *out, const struct listing *list, const struct object *object)
+{
+    const char *class = object_get_header(object, "x-amz-storage-class");
+    text_str(out, object->marker ? "<DeleteMarker><Key>" : "<Version><Key>");
+    add_name(out, list, object->key, object->key_length);
+    text_format(out, "</Key><VersionId>%s</VersionId><IsLatest>%s</IsLatest><LastModified>", object_version(object),
+                list->depth == 0 ? "true" : "false");
+    add_time(out, object->mtime_ms);
+    if (object->marker) {
+        text_str(out, "</LastModified></DeleteMarker>");
+        return;
+    }
+    text_format(out,
+                "</LastModified><ETag>&quot;%s&quot;</ETag><Size>%llu</Size><StorageClass>%s</StorageClass></Version>",
+                object->etag, (unsigned long long)object->size, class == NULL ? "STANDARD" : class);
+}
+
+/* What stands at `at`, all of it or its next version. */
+static void give(struct listing *list, struct text *out, const char *key, size_t length)
+{
+    struct object *object = list->versions ? next_version(list) : NULL;
+    if (object == NULL) {
+        add_entry(out, list, key, length);
+        list->at++;
+        return;
+    }
+    add_version(out, list, object);
+    snprintf(list->last_version, sizeof(list->last_version), "%s", object_version(object));
+    list->depth++;
+    if (object->older == NULL) {
+        list->at++;
+        list->depth = 0;
+    }
+}
+
+/* A key whose latest version is the marker of its removal is in no listing but that of versions. */
+static bool hidden(const struct listing *list)
+{
+    return !list->versions && list->space.bucket != NULL && list->space.bucket->objects[list->at]->marker;
+}
+
 /* The length of the common prefix that `key` belongs to, 0: none. */
 static size_t common_prefix(const struct listing *list, const char *key, size_t length)
 {
@@ -116,6 +168,10 @@ static void make_page(struct listing *list, struct text *out)
         size_t length = list->space.key(&list->space, list->at, key);
         if (length < list->prefix_length || memcmp(key, list->prefix, list->prefix_length) != 0)
             return;
+        if (hidden(list)) {
+            list->at++;
+            continue;
+        }
         size_t common = common_prefix(list, key, length);
         if (common > 0 && common == list->skip_length && memcmp(list->skip, key, common) == 0) {
             list->at = behind(&list->space, key, common);
@@ -132,8 +188,7 @@ static void make_page(struct listing *list, struct text *out)
             length = common;
             list->at = behind(&list->space, key, common);
         } else {
-            add_entry(out, list, key, length);
-            list->at++;
+            give(list, out, key, length);
         }
         memcpy(list->last, key, length);
         list->last_length = length;
@@ -231,9 +286,9 @@ static bool open_space(struct listing *list)
     return false;
 }
 
-static bool place_v1(struct listing *list)
+static bool place_v1(struct listing *list, const char *name)
 {
-    const char *marker = query_value(list->request, "marker");
+    const char *marker = query_value(list->request, name);
     if (marker != NULL && *marker != '\0') {
         size_t length = strlen(marker);
         if (length > KEY_MAX)
@@ -245,6 +300,25 @@ static bool place_v1(struct listing *list)
             list->skip_length = length;
         }
     }
+    return true;
+}
+
+/* Behind a version, or behind all of a key. */
+static bool place_version(struct listing *list)
+{
+    const char *key = query_value(list->request, "key-marker"), *id = query_value(list->request, "version-id-marker");
+    if (!place_v1(list, "key-marker"))
+        return false;
+    if (key == NULL || id == NULL || *id == '\0' || list->space.bucket == NULL)
+        return true;
+    struct object *object = bucket_find_version(list->space.bucket, key, strlen(key), id);
+    uint64_t at = keyspace_bound(&list->space, key, strlen(key), false);
+    if (object == NULL || object->older == NULL)
+        return true;
+    list->at = at;
+    list->depth = 1;
+    for (const struct object *one = list->space.bucket->objects[at]; one != object; one = one->older)
+        list->depth++;
     return true;
 }
 
@@ -334,7 +408,7 @@ void list_objects(struct request *request, bool v2)
     if (list.url && atomic_load(&settings.encoding) == 1)
         text_str(out, "<EncodingType>url</EncodingType>");
     bool locked = open_space(&list);
-    bool placed = v2 ? place_v2(&list) : place_v1(&list);
+    bool placed = v2 ? place_v2(&list) : place_v1(&list, "marker");
     size_t start = out->length;
     if (placed)
         make_page(&list, out);
@@ -368,17 +442,24 @@ void list_versions(struct request *request)
     if (list.url)
         text_str(out, "<EncodingType>url</EncodingType>");
     bool locked = open_space(&list);
-    const char *marker = query_value(request, "key-marker");
-    if (marker != NULL && *marker != '\0' && strlen(marker) <= KEY_MAX)
-        start_after(&list, marker, strlen(marker), false);
-    make_page(&list, out);
+    bool placed = place_version(&list);
+    if (placed)
+        make_page(&list, out);
     if (locked)
         pthread_rwlock_unlock(&store.lock);
+    if (!placed) {
+        reply_error(request, 400, "InvalidArgument", "the key marker is too long");
+        text_free(&list.prefixes);
+        return;
+    }
     text_format(out, "<IsTruncated>%s</IsTruncated>", list.more ? "true" : "false");
     if (list.more) {
         text_str(out, "<NextKeyMarker>");
         add_name(out, &list, list.last, list.last_length);
-        text_str(out, "</NextKeyMarker><NextVersionIdMarker>null</NextVersionIdMarker>");
+        text_str(out, "</NextKeyMarker>");
+        if (!list.last_prefix)
+            text_format(out, "<NextVersionIdMarker>%s</NextVersionIdMarker>",
+                        list.last_version[0] != '\0' ? list.last_version : "null");
     }
     if (list.prefixes.length > 0)
         text_add(out, list.prefixes.bytes, list.prefixes.length);

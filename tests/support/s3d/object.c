@@ -9,9 +9,16 @@
 
 static void no_such(struct request *request, const char *code)
 {
-    bool bucket = strcmp(code, "NoSuchBucket") == 0;
     reply_error(request, 404, code,
-                bucket ? "The specified bucket does not exist" : "The specified key does not exist.");
+                strcmp(code, "NoSuchBucket") == 0    ? "The specified bucket does not exist"
+                : strcmp(code, "NoSuchVersion") == 0 ? "The specified version does not exist."
+                                                     : "The specified key does not exist.");
+}
+
+void version_header(struct request *request, const struct object *object)
+{
+    if (object->version[0] != '\0')
+        reply_header(request, "x-amz-version-id: %s", object->version);
 }
 
 /* ---- get and head --------------------------------------------------------------------------------------- */
@@ -85,6 +92,7 @@ static void object_headers(struct request *request, const struct object *object,
     text_free(&date);
     reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
     reply_header(request, "Accept-Ranges: bytes");
+    version_header(request, object);
     for (size_t i = 0; i < object->header_count; i++) {
         const struct pair *stored = &object->headers[i];
         bool told = strcmp(stored->name, "content-type") != 0 && strcmp(stored->name, "x-amz-acl") != 0 &&
@@ -214,14 +222,19 @@ void get_object(struct request *request)
 {
     const char *code;
     bool generated;
-    struct object *object = store_get(request->bucket, request->key, request->key_length, &generated, &code);
+    struct object *object = store_get(request->bucket, request->key, request->key_length,
+                                      query_value(request, "versionId"), &generated, &code);
     if (object == NULL) {
         no_such(request, code);
         return;
     }
-    if (customer_key_fits(request, "x-amz-", generated ? NULL : object) && !read_condition(request, object))
+    if (object->marker) {
+        version_header(request, object);
+        reply_header(request, "x-amz-delete-marker: true");
+        reply_error(request, 405, "MethodNotAllowed", "The specified method is not allowed against this resource.");
+    } else if (customer_key_fits(request, "x-amz-", generated ? NULL : object) && !read_condition(request, object))
         serve_object(request, object, generated);
-    if (request->fault.change)
+    if (request->fault.change && !object->marker)
         change_object(request->bucket, object, generated);
     object_drop(object);
 }
@@ -313,6 +326,7 @@ void put_object(struct request *request)
         reply_error(request, status, code, "the condition of the request does not hold");
     } else {
         reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
+        version_header(request, object);
         if (object->sum != 0 && atomic_load(&settings.checksums))
             sum_header(request, object->sum, object->sum_text, false);
         reply_empty(request, 200);
@@ -328,17 +342,27 @@ struct object *copy_source(struct request *request, bool *generated, char bucket
     char *source = need(strdup(header(request, "x-amz-copy-source")));
     const char *match = header(request, "x-amz-copy-source-if-match"), *code = "NoSuchKey";
     char *question = strchr(source, '?');
+    const char *version = NULL;
     if (question != NULL)
         *question = '\0';
+    if (question != NULL && strncmp(question + 1, "versionId=", 10) == 0)
+        version = question + 11;
     size_t length = url_decode(source, strlen(source), false);
     char *name = source + (source[0] == '/'), *slash = strchr(name, '/');
     struct object *object = NULL;
     if (slash != NULL) {
         *slash = '\0';
         snprintf(bucket, 64, "%s", name);
-        object = store_get(name, slash + 1, length - (size_t)(slash + 1 - source), generated, &code);
+        object = store_get(name, slash + 1, length - (size_t)(slash + 1 - source), version, generated, &code);
     }
     free(source);
+    if (object != NULL && object->marker) {
+        reply_error(request, 400, "InvalidRequest",
+                    "The source of a copy request may not specifically refer to a delete "
+                    "marker by version id.");
+        object_drop(object);
+        return NULL;
+    }
     if (object == NULL) {
         no_such(request, code);
         return NULL;
@@ -476,6 +500,7 @@ void copy_object(struct request *request)
                 text_format(out, "<Checksum%s>%s</Checksum%s>", sum_name(object->sum, true), object->sum_text,
                             sum_name(object->sum, true));
             text_str(out, "</CopyObjectResult>");
+            version_header(request, object);
             reply_xml(request, 200);
         }
         object_drop(object);
@@ -487,7 +512,9 @@ void copy_object(struct request *request)
 
 void delete_object(struct request *request)
 {
-    const char *match = header(request, "if-match"), *code = NULL;
+    const char *match = header(request, "if-match"), *code = NULL, *version = query_value(request, "versionId");
+    char marker[24] = "";
+    bool was_marker = false;
     if (!bucket_exists(request->bucket)) {
         no_such(request, "NoSuchBucket");
         return;
@@ -499,9 +526,15 @@ void delete_object(struct request *request)
         if (object == NULL || !same_etag(match, object->etag))
             code = "PreconditionFailed";
     }
-    if (bucket != NULL && code == NULL)
-        bucket_remove(bucket, request->key, request->key_length);
+    if (bucket != NULL && code == NULL && version != NULL)
+        was_marker = bucket_remove_version(bucket, request->key, request->key_length, version);
+    else if (bucket != NULL && code == NULL)
+        bucket_remove(bucket, request->key, request->key_length, marker);
     pthread_rwlock_unlock(&store.lock);
+    if (version != NULL || marker[0] != '\0')
+        reply_header(request, "x-amz-version-id: %s", version != NULL ? version : marker);
+    if (was_marker || marker[0] != '\0')
+        reply_header(request, "x-amz-delete-marker: true");
     if (code != NULL)
         reply_error(request, 412, code, "the object is another one");
     else
@@ -526,13 +559,23 @@ static void delete_keys(struct request *request, const struct xml_key *keys, siz
         }
         pthread_rwlock_wrlock(&store.lock);
         struct bucket *bucket = store_bucket(request->bucket);
-        if (bucket != NULL)
-            bucket_remove(bucket, keys[i].key, keys[i].length);
+        char marker[24] = "";
+        bool was_marker = false;
+        if (bucket != NULL && keys[i].version[0] != '\0')
+            was_marker = bucket_remove_version(bucket, keys[i].key, keys[i].length, keys[i].version);
+        else if (bucket != NULL)
+            bucket_remove(bucket, keys[i].key, keys[i].length, marker);
         pthread_rwlock_unlock(&store.lock);
         if (!quiet) {
             text_str(out, "<Deleted><Key>");
             text_xml(out, keys[i].key, keys[i].length);
-            text_str(out, "</Key></Deleted>");
+            text_str(out, "</Key>");
+            if (keys[i].version[0] != '\0')
+                text_format(out, "<VersionId>%s</VersionId>", keys[i].version);
+            if (was_marker || marker[0] != '\0')
+                text_format(out, "<DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>%s</DeleteMarkerVersionId>",
+                            was_marker ? keys[i].version : marker);
+            text_str(out, "</Deleted>");
         }
     }
     text_str(out, "</DeleteResult>");
@@ -582,8 +625,10 @@ static void put_tagging(struct request *request)
     if (code == NULL) {
         pthread_rwlock_wrlock(&store.lock);
         struct bucket *bucket = store_bucket(request->bucket);
-        struct object *object = bucket == NULL ? NULL : bucket_find(bucket, request->key, request->key_length);
-        if (object != NULL) {
+        struct object *object = bucket == NULL ? NULL
+                                               : bucket_find_version(bucket, request->key, request->key_length,
+                                                                     query_value(request, "versionId"));
+        if (object != NULL && !object->marker) {
             free(object->tagging);
             object->tagging = need(strndup(start + 8, (size_t)(end - start - 8)));
         } else {
@@ -611,8 +656,10 @@ void object_tagging(struct request *request)
     text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Tagging><TagSet>");
     pthread_rwlock_wrlock(&store.lock);
     struct bucket *bucket = store_bucket(request->bucket);
-    struct object *object = bucket == NULL ? NULL : bucket_find(bucket, request->key, request->key_length);
-    if (object != NULL) {
+    const char *version = query_value(request, "versionId");
+    struct object *object =
+        bucket == NULL ? NULL : bucket_find_version(bucket, request->key, request->key_length, version);
+    if (object != NULL && !object->marker) {
         found = true;
         if (removing) {
             free(object->tagging);
@@ -625,7 +672,7 @@ void object_tagging(struct request *request)
     text_str(out, "</TagSet></Tagging>");
     if (!found && !removing) { /* a generated one has none */
         const char *code;
-        struct object *other = store_get(request->bucket, request->key, request->key_length, &found, &code);
+        struct object *other = store_get(request->bucket, request->key, request->key_length, version, &found, &code);
         object_drop(other);
     }
     if (!found)

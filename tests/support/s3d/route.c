@@ -50,8 +50,10 @@ static enum kind bucket_kind(const struct request *request)
         const char *type = query_value(request, "list-type");
         if (query_has(request, "session"))
             return KIND_CreateSession;
-        if (query_has(request, "location") || query_has(request, "versioning"))
+        if (query_has(request, "location"))
             return KIND_GetBucketLocation;
+        if (query_has(request, "versioning"))
+            return KIND_GetBucketVersioning;
         if (query_has(request, "uploads"))
             return KIND_ListMultipartUploads;
         if (query_has(request, "versions"))
@@ -61,7 +63,7 @@ static enum kind bucket_kind(const struct request *request)
     if (strcmp(method, "HEAD") == 0)
         return KIND_HeadBucket;
     if (strcmp(method, "PUT") == 0)
-        return KIND_CreateBucket;
+        return query_has(request, "versioning") ? KIND_PutBucketVersioning : KIND_CreateBucket;
     if (strcmp(method, "DELETE") == 0)
         return KIND_DeleteBucket;
     return strcmp(method, "POST") == 0 && query_has(request, "delete") ? KIND_DeleteObjects : KIND_Other;
@@ -128,6 +130,46 @@ static void drop_bucket(struct request *request)
         reply_error(request, strcmp(code, "BucketNotEmpty") == 0 ? 409 : 404, code, "the bucket cannot be removed");
 }
 
+void bucket_versioning(struct request *request)
+{
+    static const char *const words[] = {NULL, "Enabled", "Suspended"};
+    bool sets = request->kind == KIND_PutBucketVersioning, right = !sets;
+    struct text *out = &request->conn->body;
+    if (!bucket_exists(request->bucket)) {
+        reply_error(request, 404, "NoSuchBucket", "The specified bucket does not exist");
+        return;
+    }
+    struct received received = {0};
+    if (sets && !receive_body(request, 0, true, &received))
+        return;
+    pthread_rwlock_wrlock(&store.lock);
+    struct bucket *bucket = store_bucket(request->bucket);
+    for (unsigned i = VERSIONS_KEPT; sets && bucket != NULL && i < COUNT_OF(words); i++) {
+        char element[64];
+        int length = snprintf(element, sizeof(element), "<Status>%s</Status>", words[i]);
+        if (received.blob != NULL &&
+            memmem(received.blob->bytes, received.blob->length, element, (size_t)length) != NULL) {
+            bucket->versioning = i;
+            right = true;
+        }
+    }
+    const char *word = bucket == NULL ? NULL : words[bucket->versioning];
+    pthread_rwlock_unlock(&store.lock);
+    received_free(&received);
+    text_clear(out);
+    text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                  "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    if (word != NULL)
+        text_format(out, "<Status>%s</Status>", word);
+    text_str(out, "</VersioningConfiguration>");
+    if (!right)
+        reply_error(request, 400, "MalformedXML", "a status is Enabled or Suspended");
+    else if (sets)
+        reply_empty(request, 200);
+    else
+        reply_xml(request, 200);
+}
+
 void bucket_request(struct request *request)
 {
     if (request->kind == KIND_CreateBucket) {
@@ -142,9 +184,6 @@ void bucket_request(struct request *request)
         text_format(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LocationConstraint>%s</LocationConstraint>",
                     strcmp(identity.region, "us-east-1") == 0 ? "" : identity.region);
         reply_xml(request, 200);
-    } else if (query_has(request, "versioning")) {
-        static const char never[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<VersioningConfiguration/>";
-        reply(request, 200, "application/xml", never, sizeof(never) - 1);
     } else {
         reply_header(request, "x-amz-bucket-region: %s", identity.region);
         reply_empty(request, 200);
@@ -176,6 +215,10 @@ static void serve(struct request *request)
         break;
     case KIND_ListObjectVersions:
         list_versions(request);
+        break;
+    case KIND_GetBucketVersioning:
+    case KIND_PutBucketVersioning:
+        bucket_versioning(request);
         break;
     case KIND_ListBuckets:
         list_buckets(request);

@@ -113,7 +113,8 @@ bool parse_size(const char *text, int64_t *size); /* 12, 4K, 8M, 1G, 2T */
     X(ListObjectsV2) X(ListObjectVersions) X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket)   \
     X(CreateMultipartUpload) X(UploadPart) X(UploadPartCopy) X(CompleteMultipartUpload)                   \
     X(AbortMultipartUpload) X(ListParts) X(ListMultipartUploads) X(GetObjectTagging) X(PutObjectTagging)  \
-    X(DeleteObjectTagging) X(GetBucketLocation) X(CreateSession) X(Grant) X(Other)
+    X(DeleteObjectTagging) X(GetBucketLocation) X(GetBucketVersioning) X(PutBucketVersioning)            \
+    X(CreateSession) X(Grant) X(Other)
 /* clang-format on */
 
 enum kind {
@@ -297,7 +298,10 @@ struct object {
     char sum_text[96];
     struct pair headers[64]; /* content-type, x-amz-meta-…: owned */
     size_t header_count;
-    char *tagging; /* nullable */
+    char *tagging;        /* nullable */
+    char version[24];     /* "": of a bucket that keeps none, or of before it did */
+    bool marker;          /* of a removal */
+    struct object *older; /* the version before, owned; under store.lock */
     struct segment *segments;
     size_t segment_count;
     size_t key_length;
@@ -330,8 +334,9 @@ struct bucket {
     struct bucket *next;
     char *name;
     int64_t made_ms;
-    struct object **objects; /* sorted by key */
+    struct object **objects; /* sorted by key: the latest version of each, which may be a marker */
     size_t count, room;
+    enum { VERSIONS_NEVER, VERSIONS_KEPT, VERSIONS_SUSPENDED } versioning;
 };
 struct store {
     pthread_rwlock_t lock;
@@ -358,16 +363,25 @@ const char *object_get_header(const struct object *object, const char *name);
 struct bucket *store_bucket(const char *name);
 struct bucket *store_make_bucket(const char *name);
 size_t bucket_lower_bound(const struct bucket *bucket, const char *key, size_t length);
+/* The latest version, unless that is a marker. */
 struct object *bucket_find(const struct bucket *bucket, const char *key, size_t length);
+/* What ?versionId= names, a marker too; `id` NULL: as bucket_find(). */
+struct object *bucket_find_version(const struct bucket *bucket, const char *key, size_t length, const char *id);
 void bucket_put(struct bucket *bucket, struct object *object); /* takes the reference */
-bool bucket_remove(struct bucket *bucket, const char *key, size_t length);
+/* Removes it, or puts a marker over it where versions are kept: its id then, else "". */
+void bucket_remove(struct bucket *bucket, const char *key, size_t length, char marker[24]);
+/* Removes one version; whether that was a marker. */
+bool bucket_remove_version(struct bucket *bucket, const char *key, size_t length, const char *id);
+/* What a version is called: "null" where it has no id of its own. */
+const char *object_version(const struct object *object);
 struct upload *upload_find(const char *bucket, const char *key, const char *id);
 void upload_unlink(struct upload *upload); /* freed when the last user leaves */
 void upload_leave(struct upload *upload);
 struct part *upload_part(struct upload *upload, uint32_t number, bool make);
 void store_clear(void); /* takes the lock itself */
-/* Takes the lock; a referenced object (stored or generated), or NULL with `code` set. */
-struct object *store_get(const char *bucket, const char *key, size_t key_length, bool *generated, const char **code);
+/* Takes the lock; a referenced object (stored or generated; a marker where `version` names it), or NULL with `code` set. */
+struct object *store_get(const char *bucket, const char *key, size_t key_length, const char *version, bool *generated,
+                         const char **code);
 bool bucket_exists(const char *name); /* takes the lock */
 void store_setup(void);
 
@@ -438,6 +452,8 @@ void delete_objects(struct request *request);
 void object_tagging(struct request *request);
 void list_objects(struct request *request, bool v2);
 void list_versions(struct request *request);
+void version_header(struct request *request, const struct object *object); /* where it has one */
+void bucket_versioning(struct request *request);
 void list_buckets(struct request *request);
 void list_parts(struct request *request);
 void list_uploads(struct request *request);
@@ -493,6 +509,7 @@ bool xml_complete(const char *xml, size_t length, struct xml_part **parts, size_
 struct xml_key {
     char *key;
     size_t length;
+    char version[40]; /* "": none named */
 };
 bool xml_delete(const char *xml, size_t length, struct xml_key **keys, size_t *count, bool *quiet);
 void xml_keys_free(struct xml_key *keys, size_t count);

@@ -67,10 +67,8 @@ struct object *object_ref(struct object *object)
     return object;
 }
 
-void object_drop(struct object *object)
+static void object_free(struct object *object)
 {
-    if (object == NULL || atomic_fetch_sub(&object->refs, 1) != 1)
-        return;
     for (size_t i = 0; i < object->header_count; i++) {
         free(object->headers[i].name);
         free(object->headers[i].value);
@@ -79,6 +77,20 @@ void object_drop(struct object *object)
     free(object->tagging);
     free(object->key);
     free(object);
+}
+
+void object_drop(struct object *object)
+{
+    while (object != NULL && atomic_fetch_sub(&object->refs, 1) == 1) {
+        struct object *older = object->older;
+        object_free(object);
+        object = older;
+    }
+}
+
+const char *object_version(const struct object *object)
+{
+    return object->version[0] != '\0' ? object->version : "null";
 }
 
 void object_header(struct object *object, const char *name, const char *value)
@@ -162,7 +174,19 @@ static bool bucket_is_at(const struct bucket *bucket, size_t at, const char *key
 struct object *bucket_find(const struct bucket *bucket, const char *key, size_t length)
 {
     size_t at = bucket_lower_bound(bucket, key, length);
-    return bucket_is_at(bucket, at, key, length) ? bucket->objects[at] : NULL;
+    bool there = bucket_is_at(bucket, at, key, length) && !bucket->objects[at]->marker;
+    return there ? bucket->objects[at] : NULL;
+}
+
+struct object *bucket_find_version(const struct bucket *bucket, const char *key, size_t length, const char *id)
+{
+    if (id == NULL)
+        return bucket_find(bucket, key, length);
+    size_t at = bucket_lower_bound(bucket, key, length);
+    struct object *object = bucket_is_at(bucket, at, key, length) ? bucket->objects[at] : NULL;
+    while (object != NULL && strcmp(object_version(object), id) != 0)
+        object = object->older;
+    return object;
 }
 
 /* Checksums of one kind are compared, else sizes alone: a single put and one in parts have other ETags. */
@@ -172,15 +196,67 @@ static bool other_contents(const struct object *before, const struct object *now
     return before->size != now->size || (one_kind && strcmp(before->sum_text, now->sum_text) != 0);
 }
 
-void bucket_put(struct bucket *bucket, struct object *object)
+/* Takes one version out of those of a key. */
+static bool unlink_version(struct bucket *bucket, size_t at, const char *id)
+{
+    struct object **place = &bucket->objects[at];
+    while (*place != NULL && strcmp(object_version(*place), id) != 0)
+        place = &(*place)->older;
+    struct object *gone = *place;
+    if (gone == NULL)
+        return false;
+    bool marker = gone->marker;
+    *place = gone->older;
+    gone->older = NULL;
+    object_drop(gone);
+    if (bucket->objects[at] == NULL) {
+        bucket->count--;
+        store.object_count--;
+        memmove(bucket->objects + at, bucket->objects + at + 1, (bucket->count - at) * sizeof(*bucket->objects));
+    }
+    return marker;
+}
+
+bool bucket_remove_version(struct bucket *bucket, const char *key, size_t length, const char *id)
+{
+    size_t at = bucket_lower_bound(bucket, key, length);
+    return bucket_is_at(bucket, at, key, length) && unlink_version(bucket, at, id);
+}
+
+/* Over what is there, which stays where versions are kept. True: it has its place. */
+static bool put_over(struct bucket *bucket, struct object *object)
 {
     size_t at = bucket_lower_bound(bucket, object->key, object->key_length);
-    if (bucket_is_at(bucket, at, object->key, object->key_length)) {
-        store.rewritten += other_contents(bucket->objects[at], object);
+    if (!bucket_is_at(bucket, at, object->key, object->key_length))
+        return false;
+    store.rewritten += !object->marker && other_contents(bucket->objects[at], object);
+    if (bucket->versioning == VERSIONS_KEPT) {
+        object->older = bucket->objects[at];
+        bucket->objects[at] = object;
+        return true;
+    }
+    if (bucket->versioning == VERSIONS_NEVER) {
         object_drop(bucket->objects[at]);
         bucket->objects[at] = object;
-        return;
+        return true;
     }
+    (void)unlink_version(bucket, at, "null");
+    if (!bucket_is_at(bucket, at, object->key, object->key_length))
+        return false;
+    object->older = bucket->objects[at];
+    bucket->objects[at] = object;
+    return true;
+}
+
+void bucket_put(struct bucket *bucket, struct object *object)
+{
+    if (bucket->versioning == VERSIONS_KEPT)
+        snprintf(object->version, sizeof(object->version), "v%llx", (unsigned long long)++store.id_counter);
+    else if (bucket->versioning == VERSIONS_SUSPENDED)
+        snprintf(object->version, sizeof(object->version), "null");
+    if (put_over(bucket, object))
+        return;
+    size_t at = bucket_lower_bound(bucket, object->key, object->key_length);
     int64_t most = atomic_load(&settings.store) ? atomic_load(&settings.objects_max) : 1024;
     if (store.object_count >= (uint64_t)most) {
         object_drop(object); /* a store that stores nothing may forget */
@@ -196,16 +272,18 @@ void bucket_put(struct bucket *bucket, struct object *object)
     store.object_count++;
 }
 
-bool bucket_remove(struct bucket *bucket, const char *key, size_t length)
+void bucket_remove(struct bucket *bucket, const char *key, size_t length, char marker[24])
 {
-    size_t at = bucket_lower_bound(bucket, key, length);
-    if (!bucket_is_at(bucket, at, key, length))
-        return false;
-    object_drop(bucket->objects[at]);
-    bucket->count--;
-    store.object_count--;
-    memmove(bucket->objects + at, bucket->objects + at + 1, (bucket->count - at) * sizeof(*bucket->objects));
-    return true;
+    marker[0] = '\0';
+    if (bucket->versioning == VERSIONS_NEVER) {
+        (void)bucket_remove_version(bucket, key, length, "null");
+        return;
+    }
+    struct object *object = object_ref(object_new(key, length));
+    object->marker = true;
+    bucket_put(bucket, object);
+    memcpy(marker, object->version, sizeof(object->version));
+    object_drop(object);
 }
 
 /* ---- uploads ------------------------------------------------------------------------------------------ */
@@ -284,6 +362,7 @@ void store_clear(void)
             object_drop(bucket->objects[i]);
         store.object_count -= bucket->count;
         bucket->count = 0;
+        bucket->versioning = VERSIONS_NEVER;
     }
     pthread_rwlock_unlock(&store.lock);
 }
@@ -339,22 +418,23 @@ static struct object *generate(const char *bucket, const char *key, size_t key_l
     return object;
 }
 
-struct object *store_get(const char *bucket, const char *key, size_t key_length, bool *generated, const char **code)
+struct object *store_get(const char *bucket, const char *key, size_t key_length, const char *version, bool *generated,
+                         const char **code)
 {
     struct object *object = NULL;
     *generated = false;
     *code = "NoSuchBucket";
     if (!bucket_exists(bucket))
         return NULL;
-    *code = "NoSuchKey";
+    *code = version == NULL ? "NoSuchKey" : "NoSuchVersion";
     pthread_rwlock_rdlock(&store.lock);
     struct bucket *place = store_bucket(bucket);
     if (place != NULL)
-        object = bucket_find(place, key, key_length);
+        object = bucket_find_version(place, key, key_length, version);
     if (object != NULL)
         object_ref(object);
     pthread_rwlock_unlock(&store.lock);
-    if (object == NULL) {
+    if (object == NULL && (version == NULL || strcmp(version, "null") == 0)) {
         object = generate(bucket, key, key_length);
         *generated = object != NULL;
     }

@@ -410,6 +410,7 @@ static void reply_complete(struct request *request, const struct object *object)
                     object->composite ? "COMPOSITE" : "FULL_OBJECT");
     }
     text_str(out, "</CompleteMultipartUploadResult>");
+    version_header(request, object);
     reply_xml(request, 200);
 }
 

@@ -38,7 +38,7 @@ static void add_item(struct reading *reading)
             reading->parts = need(realloc(reading->parts, reading->room * sizeof(*reading->parts)));
     }
     if (reading->deletes)
-        reading->keys[reading->count++] = (struct xml_key){NULL, 0};
+        reading->keys[reading->count++] = (struct xml_key){NULL, 0, ""};
     else
         memset(&reading->parts[reading->count++], 0, sizeof(*reading->parts));
 }
@@ -73,6 +73,9 @@ static void on_end(void *ctx, const char *name)
         if (reading->deletes && strcmp(name, "Key") == 0 && reading->keys[reading->count - 1].key == NULL) {
             reading->keys[reading->count - 1].key = need(strdup(value));
             reading->keys[reading->count - 1].length = strlen(value);
+        } else if (reading->deletes && strcmp(name, "VersionId") == 0) {
+            struct xml_key *key = &reading->keys[reading->count - 1];
+            snprintf(key->version, sizeof(key->version), "%s", value);
         } else if (!reading->deletes && strcmp(name, "PartNumber") == 0) {
             reading->parts[reading->count - 1].number = (uint32_t)strtoul(value, NULL, 10);
         } else if (!reading->deletes && strcmp(name, "ETag") == 0) {
