@@ -4,7 +4,8 @@
  * smallest. A key is then a fraction of the space of all keys, each digit an R-th of what the digit before left.
  *
  * Only what changed from the key before is learned: the places behind a change begin anew, and that is a visit of
- * their nodes. A set of characters that many visits added nothing to is complete; to others the rest of their class
+ * their nodes; so is what follows a place where the store had nothing that a guess asked for, but not what the guess
+ * itself imposed. A set of characters that many visits added nothing to is complete; to others the rest of their class
  * is added in thought (a place where only '0' was seen so far will see '9'), or counting would end where listing is.
  *
  * Characters are code points: whatever is put together from them is valid UTF-8, which stores insist on. */
@@ -181,7 +182,7 @@ static bool make_room(struct node *node)
     return true;
 }
 
-static void visit(struct orb_keys_model *model, uint32_t id, uint32_t symbol)
+static void visit(struct orb_keys_model *model, uint32_t id, uint32_t symbol, bool changed)
 {
     struct node *node = find_node(model, id);
     if (!node->id) {
@@ -192,7 +193,7 @@ static void visit(struct orb_keys_model *model, uint32_t id, uint32_t symbol)
     }
     uint32_t at = rank(node, symbol);
     if (at < node->count && node->symbols[at] == symbol) {
-        if (node->quiet < UINT32_MAX)
+        if (changed && node->quiet < UINT32_MAX)
             node->quiet++;
         return;
     }
@@ -211,7 +212,7 @@ static bool is_complete(const struct node *node)
 }
 
 void orb_keys_learn(struct orb_keys_model *model, const char *previous, size_t previous_length, const char *key,
-                    size_t length)
+                    size_t length, bool known)
 {
     struct place place = {0};
     size_t at = 0, behind = 0;
@@ -224,10 +225,10 @@ void orb_keys_learn(struct orb_keys_model *model, const char *previous, size_t p
             same = symbol != END_SYMBOL && begin + size <= previous_length &&
                    memcmp(previous + begin, key + begin, size) == 0;
         }
-        if (!same) {
-            visit(model, place_id(&place, false), symbol);
-            visit(model, place_id(&place, true), symbol);
-            behind += previous != NULL;
+        if (!same || !known) {
+            visit(model, place_id(&place, false), symbol, !same);
+            visit(model, place_id(&place, true), symbol, !same);
+            behind += !same && previous != NULL;
         }
         if (symbol == END_SYMBOL)
             return;
@@ -355,6 +356,7 @@ struct number {
     size_t offset[DEPTH_MAX + 1];
     long double weight[DEPTH_MAX + 1]; /* what all digits behind it are worth together */
     uint32_t radix[DEPTH_MAX + 1], digit[DEPTH_MAX + 1];
+    bool between[DEPTH_MAX + 1]; /* the character is none of the digits: it stands between two, and is one more */
     size_t depth;
 };
 
@@ -377,10 +379,8 @@ static void take_apart(const struct orb_keys_model *model, const char *key, size
         uint32_t symbol = next_symbol(key, length, &at);
         number->radix[i] = digits.radix ? digits.radix : 1;
         number->digit[i] = digits_below(&digits, symbol);
-        bool known = symbol == END_SYMBOL || is_digit(&digits, symbol);
-        if (!known) { /* between two digits */
-            number->radix[i]++;
-        }
+        number->between[i] = symbol != END_SYMBOL && !is_digit(&digits, symbol);
+        number->radix[i] += number->between[i];
         if (symbol == END_SYMBOL)
             break;
         weight /= number->radix[i];
@@ -426,7 +426,15 @@ long double orb_keys_span(const struct orb_keys_model *model, const char *from, 
     take_apart(model, to, to_length, same, &b);
     while (level < a.depth && level < b.depth && a.offset[level + 1] <= same && b.offset[level + 1] <= same)
         level++;
-    long double span = (fraction(&b, level) - fraction(&a, level)) * a.weight[level];
+    /* Here they part: the digits that either has of its own count for both. */
+    long double low = level < a.depth ? a.digit[level] + fraction(&a, level + 1) : 0;
+    long double high = level < b.depth ? b.digit[level] + fraction(&b, level + 1) : 0;
+    uint32_t radix = level < b.depth ? b.radix[level] : 1;
+    if (level < a.depth && a.between[level]) {
+        high++;
+        radix = a.radix[level] + (level < b.depth && b.between[level]);
+    }
+    long double span = (high - low) / radix * a.weight[level];
     return span > 0 ? span : 0;
 }
 
@@ -480,4 +488,36 @@ size_t orb_keys_beyond(const struct orb_keys_model *model, const char *from, siz
     length = spell_out(model, number.place[level], number.weight[level], found, span / FINENESS, key, length);
     key[length] = '\0';
     return orb_keys_compare(key, length, from, from_length) > 0 ? length : 0;
+}
+
+/* The next character that may be guessed; 0: none. */
+static uint32_t symbol_behind(uint32_t symbol)
+{
+    do
+        symbol++;
+    while (symbol <= 0x10ffff && ((symbol >= 0xd800 && symbol < 0xe000) || !may_be_guessed(symbol)));
+    return symbol <= 0x10ffff ? symbol : 0;
+}
+
+size_t orb_keys_over(const struct orb_keys_model *model, const char *from, size_t from_length, const char *limit,
+                     size_t limit_length, char key[ORB_KEY_ROOM])
+{
+    struct number number;
+    if (from_length >= ORB_KEY_ROOM)
+        return 0;
+    take_apart(model, from, from_length, from_length, &number);
+    for (size_t i = 0; i < number.depth && number.offset[i] + 4 < ORB_KEY_ROOM; i++) {
+        struct digits digits;
+        size_t at = number.offset[i];
+        digits_of(model, &number.place[i], &digits);
+        uint32_t symbol = next_symbol(from, from_length, &at), next = symbol_behind(symbol);
+        if (!digits.node || is_complete(digits.node) || !next || digits_below(&digits, symbol) + 1 < digits.radix)
+            continue;
+        memcpy(key, from, number.offset[i]);
+        size_t length = number.offset[i] + spell(next, key + number.offset[i]);
+        key[length] = '\0';
+        if (!limit || orb_keys_compare(key, length, limit, limit_length) < 0)
+            return length;
+    }
+    return 0;
 }

@@ -16,9 +16,10 @@ struct orb_keys_model;
 struct orb_keys_model *orb_keys_model_new(void); /* NULL: memory is out */
 void orb_keys_model_free(struct orb_keys_model *model);
 
-/* `key` follows right behind `previous` in the listing; `previous` is NULL where its predecessor is unknown. */
+/* `key` is the first in the listing behind `previous`: a key, too, where that is `known`, else a guess, of which what
+ * they share proves nothing. `previous` is NULL at the beginning. */
 void orb_keys_learn(struct orb_keys_model *model, const char *previous, size_t previous_length, const char *key,
-                    size_t length);
+                    size_t length, bool known);
 /* How much of the space of all keys lies between `from` and `to`: 0 when `to` is not behind `from`. Only the ratio of
  * two such spans means something, and only until more was learned. */
 long double orb_keys_span(const struct orb_keys_model *model, const char *from, size_t from_length, const char *to,
@@ -27,6 +28,11 @@ long double orb_keys_span(const struct orb_keys_model *model, const char *from, 
  * Returns its length; 0 when the space ends before. */
 size_t orb_keys_beyond(const struct orb_keys_model *model, const char *from, size_t from_length, long double span,
                        char key[ORB_KEY_ROOM]);
+/* Where counting ends but keys may go on: behind everything that shares a place of `from` at which no larger character
+ * was seen yet, the first such place from the left whose key lies before `limit` (nullable). As above; 0 when there is
+ * none. */
+size_t orb_keys_over(const struct orb_keys_model *model, const char *from, size_t from_length, const char *limit,
+                     size_t limit_length, char key[ORB_KEY_ROOM]);
 
 /* Byte order. */
 int orb_keys_compare(const char *a, size_t a_length, const char *b, size_t b_length);

@@ -13,12 +13,16 @@
 #include "base/mem.h"
 
 enum {
-    SEGMENT_PAGES = 4,
-    LARGE_PAGES = 8, /* left: cut it before going on at the frontier */
-    DENSE_PAGES = 4, /* how much of the past the density is measured over */
-    PAGES_PER_WORKER = 8
+    LARGE_PAGES = 8,   /* left: cut it before going on at the frontier */
+    OVERSHOT_MAX = 10, /* then one going over in 1,024 pages */
+    DENSE_PAGES = 4,   /* how much of the past the density is measured over */
+    PAGES_PER_WORKER = 8,
+    YIELD_MEMORY = 16 /* segments */
 };
-#define WORTH_CUTTING 2.5 /* pages left behind the one under way */
+#define SEGMENT_PAGES 2.85 /* a little less than a whole number: the last page then reaches the end */
+#define WORTH_CUTTING 2.5  /* pages left behind the one under way */
+#define YIELD_LEAST   (1.0 / 1024)
+#define YIELD_MOST    4.0
 
 static struct orb_list_segment *new_segment(struct orb_list_plan *plan)
 {
@@ -58,9 +62,14 @@ void orb_list_segment_free(struct orb_list_segment *segment)
 
 bool orb_list_plan_init(struct orb_list_plan *plan, uint32_t window_max, uint32_t page_keys)
 {
-    *plan = (struct orb_list_plan){
-        .window = 2, .window_max = window_max, .pages_max = window_max * PAGES_PER_WORKER, .page_keys = page_keys};
+    *plan = (struct orb_list_plan){.window = 2,
+                                   .window_max = window_max,
+                                   .pages_max = window_max * PAGES_PER_WORKER,
+                                   .page_keys = page_keys,
+                                   .yield = 1};
     orb_buf_init(&plan->end, ORB_KEY_ROOM);
+    orb_buf_init(&plan->wide_from, ORB_KEY_ROOM);
+    orb_buf_init(&plan->wide_to, ORB_KEY_ROOM);
     plan->model = orb_keys_model_new();
     plan->head = plan->model ? new_segment(plan) : NULL;
     return plan->head != NULL;
@@ -74,6 +83,8 @@ void orb_list_plan_release(struct orb_list_plan *plan)
         orb_list_segment_free(segment);
     }
     orb_buf_release(&plan->end);
+    orb_buf_release(&plan->wide_from);
+    orb_buf_release(&plan->wide_to);
     orb_keys_model_free(plan->model);
     plan->model = NULL;
 }
@@ -100,12 +111,16 @@ static long double span(const struct orb_list_plan *plan, const struct orb_buf *
     return orb_keys_span(plan->model, orb_buf_string(from), from->length, orb_buf_string(to), to->length);
 }
 
-/* What a page of keys spans here; 0 when that is not known. */
+/* What a page of keys spans here; 0 when that is not known. Where no two pages of the segment were seen, it is what it
+ * was cut from that tells, or the last such two of all: the sparser one, since that costs no request in vain. */
 static long double page_span(const struct orb_list_plan *plan, const struct orb_list_segment *segment)
 {
-    if (!segment->dense_count)
-        return 0;
-    return span(plan, &segment->dense_from, &segment->dense_to) / segment->dense_count * (long double)plan->page_keys;
+    long double page = (long double)(plan->page_keys / plan->yield), key = 0, wide = 0;
+    if (segment->dense_count)
+        key = span(plan, &segment->dense_from, &segment->dense_to) / segment->dense_count;
+    if (segment->pages < 2 && plan->wide_count)
+        wide = span(plan, &plan->wide_from, &plan->wide_to) / plan->wide_count;
+    return page * (wide > key ? wide : key);
 }
 
 /* From where the keys of a segment are still to come. */
@@ -124,41 +139,113 @@ static void estimate(struct orb_list_plan *plan, struct orb_list_segment *segmen
     }
 }
 
-/* The keys of a page tell how densely they lie: counted from the page before, when it was of the same segment. */
-static void measure(struct orb_list_plan *plan, struct orb_list_segment *segment, const struct orb_list_news *news)
+/* The keys of a page that follows another tell how densely they lie, with the gaps between. */
+static void measure_on(struct orb_list_plan *plan, struct orb_list_segment *segment, const struct orb_list_news *news)
 {
-    if (!news->count)
-        return;
-    bool follows = segment->at.length > 0;
-    uint64_t count = follows ? news->count : news->count - 1;
-    bool fresh = !follows || segment->pages <= 1 || (double)segment->dense_count >= DENSE_PAGES * plan->page_keys;
-    if (!count)
-        return;
-    if (fresh && !(follows ? copy_key(plan, &segment->dense_from, &segment->at)
-                           : set_key(plan, &segment->dense_from, news->first, news->first_length)))
+    plan->wide_count = 0;
+    if (copy_key(plan, &plan->wide_from, &segment->at) && set_key(plan, &plan->wide_to, news->last, news->last_length))
+        plan->wide_count = news->count;
+    bool fresh = segment->pages <= 2 || (double)segment->dense_count >= DENSE_PAGES * plan->page_keys;
+    if (fresh && !copy_key(plan, &segment->dense_from, &segment->at))
         segment->dense_count = 0;
     else if (set_key(plan, &segment->dense_to, news->last, news->last_length))
-        segment->dense_count = fresh ? count : segment->dense_count + count;
+        segment->dense_count = fresh ? news->count : segment->dense_count + news->count;
     else
         segment->dense_count = 0;
 }
 
+/* A first page tells less: of a directory that it holds whole it does not show how far the next one is. It is believed
+ * where it says that keys are sparser than where the segment was cut from. */
+static void measure_first(struct orb_list_plan *plan, struct orb_list_segment *segment,
+                          const struct orb_list_news *news)
+{
+    if (news->count < 2)
+        return;
+    long double known = page_span(plan, segment);
+    long double seen = orb_keys_span(plan->model, news->first, news->first_length, news->last, news->last_length) /
+                       (long double)(news->count - 1) * (long double)(plan->page_keys / plan->yield);
+    if (seen <= known)
+        return;
+    segment->dense_count = 0;
+    if (set_key(plan, &segment->dense_from, news->first, news->first_length) &&
+        set_key(plan, &segment->dense_to, news->last, news->last_length))
+        segment->dense_count = news->count - 1;
+}
+
+static void measure(struct orb_list_plan *plan, struct orb_list_segment *segment, const struct orb_list_news *news)
+{
+    if (!news->count)
+        return;
+    if (segment->at.length)
+        measure_on(plan, segment, news);
+    else
+        measure_first(plan, segment, news);
+}
+
+/* A segment is over: did it hold what was supposed? Directories that are not full, names that share few letters: a density
+ * seen in small misses what lies between, the same way all over a bucket. */
+static void learn_yield(struct orb_list_plan *plan, const struct orb_list_segment *segment)
+{
+    if (!(segment->promised > 0.5))
+        return;
+    double brought = (double)segment->brought / plan->page_keys / segment->promised;
+    double seen = (brought > YIELD_LEAST ? brought : YIELD_LEAST) * segment->promised_yield;
+    plan->yield += (seen - plan->yield) / YIELD_MEMORY;
+    if (plan->yield > YIELD_MOST)
+        plan->yield = YIELD_MOST;
+    if (plan->yield < YIELD_LEAST)
+        plan->yield = YIELD_LEAST;
+}
+
 /* ---- cutting --------------------------------------------------------------------------------------- */
 
-/* Makes a segment of what lies `pages` pages behind the place where this one has got to. */
-static struct orb_list_segment *cut(struct orb_list_plan *plan, struct orb_list_segment *segment, double pages)
+static bool is_behind(const char *key, size_t length, const struct orb_buf *bound)
+{
+    return orb_keys_compare(key, length, orb_buf_string(bound), bound->length) >= 0;
+}
+
+/* The key that lies `pages` pages behind the place where this segment has got to; 0: it cannot be cut there. */
+static size_t place_of_cut(const struct orb_list_plan *plan, const struct orb_list_segment *segment, double pages,
+                           char key[ORB_KEY_ROOM])
 {
     const struct orb_buf *begin = begin_of(segment);
-    char key[ORB_KEY_ROOM];
     long double page = page_span(plan, segment);
-    size_t length =
-        page > 0 ? orb_keys_beyond(plan->model, orb_buf_string(begin), begin->length, page * (long double)pages, key)
-                 : 0;
-    if (length && segment->has_hi &&
-        orb_keys_compare(key, length, orb_buf_string(&segment->hi), segment->hi.length) >= 0)
-        length = 0;
-    if (length && plan->has_end && orb_keys_compare(key, length, orb_buf_string(&plan->end), plan->end.length) >= 0)
-        length = 0;
+    if (!(page > 0))
+        return 0;
+    size_t length = orb_keys_beyond(plan->model, orb_buf_string(begin), begin->length, page * (long double)pages, key);
+    if (!length || (segment->has_hi && is_behind(key, length, &segment->hi)) ||
+        (plan->has_end && is_behind(key, length, &plan->end)))
+        return 0;
+    return length;
+}
+
+/* Where the known space of keys ends before that: names may go on with characters that were not seen yet. */
+static size_t place_beyond(const struct orb_list_plan *plan, const struct orb_list_segment *segment,
+                           char key[ORB_KEY_ROOM])
+{
+    const struct orb_buf *begin = begin_of(segment), *limit = segment->has_hi ? &segment->hi : NULL;
+    if (plan->has_end && (!limit || is_behind(orb_buf_string(limit), limit->length, &plan->end)))
+        limit = &plan->end;
+    return orb_keys_over(plan->model, orb_buf_string(begin), begin->length, limit ? orb_buf_string(limit) : NULL,
+                         limit ? limit->length : 0, key);
+}
+
+static bool may_go_over(const struct orb_list_plan *plan, const struct orb_list_segment *segment)
+{
+    return segment->at.length && !plan->over_wait;
+}
+
+/* Makes a segment of what lies `pages` pages behind the place where this one has got to, or less where the known space
+ * of keys ends before. */
+static struct orb_list_segment *cut(struct orb_list_plan *plan, struct orb_list_segment *segment, double pages)
+{
+    char key[ORB_KEY_ROOM];
+    bool over = false;
+    size_t length = place_of_cut(plan, segment, pages, key);
+    if (!length && (over = may_go_over(plan, segment)))
+        length = place_beyond(plan, segment, key);
+    for (; !length && !segment->has_hi && pages > 1; over = false)
+        length = place_of_cut(plan, segment, pages /= 2, key);
     struct orb_list_segment *made = length ? new_segment(plan) : NULL;
     if (!made) {
         segment->uncut = true;
@@ -183,6 +270,12 @@ static struct orb_list_segment *cut(struct orb_list_plan *plan, struct orb_list_
     if (segment->floor.length &&
         orb_keys_compare(orb_buf_string(&segment->floor), segment->floor.length, key, length) > 0)
         (void)copy_key(plan, &made->floor, &segment->floor);
+    made->over = over;
+    made->promised = made->has_hi ? segment->promised - pages : 0;
+    made->promised_yield = segment->promised_yield;
+    segment->promised = over ? 0 : pages;
+    segment->promised_yield = plan->yield;
+    segment->brought = 0;
     made->next = segment->next;
     segment->next = made;
     estimate(plan, segment);
@@ -284,9 +377,8 @@ static void learn_void(struct orb_list_plan *plan, struct orb_list_segment *segm
             next->done = true;
         if (empty)
             next->uncut = true;
-        else if (news->count > 1 && set_key(plan, &next->dense_from, news->first, news->first_length) &&
-                 set_key(plan, &next->dense_to, news->last, news->last_length))
-            next->dense_count = news->count - 1;
+        else
+            measure_first(plan, next, news);
         estimate(plan, next);
     }
 }
@@ -304,6 +396,16 @@ static void learn_end(struct orb_list_plan *plan, struct orb_list_segment *segme
         if (!next->busy && !next->broken &&
             orb_keys_compare(orb_buf_string(&next->lo), next->lo.length, end, length) >= 0)
             next->done = true;
+}
+
+/* Going over is worth a request now and then: fewer and fewer where it found nothing. */
+static void learn_over(struct orb_list_plan *plan, const struct orb_list_segment *segment, uint64_t kept)
+{
+    plan->over_wait -= plan->over_wait > 0;
+    if (!segment->over || segment->pages > 1)
+        return;
+    plan->overshot = kept ? 0 : plan->overshot + 1;
+    plan->over_wait = kept ? 0 : 1u << (plan->overshot < OVERSHOT_MAX ? plan->overshot : OVERSHOT_MAX);
 }
 
 void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *segment,
@@ -332,6 +434,10 @@ void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *
         (segment->has_hi && news->kept &&
          orb_keys_compare(news->kept, news->kept_length, orb_buf_string(&segment->hi), segment->hi.length) >= 0);
     segment->done = passed || !news->more;
+    segment->brought += news->kept_count;
+    if (passed)
+        learn_yield(plan, segment);
+    learn_over(plan, segment, news->kept_count);
     lift(plan);
     if (passed && news->first && !news->kept_count)
         learn_void(plan, segment, news);

@@ -27,9 +27,12 @@ struct orb_list_segment {
     struct orb_buf dense_from, dense_to;
     uint64_t dense_count;
     double left;
-    struct orb_buf floor; /* nothing lies between lo and this key; empty: nothing is known */
-    bool uncut;           /* no place for a cut was found */
-    bool blind;           /* where it has got to is not known */
+    double promised, promised_yield; /* pages up to hi, when it was cut there, and what was believed then; 0: unknown */
+    uint64_t brought;                /* keys since */
+    struct orb_buf floor;            /* nothing lies between lo and this key; empty: nothing is known */
+    bool uncut;                      /* no place for a cut was found */
+    bool blind;                      /* where it has got to is not known */
+    bool over;                       /* begins behind all that is known of the keys */
 };
 
 struct orb_list_plan {
@@ -39,9 +42,15 @@ struct orb_list_plan {
     uint32_t pages_max;          /* buffered and under way */
     uint32_t buffered, busy;
     double page_keys; /* of a usual page */
+    double yield;     /* how many pages lie where one is supposed by what is seen of the density */
     bool parallel;    /* set by the owner; before, one page at a time is asked for and nothing is cut */
     bool unordered;   /* segments are given out in any order */
     bool out_of_memory;
+    /* Segments that began behind all that was known, and held nothing: how many in a row, and how many pages are to come
+     * before the next is made. */
+    uint32_t overshot, over_wait;
+    struct orb_buf wide_from, wide_to; /* how densely the keys lay where a page followed another, the last time */
+    uint64_t wide_count;
     struct orb_buf end; /* no key lay behind it when a page said so */
     bool has_end;
 };

@@ -13,7 +13,6 @@
 #include "base/mem.h"
 
 enum {
-    WORKERS_AUTO = 32,
     WORKERS_MAX = 64,
     EMPTY_PAGES_MAX = 10000, /* in a row, with more to follow: a store that never ends */
     EMPTY_PAGES_GUESS = 3,   /* the same where a guess began: a store that does not know start-after */
@@ -80,8 +79,8 @@ static void fall_back(struct orb_parallel *parallel, const char *why)
 static bool begin_plan(struct orb_parallel *parallel)
 {
     const struct orbit_lister *lister = parallel->producer.lister;
-    uint32_t workers = lister->options.list_workers ? lister->options.list_workers : WORKERS_AUTO;
-    if (workers > WORKERS_MAX)
+    uint32_t workers = lister->options.list_workers;
+    if (!workers || workers > WORKERS_MAX)
         workers = WORKERS_MAX;
     if (!orb_list_plan_init(&parallel->plan, workers, lister->page_entries))
         return false;

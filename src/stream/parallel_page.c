@@ -106,13 +106,13 @@ bool orb_parallel_look_into(struct orb_parallel *parallel, const struct orb_list
                 return false;
             sight->first_at = begin;
             bool next_to = segment->at.length > 0;
-            orb_keys_learn(parallel->plan.model, next_to ? orb_buf_string(&segment->at) : NULL, segment->at.length,
-                           now->bytes, now->length);
+            orb_keys_learn(parallel->plan.model, behind ? orb_buf_string(behind) : NULL, behind ? behind->length : 0,
+                           now->bytes, now->length, next_to);
         } else {
             if (orb_keys_compare(now->bytes, now->length, before->bytes, before->length) <= 0)
                 return false;
             if (sight->keys % step == 0)
-                orb_keys_learn(parallel->plan.model, before->bytes, before->length, now->bytes, now->length);
+                orb_keys_learn(parallel->plan.model, before->bytes, before->length, now->bytes, now->length, true);
         }
         if (sight->kept == sight->keys && segment->has_hi && orb_list_key_compare(now, &segment->hi) > 0) {
             sight->cut_at = begin;
