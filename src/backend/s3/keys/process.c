@@ -6,13 +6,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "run/child.h"
 
 enum { WORDS_MAX = 64, LOOK_MS = 50 };
 
@@ -46,37 +46,6 @@ size_t orb_keys_split(char *line, char **words, size_t max)
             return count;
         in++;
     }
-}
-
-/* The child gets no signal mask and no handlers of ours, nothing to read, and the pipe. Returns an errno. */
-static int start(pid_t *pid, char **words, int output)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int number = posix_spawn_file_actions_init(&files);
-    if (number)
-        return number;
-    if ((number = posix_spawnattr_init(&attributes)) != 0) {
-        posix_spawn_file_actions_destroy(&files);
-        return number;
-    }
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    (void)posix_spawnattr_setsigmask(&attributes, &none);
-    (void)posix_spawnattr_setsigdefault(&attributes, &all);
-    (void)posix_spawnattr_setpgroup(&attributes, 0);
-    number = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    if (!number)
-        number = posix_spawn_file_actions_adddup2(&files, output, 1);
-    if (!number)
-        number = posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-    if (!number)
-        number = posix_spawnp(pid, words[0], &files, &attributes, words, environ);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attributes);
-    return number;
 }
 
 enum end { ENDED, TOO_LONG, TOO_MUCH, STOPPED };
@@ -166,7 +135,9 @@ orbit_status orb_keys_process(struct orb_keys_fetch *fetch, const char *command,
         status = orb_fail_errno(error, errno, "cannot run %s", who);
         goto out;
     }
-    int number = start(&pid, words, ends[1]);
+    struct orb_child_plan plan = {
+        .words = words, .input = -1, .output = ends[1], .errors = -1, .place = ORB_CHILD_GROUP};
+    int number = orb_child_start(&plan, &pid, NULL);
     close(ends[1]);
     if (number) {
         (void)orb_fail_errno(error, number, "cannot run %s", who);

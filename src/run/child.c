@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * vfork() and exec, because posix_spawn can neither set a death signal nor ignore one. The child borrows our memory and our
+ * stack until it is another program: between the two there is nothing but system calls, not even libc's own wrappers, which
+ * may be a sanitizer's and would note what the child does as if we had done it. Any thread. */
+#include "run/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SIGNALS = 64, STANDARD = 3 };
+
+struct start {
+    const struct orb_child_plan *plan;
+    char *const *environment;
+    const char *program;
+    int files[STANDARD]; /* none of them is 0, 1 or 2 */
+    int trouble;         /* the end of a pipe that the child's errno goes into; closed by exec */
+    pid_t parent;
+};
+
+/* The kernel's struct sigaction: the handler comes first, and all zero is the default on every machine. */
+static void set_signal(int number, unsigned long handler)
+{
+    unsigned long action[8] = {handler};
+    (void)syscall(SYS_rt_sigaction, number, action, NULL, sizeof(uint64_t));
+}
+
+__attribute__((noinline, noreturn)) static void child_main(const struct start *start)
+{
+    const struct orb_child_plan *plan = start->plan;
+    for (int number = 1; number <= SIGNALS; number++)
+        set_signal(number, 0);
+    if (plan->place == ORB_CHILD_FOREGROUND) {
+        set_signal(SIGINT, 1); /* SIG_IGN */
+        set_signal(SIGQUIT, 1);
+    }
+    long failed = 0;
+    if (plan->place == ORB_CHILD_GROUP)
+        failed = syscall(SYS_setpgid, 0, 0);
+    else if (plan->place == ORB_CHILD_SESSION)
+        failed = syscall(SYS_setsid);
+    for (int i = 0; failed >= 0 && i < STANDARD; i++)
+        failed = syscall(SYS_dup3, start->files[i], i, 0);
+    (void)syscall(SYS_close_range, STANDARD, ~0u, CLOSE_RANGE_CLOEXEC); /* kernels before 5.11 leave them open */
+    if (failed >= 0 && plan->death_signal) {
+        failed = syscall(SYS_prctl, PR_SET_PDEATHSIG, plan->death_signal);
+        if (syscall(SYS_getppid) != start->parent) /* died before we asked to be told */
+            syscall(SYS_exit_group, 127);
+    }
+    uint64_t none = 0;
+    if (failed >= 0)
+        failed = syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+    if (failed >= 0)
+        syscall(SYS_execve, start->program, plan->words, start->environment);
+    int number = errno;
+    (void)syscall(SYS_write, start->trouble, &number, sizeof number);
+    for (;;)
+        syscall(SYS_exit_group, 127);
+}
+
+static const char *path_of(char *const *environment)
+{
+    for (; *environment; environment++)
+        if (!strncmp(*environment, "PATH=", 5))
+            return *environment + 5;
+    return "/usr/local/bin:/usr/bin:/bin";
+}
+
+/* An errno. Looked for here and not by the child, which has neither memory nor stack of its own to do it with. */
+static int find_program(char *program, size_t room, const char *name, char *const *environment)
+{
+    if (strchr(name, '/'))
+        return snprintf(program, room, "%s", name) < (int)room ? 0 : ENAMETOOLONG;
+    int number = ENOENT;
+    const char *at = *name ? path_of(environment) : "";
+    while (*at) {
+        int length = (int)strcspn(at, ":");
+        int made =
+            length ? snprintf(program, room, "%.*s/%s", length, at, name) : snprintf(program, room, "./%s", name);
+        if (made < (int)room) {
+            if (access(program, X_OK) == 0)
+                return 0;
+            if (errno == EACCES)
+                number = EACCES;
+        }
+        at += length;
+        at += *at == ':';
+    }
+    return number;
+}
+
+static int run(struct start *start, pid_t *pid, int *pidfd)
+{
+    sigset_t all, before;
+    int trouble[2], number = 0;
+    if (pipe2(trouble, O_CLOEXEC) != 0)
+        return errno;
+    start->trouble = fcntl(trouble[1], F_DUPFD_CLOEXEC, STANDARD);
+    close(trouble[1]);
+    if (start->trouble < 0) {
+        number = errno;
+        close(trouble[0]);
+        return number;
+    }
+    start->parent = getpid();
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of ours may run in the child */
+    /* NOLINTBEGIN(clang-analyzer-security.insecureAPI.vfork,clang-analyzer-unix.Vfork): see above */
+    pid_t made = vfork();
+    if (made == 0)
+        child_main(start);
+    /* NOLINTEND(clang-analyzer-security.insecureAPI.vfork,clang-analyzer-unix.Vfork) */
+    *pid = made;
+    if (*pid < 0)
+        number = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(start->trouble);
+    if (*pid > 0 && read(trouble[0], &number, sizeof number) <= 0)
+        number = 0; /* it runs */
+    close(trouble[0]);
+    if (*pid > 0 && !number && pidfd && (*pidfd = (int)syscall(SYS_pidfd_open, *pid, 0)) < 0) {
+        number = errno;
+        (void)kill(*pid, SIGKILL);
+    }
+    if (*pid > 0 && number)
+        while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    return number;
+}
+
+int orb_child_start(const struct orb_child_plan *plan, pid_t *pid, int *pidfd)
+{
+    char program[PATH_MAX];
+    struct start start = {.plan = plan, .program = program, .files = {-1, -1, -1}};
+    start.environment = plan->environment ? plan->environment : environ;
+    int number = find_program(program, sizeof program, plan->words[0], start.environment);
+    int given[STANDARD] = {plan->input, plan->output, plan->errors};
+    int null = number ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (!number && null < 0)
+        number = errno;
+    for (int i = 0; !number && i < STANDARD; i++) {
+        start.files[i] = fcntl(given[i] < 0 ? null : given[i], F_DUPFD_CLOEXEC, STANDARD);
+        if (start.files[i] < 0)
+            number = errno;
+    }
+    if (!number)
+        number = run(&start, pid, pidfd);
+    for (int i = 0; i < STANDARD; i++)
+        if (start.files[i] >= 0)
+            close(start.files[i]);
+    if (null >= 0)
+        close(null);
+    return number;
+}
