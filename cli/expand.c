@@ -18,6 +18,7 @@ struct walk {
     const char *shown; /* of the base directory */
     bool object_store;
     uint64_t found, failed;
+    struct text given_path, given_shown; /* of the entry at hand: their room is used again */
 };
 
 static bool names_match(const struct patterns *patterns, const char *name)
@@ -46,14 +47,13 @@ static bool give(struct walk *walk, const char *name, const orbit_metadata *meta
     walk->found++;
     if (metadata->kind != ORBIT_KIND_DIRECTORY && !wanted(walk, name))
         return true;
-    char *path = path_join(walk->path, name);
-    char *shown = path_join(walk->shown, name);
-    struct item item = {
-        .store = walk->store, .path = path, .name = name, .shown = shown, .metadata = metadata, .marker = marker};
-    bool go_on = walk->expansion->visit(walk->expansion->ctx, &item);
-    free(path);
-    free(shown);
-    return go_on;
+    struct item item = {.store = walk->store,
+                        .path = path_put(&walk->given_path, walk->path, name),
+                        .name = name,
+                        .shown = path_put(&walk->given_shown, walk->shown, name),
+                        .metadata = metadata,
+                        .marker = marker};
+    return walk->expansion->visit(walk->expansion->ctx, &item);
 }
 
 static void failed(struct walk *walk, const char *name, const orbit_error *error)
@@ -89,6 +89,7 @@ static bool walk_tree(struct walk *walk, const char *name, const char *pattern)
     orbit_lister *lister = NULL;
     orbit_entry entry;
     bool go_on = true;
+    struct text joined = {0};
     char *directory = list_path(walk, name);
     bool (*match)(const char *, const char *) = /* what lies in a directory that matches belongs to it */
         walk->expansion->flags & EXPAND_DESCEND ? glob_match_beneath : glob_match;
@@ -99,17 +100,17 @@ static bool walk_tree(struct walk *walk, const char *name, const char *pattern)
     while (go_on && status >= 0 && (status = orbit_lister_next(lister, &entry, &error)) != ORBIT_END) {
         if (status < 0)
             break;
-        char *below = *name ? path_join(name, entry.path) : string_copy(entry.path);
+        const char *below = *name ? path_put(&joined, name, entry.path) : entry.path;
         if (status == ORBIT_ENTRY_FAILED)
             failed(walk, below, &error);
         else if (!pattern || match(pattern, entry.path))
             go_on = give(walk, below, &entry.metadata, (entry.flags & ORBIT_ENTRY_MARKER) != 0);
-        free(below);
         go_on = go_on && !session_stopped(walk->session);
     }
     if (status < 0)
         failed(walk, name, &error);
     orbit_lister_close(lister);
+    text_release(&joined);
     free(directory);
     return go_on;
 }
@@ -223,12 +224,14 @@ static struct store *tree_store(const struct expansion *expansion, const struct 
     return store_rooted(expansion->session, *directory ? directory : ".", false, error);
 }
 
-static void tree_store_drop(const struct expansion *expansion, const struct place *place, struct store *store)
+static void end_walk(struct walk *walk, const struct place *place)
 {
-    if (expansion->leave)
-        expansion->leave(expansion->ctx);
-    if (store != place->store)
-        store_free(store);
+    if (walk->expansion->leave)
+        walk->expansion->leave(walk->expansion->ctx);
+    if (walk->store != place->store)
+        store_free(walk->store);
+    text_release(&walk->given_path);
+    text_release(&walk->given_shown);
 }
 
 static bool expand_pattern(const struct expansion *expansion, const struct place *place)
@@ -258,7 +261,7 @@ static bool expand_pattern(const struct expansion *expansion, const struct place
         if (!walk.found && !walk.failed && !session_stopped(walk.session))
             report_refused(walk.session, walk.session->verb, place->shown, expansion->destination, ORBIT_E_NOT_FOUND,
                            "nothing matches this pattern%s", place->local ? "" : " (--raw takes * ? [ ] as they are)");
-        tree_store_drop(expansion, place, store);
+        end_walk(&walk, place);
     }
     free(directory);
     free(shown);
@@ -306,7 +309,7 @@ static bool expand_directory(const struct expansion *expansion, const struct pla
             failed(&walk, "", &error);
         orbit_metadata_release(&there);
     }
-    tree_store_drop(expansion, place, store);
+    end_walk(&walk, place);
     return go_on;
 }
 

@@ -116,6 +116,19 @@ void output_string(const char *string)
     output_bytes(string, strlen(string));
 }
 
+void output_column(const char *string, size_t width, bool left)
+{
+    static const char spaces[] = "                                        ";
+    size_t length = strlen(string), room = length < width ? width - length : 0;
+    if (room > sizeof spaces - 1)
+        room = sizeof spaces - 1;
+    if (left)
+        output_bytes(string, length);
+    output_bytes(spaces, room);
+    if (!left)
+        output_bytes(string, length);
+}
+
 void output_name(const char *name)
 {
     if (!out.terminal) {

@@ -19,6 +19,8 @@ void output_bytes(const void *bytes, size_t length);
 void output_string(const char *string);
 /* A name: escaped on a terminal, raw otherwise. */
 void output_name(const char *name);
+/* Spaces up to `width` before the string, or behind it. */
+void output_column(const char *string, size_t width, bool left);
 /* What follows goes into `text` instead of to standard output; NULL ends that. */
 void output_divert(struct text *text);
 /* A line (already with its newline or NUL) is complete: a terminal sees it at once. */

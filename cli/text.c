@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DAY_NS INT64_C(86400000000000)
+
 static _Noreturn void out_of_memory(void)
 {
     static const char message[] = "orbit: out of memory\n";
@@ -51,6 +53,17 @@ char *path_join(const char *directory, const char *name)
         *end++ = '/';
     memcpy(end, name, name_length + 1);
     return joined;
+}
+
+const char *path_put(struct text *text, const char *directory, const char *name)
+{
+    size_t length = strlen(directory);
+    text_clear(text);
+    text_add(text, directory, length);
+    if (length && directory[length - 1] != '/')
+        text_add(text, "/", 1);
+    text_add_string(text, name);
+    return text_string(text);
 }
 
 const char *path_name(const char *path)
@@ -372,23 +385,46 @@ const char *size_text(char room[SIZE_TEXT_ROOM], uint64_t bytes, bool spaced)
     return room;
 }
 
+/* "2026-11-22"; NULL where the C library knows no such year. A listing's entries share few days. */
+static const char *day_text(int64_t day)
+{
+    static _Thread_local struct {
+        int64_t day;
+        char text[TIME_TEXT_ROOM / 2];
+    } last;
+    if (last.text[0] && last.day == day)
+        return last.text;
+    time_t time = (time_t)(day * 86400);
+    struct tm utc;
+    last.day = day;
+    last.text[0] = '\0';
+    return gmtime_r(&time, &utc) && strftime(last.text, sizeof last.text, "%Y-%m-%d", &utc) ? last.text : NULL;
+}
+
+static void put_two(char *to, int64_t number)
+{
+    to[0] = (char)('0' + number / 10);
+    to[1] = (char)('0' + number % 10);
+}
+
 const char *time_text(char room[TIME_TEXT_ROOM], int64_t time_ns, bool precise)
 {
-    int64_t seconds = time_ns / 1000000000, rest = time_ns % 1000000000;
-    if (rest < 0) {
-        rest += 1000000000;
-        seconds--;
-    }
-    time_t time = (time_t)seconds;
-    struct tm utc;
-    if (!gmtime_r(&time, &utc)) {
+    int64_t day = time_ns / DAY_NS - (time_ns % DAY_NS < 0), of_day = time_ns - day * DAY_NS;
+    int64_t second = of_day / 1000000000, rest = of_day % 1000000000;
+    const char *date = day_text(day);
+    if (!date) {
         snprintf(room, TIME_TEXT_ROOM, "%s", "-");
         return room;
     }
-    size_t used = strftime(room, TIME_TEXT_ROOM, precise ? "%Y-%m-%dT%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &utc);
+    char *at = stpcpy(room, date);
+    memcpy(at, precise ? "T00:00:00" : " 00:00:00", 10);
+    put_two(at + 1, second / 3600);
+    put_two(at + 4, second / 60 % 60);
+    put_two(at + 7, second % 60);
+    at += 9;
     if (precise && rest)
-        snprintf(room + used, TIME_TEXT_ROOM - used, ".%09" PRId64 "Z", rest);
+        snprintf(at, TIME_TEXT_ROOM - (size_t)(at - room), ".%09" PRId64 "Z", rest);
     else if (precise)
-        snprintf(room + used, TIME_TEXT_ROOM - used, "Z");
+        memcpy(at, "Z", 2);
     return room;
 }

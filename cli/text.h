@@ -30,6 +30,8 @@ char *string_copy(const char *string);
 char *string_copy_length(const char *string, size_t length);
 /* directory + "/" + name; an empty directory or one that ends in '/' gets no other one. */
 char *path_join(const char *directory, const char *name);
+/* The same in a text that is used again and again; what it held before is gone. Returns its string. */
+const char *path_put(struct text *text, const char *directory, const char *name);
 /* What follows the last '/'. */
 const char *path_name(const char *path);
 

@@ -103,15 +103,18 @@ static void line_of(const struct options *o, const char *name, const orbit_metad
     if (!directory && m->fields & ORBIT_HAS_MTIME)
         time_text(when, m->mtime_ns, false);
 
-    struct text line = {0};
-    text_format(&line, "%19s ", when);
-    if (o->etag)
-        text_format(&line, "%-38s ", m->etag && !directory ? m->etag : "");
-    text_format(&line, "%12s  ", size);
-    if (all_versions(o) && !directory)
-        text_format(&line, "%-32s  ", m->version_id ? m->version_id : "null");
-    output_bytes(line.bytes, line.length);
-    text_release(&line);
+    output_column(when, 19, false);
+    output_bytes(" ", 1);
+    if (o->etag) {
+        output_column(m->etag && !directory ? m->etag : "", 38, true);
+        output_bytes(" ", 1);
+    }
+    output_column(size, 12, false);
+    output_bytes("  ", 2);
+    if (all_versions(o) && !directory) {
+        output_column(m->version_id ? m->version_id : "null", 32, true);
+        output_bytes("  ", 2);
+    }
     output_name(name);
     output_string(directory ? "/\n" : "\n");
 }
