@@ -84,7 +84,7 @@ struct options {
     uint64_t part_bytes, concurrency, workers;
 
     /* ls */
-    bool null, show_fullpath, etag, humanize, unordered, all_versions, status;
+    bool null, show_fullpath, etag, humanize, unordered, all_versions, status, checksum;
     uint64_t list_workers;
     const char *sort, *set_status;
     struct limit larger, smaller;

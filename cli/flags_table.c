@@ -67,6 +67,7 @@ static const struct flag flags[] = {
     {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS) | RM, AT(all_versions), 0,
      "every version of each object, as 'versions' lists them"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
+    {"checksum", 0, FLAG_BOOL, STAT, AT(checksum), 0, "the checksums that the store keeps, of the parts, too"},
     {"status", 0, FLAG_BOOL, VERSIONS, AT(status), 0, "whether the bucket keeps versions: enabled, suspended or off"},
     {"set-status", 0, FLAG_TEXT, VERSIONS, AT(set_status), "STATUS", "enabled or suspended, from now on"},
 

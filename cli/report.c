@@ -56,18 +56,23 @@ const char *checksum_name(uint32_t algorithm)
     return algorithm < sizeof names / sizeof names[0] ? names[algorithm] : NULL;
 }
 
-void json_checksum(struct json *json, const orbit_checksum *checksum)
+bool checksum_text(struct text *text, const orbit_checksum *checksum)
 {
     const char *name = checksum_name(checksum->algorithm);
     if (!name)
-        return;
-    struct text text = {0};
-    text_format(&text, "%s:", name);
+        return false;
+    text_format(text, "%s:", name);
     for (size_t i = 0; i < checksum->length && i < sizeof checksum->value; i++)
-        text_format(&text, "%02x", checksum->value[i]);
-    if (checksum->composite)
-        text_add_string(&text, " (composite)");
-    json_string(json, "checksum", text.bytes);
+        text_format(text, "%02x", checksum->value[i]);
+    text_add_string(text, checksum->composite ? " (composite)" : "");
+    return true;
+}
+
+void json_checksum(struct json *json, const orbit_checksum *checksum)
+{
+    struct text text = {0};
+    if (checksum_text(&text, checksum))
+        json_string(json, "checksum", text.bytes);
     text_release(&text);
 }
 

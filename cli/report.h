@@ -31,6 +31,8 @@ void report_summary(struct session *session);
 void report_count_failure(struct session *session, orbit_status status);
 
 int exit_code_of(const orbit_error *error);
+/* "crc32c:0a1b2c3d", "… (composite)" where it is one of the parts' checksums; false: there is none. */
+bool checksum_text(struct text *text, const orbit_checksum *checksum);
 void json_checksum(struct json *json, const orbit_checksum *checksum);
 /* "crc64nvme"; NULL for none. */
 const char *checksum_name(uint32_t algorithm);

@@ -397,13 +397,8 @@ static void size_fact(const struct options *o, uint64_t size)
 static void checksum_fact(const orbit_checksum *checksum)
 {
     struct text text = {0};
-    if (!checksum_name(checksum->algorithm))
-        return;
-    text_format(&text, "%s:", checksum_name(checksum->algorithm));
-    for (size_t i = 0; i < checksum->length && i < sizeof checksum->value; i++)
-        text_format(&text, "%02x", checksum->value[i]);
-    text_add_string(&text, checksum->composite ? " (composite)" : "");
-    fact("checksum", text.bytes);
+    if (checksum_text(&text, checksum))
+        fact("checksum", text.bytes);
     text_release(&text);
 }
 
@@ -467,6 +462,8 @@ void verb_stat(struct session *session)
     const struct options *o = session->options;
     struct expansion expansion = {
         .session = session, .flags = EXPAND_DIRECTORIES | EXPAND_NAMED_LINKS, .visit = visit_stat, .ctx = session};
+    if (o->checksum)
+        expansion.visit = visit_checksum;
     for (size_t i = 0; i < o->argument_count; i++)
         if (!expand(&expansion, o->arguments[i]))
             break;

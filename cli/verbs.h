@@ -17,6 +17,10 @@ void verb_uploads(struct session *session);
 void verb_presign(struct session *session);
 void verb_tag(struct session *session);
 void verb_versions(struct session *session);
+
+/* stat --checksum of one item (verb_checksum.c); ctx is the session. */
+struct item;
+bool visit_checksum(void *ctx, const struct item *item);
 void verb_doctor(struct session *session);
 
 /* One source to standard output. False: stop. */

@@ -185,9 +185,22 @@ typedef struct orbit_stat_request {
     const char *path;
     const char *version_id;
     bool follow_symlinks;
-    bool object_only; /* object stores: the object, if only a marker; do not look for a prefix of that name */
+    bool object_only;    /* object stores: the object, if only a marker; do not look for a prefix of that name */
+    bool whole_checksum; /* a checksum of all bytes is worth more requests, where the store keeps one of the parts' */
     const uint8_t *sse_customer_key;
 } orbit_stat_request;
+
+typedef struct orbit_object_parts_request {
+    const char *path, *version_id; /* version_id nullable */
+    const uint8_t *sse_customer_key;
+    uint32_t after;           /* part number; 0: from the first */
+    orbit_object_part *parts; /* receives them */
+    size_t room;
+} orbit_object_parts_request;
+typedef struct orbit_object_parts_reply {
+    size_t count;
+    bool more;
+} orbit_object_parts_reply;
 
 typedef struct orbit_list_request {
     const char *path;
@@ -509,6 +522,9 @@ struct orbit_backend_ops {
     void (*tags_set)(void *self, orbit_op *op, const orbit_tags_request *request);
     /* Looks at the way to the store and tells what it finds; what is wrong with the store is a finding, not an error. */
     void (*probe)(void *self, orbit_op *op, const orbit_probe_request *request);
+    /* What an object was made of, in the order of its parts. */
+    void (*object_parts)(void *self, orbit_op *op, const orbit_object_parts_request *request,
+                         orbit_object_parts_reply *reply);
     /* Whether the container keeps versions: an orbit_versioning. */
     void (*versioning_get)(void *self, orbit_op *op, uint32_t *versioning);
     void (*versioning_set)(void *self, orbit_op *op, uint32_t versioning);

@@ -104,6 +104,13 @@ ORBIT_API orbit_status orbit_tags_get(orbit_backend *backend, const char *path, 
 ORBIT_API orbit_status orbit_tags_set(orbit_backend *backend, const char *path, const char *tagging,
                                       const orbit_call_options *options, orbit_error *error);
 
+/* The parts that an object was made of, in the order of their numbers: those after `after` (0: from the first), `room` at
+ * most. `*count` receives how many were filled in, `*more` whether others follow. None for an object that was put in one
+ * piece, or without checksums; ORBIT_E_UNSUPPORTED where the store does not tell. S3: GetObjectAttributes, one request. */
+ORBIT_API orbit_status orbit_object_parts(orbit_backend *backend, const char *path, uint32_t after,
+                                          orbit_object_part *parts, size_t room, size_t *count, bool *more,
+                                          const orbit_call_options *options, orbit_error *error);
+
 /* Free and total bytes of the store that holds `path`. */
 ORBIT_API orbit_status orbit_space(orbit_backend *backend, const char *path, uint64_t *free_bytes,
                                    uint64_t *total_bytes, orbit_error *error);

@@ -39,6 +39,14 @@ typedef struct orbit_checksum {
     uint8_t value[32];
 } orbit_checksum;
 
+/* A part that an object in parts was made of. */
+typedef struct orbit_object_part {
+    uint32_t number; /* from 1 */
+    uint32_t reserved;
+    uint64_t size;           /* bytes */
+    orbit_checksum checksum; /* algorithm NONE where none is kept */
+} orbit_object_part;
+
 /* Which numbers of an orbit_metadata are known. */
 enum {
     ORBIT_HAS_SIZE = 1u << 0,

@@ -257,6 +257,49 @@ orbit_status orbit_tags_set(orbit_backend *backend, const char *path, const char
     return file ? orb_task_run(&file->task, error) : status;
 }
 
+/* ---- the parts of an object ------------------------------------------------------------------------ */
+
+static void object_parts_attempt(struct file_task *file)
+{
+    const struct orb_backend *core = &file->backend->core;
+    orbit_object_parts_request *request = &file->request.object_parts;
+    request->path = file->path;
+    request->version_id = file->options.version_id;
+    request->sse_customer_key = file->options.sse_customer_key;
+    file->object_parts = (orbit_object_parts_reply){0, false};
+    orb_call_names(&file->call, ORBIT_REQUEST_STAT, file->path);
+    core->ops->object_parts(core->self, &file->call.op.op, request, &file->object_parts);
+}
+
+static void object_parts_deliver(struct file_task *file)
+{
+    *file->length_out = file->object_parts.count;
+    *file->more_out = file->object_parts.more;
+}
+
+static const struct file_kind object_parts_kind = ORB_FILE_KIND(
+    "orbit_object_parts", "tell the parts of objects", object_parts, object_parts_attempt, object_parts_deliver, 0);
+
+orbit_status orbit_object_parts(orbit_backend *backend, const char *path, uint32_t after, orbit_object_part *parts,
+                                size_t room, size_t *count, bool *more, const orbit_call_options *options,
+                                orbit_error *error)
+{
+    if (!parts || room == 0 || !count || !more)
+        return orb_fail(error, ORBIT_E_MISUSE, 0, "orbit_object_parts() needs room for parts, their count and more");
+    *count = 0;
+    *more = false;
+    orbit_status status;
+    struct file_task *file = orb_file_new(&object_parts_kind, backend, path, NULL, options, &status, error);
+    if (!file)
+        return status;
+    file->length_out = count;
+    file->more_out = more;
+    file->request.object_parts.after = after;
+    file->request.object_parts.parts = parts;
+    file->request.object_parts.room = room;
+    return orb_task_run(&file->task, error);
+}
+
 /* ---- space ----------------------------------------------------------------------------------------- */
 
 static void space_attempt(struct file_task *file)

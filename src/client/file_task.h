@@ -47,6 +47,7 @@ struct file_task {
         orbit_xattr_set_request xattr_set;
         orbit_presign_request presign;
         orbit_tags_request tags;
+        orbit_object_parts_request object_parts;
         orbit_probe_request probe;
     } request;
     orbit_metadata metadata; /* stat: the reply; set_metadata: a copy of what is to be set */
@@ -57,6 +58,8 @@ struct file_task {
     orbit_metadata *metadata_out;
     uint64_t *free_out, *total_out;
     orbit_versioning *versioning_out;
+    orbit_object_parts_reply object_parts;
+    bool *more_out;
     char *target_out;
     size_t *length_out;
     size_t length;

@@ -62,6 +62,7 @@ static void start_stat(struct orb_call *call)
                                               .version_id = copy->version_id,
                                               .follow_symlinks = true,
                                               .object_only = true,
+                                              .whole_checksum = copy->verify_full,
                                               .sse_customer_key = copy->source_key};
     orb_call_names(call, ORBIT_REQUEST_STAT, copy->from_path);
     copy->from->ops->stat(copy->from->self, &call->op.op, &copy->stat_request, &copy->looked);

@@ -11,7 +11,8 @@ void orb_copy_expect(struct orb_copy *copy, uint64_t length)
 {
     orbit_metadata told = copy->source; /* its strings stay the source's */
     bool whole = copy->offset == 0 && (copy->source.fields & ORBIT_HAS_SIZE) && length == copy->source.size;
-    if (copy->stored.algorithm)
+    bool better = told.checksum.algorithm && !told.checksum.composite; /* the look may have asked for more */
+    if (copy->stored.algorithm && !(copy->stored.composite && better))
         told.checksum = copy->stored;
     copy->expected = (orbit_checksum){0};
     if (whole && (copy->verify || copy->prefix)) /* what somebody else wrote is compared in any case */

@@ -160,6 +160,21 @@ prints "a checksum by name" "^checksum: sha256:$(sha256sum <tree/a.txt | cut -d'
 orbit cp --checksum-algorithm CRC32 data s3://bucket/summed
 orbit stat s3://bucket/summed
 prints "one of a large file" '^checksum: crc32:[0-9a-f]{8}$'
+orbit stat --checksum s3://bucket/summed
+prints "the checksum alone" '^crc32:[0-9a-f]{8}  s3://bucket/summed$'
+bytes 6000000 >two
+orbit cp --part-size 5 --checksum-algorithm SHA256 two s3://bucket/composite
+orbit stat --checksum s3://bucket/composite
+prints "one of the parts" '^sha256:[0-9a-f]{64} \(composite\)  s3://bucket/composite$'
+prints "and what they are" "^sha256:$(head -c 5242880 two | sha256sum | cut -d' ' -f1)  part 1  5242880  s3://bucket/composite\$"
+prints "to the last" "^sha256:$(tail -c +5242881 two | sha256sum | cut -d' ' -f1)  part 2  757120  s3://bucket/composite\$"
+orbit stat --json --checksum 's3://bucket/composit*'
+check "a line each" is "$(wc -l <.out)" 3
+prints "in JSON" "^\{\"key\":\"s3://bucket/composite\",\"part\":2,\"size\":757120,\"checksum\":\"sha256:[0-9a-f]{64}\"\}\$"
+orbit stat --checksum two
+check "a file has none" is "$(cat .out)" "-  two"
+orbit stat --checksum s3://bucket/nothing
+exits 3 "the checksum of nothing"
 
 # ---- buckets
 # The service: its buckets, and nothing else.

@@ -146,6 +146,7 @@ const orbit_backend_ops orb_s3_ops = {
     .presign = orb_s3_presign,
     .part_copy = orb_s3_upload_part_copy,
     .probe = orb_s3_probe,
+    .object_parts = orb_s3_object_parts,
     .versioning_get = orb_s3_versioning_get,
     .versioning_set = orb_s3_versioning_set,
 };

@@ -346,6 +346,29 @@ void orb_s3_tags_ask(struct orb_s3_op *op, const char *path, const char *version
                      void (*finished)(struct orb_s3_op *op));
 orbit_status orb_s3_tags_read(struct orb_s3_op *op, struct orb_s3_tags *tags, orbit_error *error);
 
+/* s3_attributes.c: a page of the parts an object was made of: ask on an operation, then read in finished(), which calls
+ * `each` for the parts after `last`, in order. ORBIT_E_UNSUPPORTED where the store does not offer that. */
+struct orb_s3_attributes {
+    void (*each)(void *ctx, const orbit_object_part *part);
+    void *ctx;
+    uint32_t last; /* number of the last one told */
+    bool more;     /* others follow it */
+    bool is_reply, in_parts;
+    orbit_object_part part;
+};
+void orb_s3_attributes_ask(struct orb_s3_op *op, const char *path, const char *version_id, const uint8_t *customer_key,
+                           uint32_t after, void (*finished)(struct orb_s3_op *op));
+orbit_status orb_s3_attributes_read(struct orb_s3_op *op, struct orb_s3_attributes *page, orbit_error *error);
+/* The CRC of a whole from those of its parts, page by page. end: whether it follows from them. */
+struct orb_s3_whole {
+    struct orb_s3_attributes page;
+    uint32_t algorithm, count;
+    uint64_t crc, bytes;
+    bool broken; /* a part has no such CRC, or is missing */
+};
+void orb_s3_whole_begin(struct orb_s3_whole *whole, uint32_t algorithm);
+bool orb_s3_whole_end(const struct orb_s3_whole *whole, uint64_t size, orbit_checksum *checksum);
+
 /* s3_part_copy.c: what says where a copy comes from, and how long it may take. */
 void orb_s3_copy_headers(struct orb_s3_op *op, const orbit_copy_request *request);
 const char *orb_s3_copy_version(const orbit_copy_request *request); /* NULL: the current one */
@@ -400,6 +423,8 @@ void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request
 void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request);
 void orb_s3_container_create(void *self, orbit_op *op);
 void orb_s3_container_remove(void *self, orbit_op *op);
+void orb_s3_object_parts(void *self, orbit_op *op, const orbit_object_parts_request *request,
+                         orbit_object_parts_reply *reply);
 void orb_s3_versioning_get(void *self, orbit_op *op, uint32_t *versioning);
 void orb_s3_versioning_set(void *self, orbit_op *op, uint32_t versioning);
 

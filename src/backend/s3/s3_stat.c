@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * stat: a HEAD of the object; where there is none, a listing of one key says whether a directory of that name
- * exists. A HEAD that is refused has no body that says why, so the reason is asked for with a GET. Loop thread. */
+ * exists. A HEAD that is refused has no body that says why, so the reason is asked for with a GET. Where a checksum of the
+ * whole is wanted and the store keeps one of the parts' CRCs, it follows from those. Loop thread. */
 #include "backend/s3/s3.h"
 #include "base/str.h"
 
@@ -11,6 +12,7 @@ struct stat_op {
     struct orb_buf prefix;
     bool found;
     orbit_error head_error;
+    struct orb_s3_whole whole;
 };
 
 static void free_stat(struct orb_s3_op *op)
@@ -72,6 +74,37 @@ static void look_below(struct stat_op *stat)
     orb_s3_send(op, listed);
 }
 
+/* ---- what is the checksum of the whole? ------------------------------------------------------------ */
+
+static void ask_for_parts(struct stat_op *stat);
+
+/* Where it cannot be had the object has the composite one, as before. */
+static void parts_told(struct orb_s3_op *op)
+{
+    struct stat_op *stat = (struct stat_op *)op;
+    orbit_error error;
+    orbit_status status = orb_s3_attributes_read(op, &stat->whole.page, &error);
+    if (status == ORBIT_E_CANCELLED || status == ORBIT_E_MEMORY) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    if (status >= 0 && stat->whole.page.more && !stat->whole.broken) {
+        ask_for_parts(stat);
+        return;
+    }
+    if (status >= 0)
+        (void)orb_s3_whole_end(&stat->whole, stat->out->size, &stat->out->checksum);
+    orb_s3_op_end(op, ORBIT_OK, NULL);
+}
+
+static void ask_for_parts(struct stat_op *stat)
+{
+    const orbit_stat_request *request = &stat->request;
+    const char *version = request->version_id ? request->version_id : stat->out->version_id;
+    orb_s3_attributes_ask(&stat->base, request->path, version, request->sse_customer_key, stat->whole.page.last,
+                          parts_told);
+}
+
 /* ---- the object ------------------------------------------------------------------------------------ */
 
 static void send_request(struct stat_op *stat, const char *method, void (*finished)(struct orb_s3_op *op))
@@ -125,6 +158,12 @@ static void headed(struct orb_s3_op *op)
         out->checksum.composite = true;
     bool marker = orb_str_suffix(stat->request.path, "/") && !stat->request.object_only;
     out->kind = marker ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
+    if (stat->request.whole_checksum && out->checksum.composite && orb_s3_combines(out->checksum.algorithm) &&
+        !op->s3->ways.no_attributes) {
+        orb_s3_whole_begin(&stat->whole, out->checksum.algorithm);
+        ask_for_parts(stat);
+        return;
+    }
     orb_s3_op_end(op, ORBIT_OK, NULL);
 }
 

@@ -28,9 +28,10 @@ struct orb_s3_ways {
     enum orb_s3_body_checksums body_checksums;
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
     enum orb_s3_conditions conditions;
-    bool bare_copies; /* parts that it copies go only into uploads without checksums */
-    bool list_v1;     /* it does not know ListObjectsV2 */
-    bool no_batches;  /* nor the removal of many keys in one request */
+    bool bare_copies;   /* parts that it copies go only into uploads without checksums */
+    bool list_v1;       /* it does not know ListObjectsV2 */
+    bool no_batches;    /* nor the removal of many keys in one request */
+    bool no_attributes; /* nor GetObjectAttributes */
 };
 
 /* A row of the table. Any thread: constant. */

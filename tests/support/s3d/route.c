@@ -19,7 +19,7 @@ static enum kind object_kind(const struct request *request)
         return strcmp(method, "DELETE") == 0 ? KIND_DeleteObjectTagging : KIND_Other;
     }
     if (strcmp(method, "GET") == 0 && query_has(request, "attributes"))
-        return KIND_Other;
+        return KIND_GetObjectAttributes;
     if (strcmp(method, "GET") == 0)
         return upload ? KIND_ListParts : query_has(request, "acl") ? KIND_Other : KIND_GetObject;
     if (strcmp(method, "HEAD") == 0)
@@ -234,6 +234,9 @@ static void serve(struct request *request)
             create_session(request);
         else
             reply_error(request, 404, "NoSuchBucket", "The specified bucket does not exist");
+        break;
+    case KIND_GetObjectAttributes:
+        object_attributes(request);
         break;
     case KIND_CreateMultipartUpload:
         create_upload(request);

@@ -63,6 +63,7 @@ void sleep_us(uint64_t us);
     X(parts_max, 10000)                                                                                               \
     X(equal_parts, 0)   /* all but the last of one size */                                                            \
     X(sum_with_part, 0) /* a part comes with its checksum, or not at all, where the upload has an algorithm */        \
+    X(attributes, 1)    /* 0: GetObjectAttributes is not implemented; 2: it is status 500 and the object */           \
     X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */             \
     X(put_max, (int64_t)5 << 30)                                                                                      \
     X(copy_max, (int64_t)5 << 30)                                                                                     \
@@ -113,7 +114,7 @@ bool parse_size(const char *text, int64_t *size); /* 12, 4K, 8M, 1G, 2T */
     X(ListObjectsV2) X(ListObjectVersions) X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket)   \
     X(CreateMultipartUpload) X(UploadPart) X(UploadPartCopy) X(CompleteMultipartUpload)                   \
     X(AbortMultipartUpload) X(ListParts) X(ListMultipartUploads) X(GetObjectTagging) X(PutObjectTagging)  \
-    X(DeleteObjectTagging) X(GetBucketLocation) X(GetBucketVersioning) X(PutBucketVersioning)            \
+    X(DeleteObjectTagging) X(GetBucketLocation) X(GetObjectAttributes) X(GetBucketVersioning) X(PutBucketVersioning)            \
     X(CreateSession) X(Grant) X(Other)
 /* clang-format on */
 
@@ -288,6 +289,11 @@ struct segment {
     uint64_t length;
     uint32_t part; /* number; 0 for a single put */
 };
+struct part_sum { /* of a part that an object was made of */
+    uint32_t number;
+    uint64_t size;
+    char text[64];
+};
 struct object {
     atomic_int refs;
     uint64_t size;
@@ -296,6 +302,8 @@ struct object {
     unsigned sum; /* SUM_…; 0: none */
     bool composite;
     char sum_text[96];
+    struct part_sum *part_sums; /* nullable: where the upload had an algorithm */
+    size_t part_sum_count;
     struct pair headers[64]; /* content-type, x-amz-meta-…: owned */
     size_t header_count;
     char *tagging;        /* nullable */
@@ -450,6 +458,7 @@ void copy_object(struct request *request);
 void delete_object(struct request *request);
 void delete_objects(struct request *request);
 void object_tagging(struct request *request);
+void object_attributes(struct request *request);
 void list_objects(struct request *request, bool v2);
 void list_versions(struct request *request);
 void version_header(struct request *request, const struct object *object); /* where it has one */

@@ -75,6 +75,7 @@ static void object_free(struct object *object)
     }
     segments_free(object->segments, object->segment_count);
     free(object->tagging);
+    free(object->part_sums);
     free(object->key);
     free(object);
 }

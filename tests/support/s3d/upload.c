@@ -386,8 +386,16 @@ static const char *assemble(struct request *request, struct upload *upload, cons
     if (sum_said != NULL && atomic_load(&settings.verify) && strcmp(sum_said, object->sum_text) != 0)
         return "BadDigest";
     etag_of_parts(upload, list, count, object->etag);
+    if (upload->algorithm != 0)
+        object->part_sums = need(calloc(count, sizeof(*object->part_sums)));
     for (size_t i = 0; i < count; i++) {
         const struct part *part = upload_part(upload, list[i].number, false);
+        if (upload->algorithm != 0) {
+            struct part_sum *sum = &object->part_sums[object->part_sum_count++];
+            *sum = (struct part_sum){.number = part->number, .size = part->size};
+            if ((part->sums.want & upload->algorithm) != 0)
+                sums_base64(&part->sums, upload->algorithm, sum->text);
+        }
         segments_copy(&object->segments, &object->segment_count, part->segments, part->segment_count);
     }
     object->mtime_ms = now_ms();
