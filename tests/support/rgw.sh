@@ -131,7 +131,7 @@ CONF
 }
 
 start_ceph() { # start_ceph PORT
-    local port=$1 mon fsid uuid waited
+    local port=$1 mon fsid uuid waited revived=0
     mon=$(free_port) || fail "no free port for the monitor"
     fsid=$(cat /proc/sys/kernel/random/uuid)
     uuid=$(cat /proc/sys/kernel/random/uuid)
@@ -157,6 +157,11 @@ start_ceph() { # start_ceph PORT
             stop
             fail "the gateway ended before it was ready"
         }
+        # It ends with "wrong fsid" where it asked the monitor for something before it had its map.
+        if ! ours "$(cat "$dir/osd.pid")" && [ $revived -lt 5 ]; then
+            revived=$((revived + 1))
+            run osd ceph-osd "${conf[@]}" -f -i 0
+        fi
         waited=$((waited + 1))
         [ $waited -lt 300 ] || {
             tail -n 20 "$dir"/*.log >&2
