@@ -4,7 +4,8 @@
 set -eu
 
 build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev libexpat1-dev libjansson-dev"
-test="libcmocka-dev zlib1g-dev radosgw ceph-mon ceph-osd nginx-light openssl curl procps psmisc \
+test="libcmocka-dev zlib1g-dev radosgw ceph-mon ceph-osd nginx-light openssh-client openssh-server proftpd-core \
+    proftpd-mod-crypto openssl curl procps psmisc \
     valgrind clang clang-tidy clang-format libclang-rt-14-dev g++ git attr acl strace"
 bench="python3 python3-pip time"
 

@@ -140,8 +140,8 @@ static bool explain_authentication(orbit_error *error, const struct orb_ssh_plan
         why = "there is no key ";
     else if (end->told_password)
         why = "the password is wrong";
-    else if (end->told_passphrase && take_between(file, sizeof file, end->said, "Load key \"", "\""))
-        why = "the passphrase is not that of ";
+    else if (end->told_passphrase)
+        why = "the passphrase is not that of its key";
     orb_fail(error, ORBIT_E_AUTH, 255, "%s refused user '%s' (it takes %s)%s%s%s", plan->peer, user, methods,
              *why ? ": " : ": none of the keys and agents that ssh knows of was accepted", why, file);
     return true;
