@@ -129,6 +129,7 @@ static orbit_status fetch_once(const struct given *one, struct orb_keys *keys, o
 {
     static const _Atomic bool never = false;
     static const orbit_prompt prompt = {give_code, NULL};
+    _Atomic int64_t clock_offset_s = 0;
     orbit_s3_config config = ORBIT_S3_CONFIG_INIT;
     struct orb_keys_origin *origin = NULL;
     struct orb_log log;
@@ -141,7 +142,8 @@ static orbit_status fetch_once(const struct given *one, struct orb_keys *keys, o
     orb_log_init(&log, NULL);
     orbit_status status = orb_keys_origin_new(&origin, &config, error);
     if (status >= 0) {
-        struct orb_keys_fetch fetch = {.origin = origin, .log = &log, .cancelled = &never, .prompt = &prompt};
+        struct orb_keys_fetch fetch = {
+            .origin = origin, .log = &log, .cancelled = &never, .prompt = &prompt, .clock_offset_s = &clock_offset_s};
         status = orb_keys_chain(&fetch, keys, error);
         orb_profiles_free(fetch.profiles);
     }
@@ -206,6 +208,7 @@ static void code_that_nobody_can_be_asked_for_is_told(void **state)
     (void)state;
     static const _Atomic bool never = false;
     static const orbit_prompt nobody = {NULL, NULL};
+    _Atomic int64_t clock_offset_s = 0;
     orbit_s3_config config = ORBIT_S3_CONFIG_INIT;
     struct orb_keys_origin *origin = NULL;
     struct orb_keys keys = {0};
@@ -214,7 +217,8 @@ static void code_that_nobody_can_be_asked_for_is_told(void **state)
     config.profile = "mfa";
     orb_log_init(&log, NULL);
     assert_int_equal(orb_keys_origin_new(&origin, &config, &error), ORBIT_OK);
-    struct orb_keys_fetch fetch = {.origin = origin, .log = &log, .cancelled = &never, .prompt = &nobody};
+    struct orb_keys_fetch fetch = {
+        .origin = origin, .log = &log, .cancelled = &never, .prompt = &nobody, .clock_offset_s = &clock_offset_s};
     assert_int_equal(orb_keys_chain(&fetch, &keys, &error), ORBIT_E_AUTH);
     assert_non_null(strstr(error.message, "'mfa' asks for a code (mfa_serial), and nobody can be asked"));
     assert_null(keys.access_key_id);

@@ -342,6 +342,8 @@ works "also for roles" --profile role
 control "set?clock_offset_s=-1200"
 works "a clock that is 20 minutes fast" --profile role
 says "it is told" "the clock of STS is -1[12][0-9]* seconds ahead of ours"
+works "a role by a role" --profile chained
+check "the clock is learned once" is "$(grep -c 'the clock of STS is' .err)" 1
 control "set?clock_offset_s=0"
 
 # ---- many requests, one fetch

@@ -223,3 +223,19 @@ orbit_status orb_keys_ask(struct orb_keys_fetch *fetch, struct orb_ask *ask, str
             status < 0 && error ? error->message : "");
     return status;
 }
+
+orbit_status orb_keys_ask_signed(struct orb_keys_signed *call, orbit_error *error)
+{
+    const int64_t far = 300;
+    int64_t known = atomic_load(call->fetch->clock_offset_s);
+    orbit_status status = call->ask(call, known, error);
+    if (status < 0 || call->http_status == 200 || !call->date_ns)
+        return status;
+    int64_t offset_s = (call->date_ns - orb_realtime_ns()) / (int64_t)ORB_S, change = offset_s - known;
+    if (change > -far && change < far)
+        return status;
+    orb_log(call->fetch->log, ORBIT_LOG_WARN, "s3: the clock of %s is %lld seconds ahead of ours: signing by its clock",
+            call->who, (long long)offset_s);
+    atomic_store(call->fetch->clock_offset_s, offset_s);
+    return call->ask(call, offset_s, error);
+}

@@ -78,9 +78,10 @@ struct orb_keys_fetch {
     const struct orb_keys_origin *origin;
     struct orb_log *log;
     const _Atomic bool *cancelled;
-    const orbit_prompt *prompt;    /* function NULL: nobody can be asked */
-    struct orb_profiles *profiles; /* owned, read when first needed */
-    const char *from;              /* who gave the keys, for the log */
+    const orbit_prompt *prompt;      /* function NULL: nobody can be asked */
+    struct orb_profiles *profiles;   /* owned, read when first needed */
+    const char *from;                /* who gave the keys, for the log */
+    _Atomic int64_t *clock_offset_s; /* the clock of services that want signatures minus ours, as learned */
 };
 
 /* ORBIT_OK: keys. ORBIT_END: not configured here, ask the next one. Negative: configured, and it failed. */
@@ -160,5 +161,15 @@ orbit_status orb_keys_refused(const char *who, int http_status, const char *code
 /* One request with the fetch's cancel, CA and time-out. */
 orbit_status orb_keys_ask(struct orb_keys_fetch *fetch, struct orb_ask *ask, struct orb_buf *reply, int *http_status,
                           int64_t *date_ns, orbit_error *error);
+/* A signed one. ask() signs by our clock and `offset_s`, and fills http_status and date_ns. A refusal by a clock that is far
+ * from that is asked once more by the answerer's clock, which the client remembers. */
+struct orb_keys_signed {
+    struct orb_keys_fetch *fetch;
+    const char *who; /* "STS" */
+    int http_status;
+    int64_t date_ns;
+    orbit_status (*ask)(struct orb_keys_signed *call, int64_t offset_s, orbit_error *error);
+};
+orbit_status orb_keys_ask_signed(struct orb_keys_signed *call, orbit_error *error);
 
 #endif

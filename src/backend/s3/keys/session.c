@@ -7,8 +7,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { SKEW_S = 300 };
-
 /* ---- what asks ----------------------------------------------------------------------------------------- */
 
 void orb_keys_session_free(struct orb_keys_session *session)
@@ -83,15 +81,14 @@ static orbit_status judge(struct orb_keys_answer *answer, int http_status, int64
 /* ---- the request --------------------------------------------------------------------------------------- */
 
 struct call {
-    struct orb_keys_fetch *fetch;
+    struct orb_keys_signed base; /* first */
     const struct orb_keys_session *session;
     struct orb_buf reply, authorization;
-    int http_status;
-    int64_t date_ns;
 };
 
-static orbit_status ask(struct call *call, int64_t offset_s, orbit_error *error)
+static orbit_status ask(struct orb_keys_signed *base, int64_t offset_s, orbit_error *error)
 {
+    struct call *call = (struct call *)base;
     const struct orb_keys_session *session = call->session;
     const struct orb_keys *keys = &session->asking;
     const char *from = strstr(session->url, "://") + 3, *path = from + strcspn(from, "/");
@@ -120,30 +117,22 @@ static orbit_status ask(struct call *call, int64_t offset_s, orbit_error *error)
     headers[3].value = orb_buf_string(&call->authorization);
     struct orb_ask question = {
         .method = "GET", .url = session->url, .headers = headers + 1, .header_count = keys->session_token ? 4 : 3};
-    return orb_keys_ask(call->fetch, &question, &call->reply, &call->http_status, &call->date_ns, error);
-}
-
-/* A refusal by a clock that is far from ours is asked once more, by that clock. */
-static orbit_status ask_by_clock(struct call *call, orbit_error *error)
-{
-    orbit_status status = ask(call, 0, error);
-    if (status < 0 || call->http_status != 403 || !call->date_ns)
-        return status;
-    int64_t offset_s = (call->date_ns - orb_realtime_ns()) / (int64_t)ORB_S;
-    return offset_s > -SKEW_S && offset_s < SKEW_S ? status : ask(call, offset_s, error);
+    return orb_keys_ask(base->fetch, &question, &call->reply, &base->http_status, &base->date_ns, error);
 }
 
 orbit_status orb_keys_session_fetch(struct orb_keys_fetch *fetch, struct orb_keys *keys, orbit_error *error)
 {
-    struct call call = {.fetch = fetch, .session = fetch->origin->session};
+    struct call call = {.base = {.fetch = fetch, .who = "CreateSession", .ask = ask},
+                        .session = fetch->origin->session};
     struct orb_keys_answer answer = {.keys = keys};
     fetch->from = "CreateSession";
     orb_buf_init(&call.authorization, 16 << 10);
-    orbit_status status = orb_keys_buf_init(&call.reply) ? ask_by_clock(&call, error) : orb_fail_memory(error);
+    orbit_status status =
+        orb_keys_buf_init(&call.reply) ? orb_keys_ask_signed(&call.base, error) : orb_fail_memory(error);
     if (status >= 0 && call.reply.length) /* a refusal may be a bare status */
         status = orb_keys_from_xml(&answer, &call.reply, error);
     if (status >= 0)
-        status = judge(&answer, call.http_status, call.date_ns, error);
+        status = judge(&answer, call.base.http_status, call.base.date_ns, error);
     if (status < 0)
         orb_keys_release(keys);
     orb_buf_release(&call.authorization);

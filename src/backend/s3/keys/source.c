@@ -10,6 +10,7 @@ enum { AGAIN_S = 30, SETTLED_S = 5 };
 static const uint64_t ahead_ns = 300 * ORB_S;
 
 struct ring {
+    _Atomic int64_t clock_offset_s; /* of services that want signatures, minus ours: learned once */
     pthread_mutex_t mutex;
     pthread_cond_t idle;
     struct {
@@ -228,7 +229,8 @@ static void *fetch_main(void *ctx)
     struct orb_keys_fetch fetch = {.origin = source->origin,
                                    .log = &source->host->log,
                                    .cancelled = &source->cancelled,
-                                   .prompt = &source->host->prompt};
+                                   .prompt = &source->host->prompt,
+                                   .clock_offset_s = &ring->clock_offset_s};
     orb_error_clear(&source->fetch_error);
     source->fetch_status = (source->origin->session ? orb_keys_session_fetch : orb_keys_chain)(&fetch, &source->fetched,
                                                                                                &source->fetch_error);
@@ -373,7 +375,10 @@ orbit_status orb_keys_source_whose(const struct orb_keys_source *source, const s
                                    const char *region, char *arn, size_t room, orbit_error *error)
 {
     static const _Atomic bool never = false;
-    struct orb_keys_fetch fetch = {.origin = source->origin, .log = &source->host->log, .cancelled = &never};
+    struct orb_keys_fetch fetch = {.origin = source->origin,
+                                   .log = &source->host->log,
+                                   .cancelled = &never,
+                                   .clock_offset_s = &source->ring->clock_offset_s};
     return orb_keys_caller(&fetch, keys, region, arn, room, error);
 }
 

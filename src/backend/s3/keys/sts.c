@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { SKEW_S = 300, URL_ROOM = 512 };
+enum { URL_ROOM = 512 };
 
 static void field(struct orb_buf *form, const char *name, const char *value)
 {
@@ -59,17 +59,16 @@ static orbit_status sign(const struct orb_keys *keys, const char *region, const 
 }
 
 struct call {
-    struct orb_keys_fetch *fetch;
+    struct orb_keys_signed base; /* first */
     const struct orb_keys_role *role;
     const struct orb_keys *signer; /* nullable */
     char url[URL_ROOM];
     struct orb_buf form, reply, authorization;
-    int http_status;
-    int64_t date_ns;
 };
 
-static orbit_status ask(struct call *call, int64_t offset_s, orbit_error *error)
+static orbit_status ask(struct orb_keys_signed *base, int64_t offset_s, orbit_error *error)
 {
+    struct call *call = (struct call *)base;
     char date[ORB_SIGV4_DATE];
     orbit_pair headers[4] = {{"content-type", "application/x-www-form-urlencoded"}};
     struct orb_ask request = {.method = "POST", .url = call->url, .headers = headers, .header_count = 1};
@@ -84,21 +83,7 @@ static orbit_status ask(struct call *call, int64_t offset_s, orbit_error *error)
         if (call->signer->session_token)
             headers[request.header_count++] = (orbit_pair){"x-amz-security-token", call->signer->session_token};
     }
-    return orb_keys_ask(call->fetch, &request, &call->reply, &call->http_status, &call->date_ns, error);
-}
-
-/* A refusal by a clock that is far from ours is asked once more, by that clock. */
-static orbit_status ask_by_clock(struct call *call, orbit_error *error)
-{
-    orbit_status status = ask(call, 0, error);
-    if (status < 0 || !call->signer || call->http_status == 200 || !call->date_ns)
-        return status;
-    int64_t offset_s = (call->date_ns - orb_realtime_ns()) / (int64_t)ORB_S;
-    if (offset_s > -SKEW_S && offset_s < SKEW_S)
-        return status;
-    orb_log(call->fetch->log, ORBIT_LOG_WARN,
-            "s3: the clock of STS is %lld seconds ahead of ours: signing by its clock", (long long)offset_s);
-    return ask(call, offset_s, error);
+    return orb_keys_ask(base->fetch, &request, &call->reply, &base->http_status, &base->date_ns, error);
 }
 
 static void fill_form(struct call *call)
@@ -123,16 +108,17 @@ static orbit_status talk(struct call *call, const char *who, void (*fill)(struct
 {
     orb_buf_init(&call->authorization, 16 << 10);
     bool fine = orb_keys_buf_init(&call->form) && orb_keys_buf_init(&call->reply);
-    orbit_status status = fine ? address(call->fetch, call->role, call->url, error) : orb_fail_memory(error);
+    orbit_status status = fine ? address(call->base.fetch, call->role, call->url, error) : orb_fail_memory(error);
     if (status >= 0) {
         fill(call);
         status = call->form.failed ? orb_fail(error, ORBIT_E_CONFIG, 0, "the request for the role is too long")
-                                   : ask_by_clock(call, error);
+                 : call->signer    ? orb_keys_ask_signed(&call->base, error)
+                                   : ask(&call->base, 0, error);
     }
     if (status >= 0)
         status = orb_keys_from_xml(answer, &call->reply, error);
-    if (status >= 0 && call->http_status != 200)
-        status = orb_keys_refused(who, call->http_status, answer->code, answer->message, error);
+    if (status >= 0 && call->base.http_status != 200)
+        status = orb_keys_refused(who, call->base.http_status, answer->code, answer->message, error);
     orb_buf_release(&call->authorization);
     orb_keys_buf_release(&call->form);
     orb_keys_buf_release(&call->reply);
@@ -142,7 +128,7 @@ static orbit_status talk(struct call *call, const char *who, void (*fill)(struct
 orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb_keys_role *role,
                                   const struct orb_keys *signer, struct orb_keys *keys, orbit_error *error)
 {
-    struct call call = {.fetch = fetch, .role = role, .signer = signer};
+    struct call call = {.base = {.fetch = fetch, .who = "STS", .ask = ask}, .role = role, .signer = signer};
     struct orb_keys_answer answer = {.keys = keys};
     char who[200];
     (void)snprintf(who, sizeof who, "STS, asked for the role '%.140s',", role->role_arn);
@@ -150,7 +136,7 @@ orbit_status orb_keys_assume_role(struct orb_keys_fetch *fetch, const struct orb
     if (status >= 0 && (!keys->access_key_id || !keys->secret_access_key || !keys->session_token))
         status = orb_fail(error, ORBIT_E_AUTH, 0, "%s gave no credentials", who);
     else if (status >= 0)
-        status = orb_keys_expire(keys, answer.expires_ns, call.date_ns, who, error);
+        status = orb_keys_expire(keys, answer.expires_ns, call.base.date_ns, who, error);
     if (status < 0)
         orb_keys_release(keys);
     return status;
@@ -166,7 +152,7 @@ orbit_status orb_keys_caller(struct orb_keys_fetch *fetch, const struct orb_keys
                              size_t room, orbit_error *error)
 {
     const struct orb_keys_role role = {.region = region};
-    struct call call = {.fetch = fetch, .role = &role, .signer = signer};
+    struct call call = {.base = {.fetch = fetch, .who = "STS", .ask = ask}, .role = &role, .signer = signer};
     struct orb_keys none = {0};
     struct orb_keys_answer answer = {.keys = &none};
     orbit_status status = talk(&call, "STS, asked whose keys these are,", fill_identity_form, &answer, error);
