@@ -21,12 +21,16 @@
 
 struct store_kind {
     const char *name;
-    const char *profile; /* of the memory backend, else NULL */
-    const char *fixture; /* of an S3 endpoint, else NULL */
-    uint64_t chunk;      /* bytes a part in these tests */
-    bool object;         /* keys are flat: "a//b" is a name, directories are prefixes */
-    bool any_name;       /* names need not be UTF-8 */
-    bool if_match;       /* a write's If-Match is compared as the standard says (Ceph 16 compares the quotes, too) */
+    const char *profile;    /* of the memory backend, else NULL */
+    const char *fixture;    /* of an S3 endpoint, else NULL */
+    uint64_t chunk;         /* bytes a part in these tests */
+    bool object;            /* keys are flat: "a//b" is a name, directories are prefixes */
+    bool any_name;          /* names need not be UTF-8 */
+    bool if_match;          /* a write's If-Match is compared as the standard says (Ceph 16 compares the quotes, too) */
+    bool paths;             /* keys are kept as paths: "a//b" is refused or is "a/b" */
+    const char *provider;   /* the setting; nullable */
+    uint32_t versions_page; /* smallest page of versions that gets on: VersityGW repeats one that is a marker alone */
+    bool plain_tags;        /* tags have letters, digits, blanks and + - = . _ : / @, as AWS has it, and no others */
     bool conditional_finish; /* if_match and overwrite = false hold also for objects in parts */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of stores that the contract is checked on, and the run over one of them: test_contract NAME [FILTER], or -FILTER
+ * The table of stores that the contract is checked on (those with the fixture "other" by hand: ORBIT_TEST_S3_ENDPOINT names them), and the run over one of them: test_contract NAME [FILTER], or -FILTER
  * for all tests but those. */
 #include "contract.h"
 
@@ -11,13 +11,17 @@
 struct contract contract;
 
 static const struct store_kind kinds[] = {
-    {"mem_object", "object", NULL, 256 << 10, true, true, true, true},
-    {"mem_files", "files", NULL, 256 << 10, false, true, true, true},
-    {"mem_sequential", "sequential", NULL, 256 << 10, false, true, true, true},
-    {"mem_dropping", "dropping", NULL, 256 << 10, false, true, true, true},
-    {"local", NULL, NULL, 256 << 10, false, true, true, true},
-    {"s3_s3d", NULL, "s3d", 256 << 10, true, false, true, true},
-    {"s3_rgw", NULL, "rgw", 5 << 20, true, false, false, false},
+    {"mem_object", "object", NULL, 256 << 10, true, true, true, .conditional_finish = true},
+    {"mem_files", "files", NULL, 256 << 10, false, true, true, .conditional_finish = true},
+    {"mem_sequential", "sequential", NULL, 256 << 10, false, true, true, .conditional_finish = true},
+    {"mem_dropping", "dropping", NULL, 256 << 10, false, true, true, .conditional_finish = true},
+    {"local", NULL, NULL, 256 << 10, false, true, true, .conditional_finish = true},
+    {"s3_s3d", NULL, "s3d", 256 << 10, true, false, true, .conditional_finish = true},
+    {"s3_rgw", NULL, "rgw", 5 << 20, true, false, .if_match = false},
+    {"s3_minio", NULL, "other", 5 << 20, true, false, true, .paths = true, .provider = "minio", .plain_tags = true,
+     .conditional_finish = true},
+    {"s3_versitygw", NULL, "other", 5 << 20, true, false, true, .paths = true, .provider = "versitygw",
+     .versions_page = 2, .plain_tags = true, .conditional_finish = true},
 };
 
 orbit_status contract_open_client(orbit_client **client, const orbit_client_options *options)
@@ -38,6 +42,7 @@ static orbit_status open_s3(orbit_backend **backend, orbit_client *client, const
     config.region = contract.endpoint.region;
     config.access_key_id = contract.endpoint.access;
     config.secret_access_key = contract.endpoint.secret;
+    config.provider = contract.kind->provider;
     if (strcmp(contract.kind->fixture, "s3d") == 0)
         config.part_min_bytes = 64 << 10; /* as the endpoint was told */
     return orbit_open_s3(backend, client, &config, options, error);

@@ -406,9 +406,10 @@ static void tags_are_set_told_and_removed(void **state)
     MUST(orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
     assert_string_equal(tagging, "");
     MUST(orbit_tags_set(contract.backend, at("tagged"), "old=1", NULL, error));
-    MUST(orbit_tags_set(contract.backend, at("tagged"), "b%20c=%3C%26%3E", NULL, error));
+    const char *odd = contract.kind->plain_tags ? "b%20c=%2F%2B%3D" : "b%20c=%3C%26%3E";
+    MUST(orbit_tags_set(contract.backend, at("tagged"), odd, NULL, error));
     MUST(orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
-    assert_string_equal(tagging, "b%20c=%3C%26%3E");
+    assert_string_equal(tagging, odd);
     MUST_FAIL(ORBIT_E_LIMIT, orbit_tags_get(contract.backend, at("tagged"), tagging, 5, NULL, error));
     assert_string_equal(tagging, "b%20");
     MUST(orbit_tags_set(contract.backend, at("tagged"), "", NULL, error));

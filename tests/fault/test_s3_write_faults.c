@@ -391,9 +391,42 @@ static void batch_delete_tells_each_keys_own_error(void **state)
     assert_false(there);
 }
 
+/* A store whose keys are paths removes "tree/" only when nothing is below it, and a batch names it first. */
+static void directories_that_are_not_empty_yet_are_removed_last(void **state)
+{
+    (void)state;
+    orbit_call_options options = ORBIT_CALL_OPTIONS_INIT;
+    size_t count;
+    options.recursive = true;
+    OK(orbit_mkdir(at.store, "tree", NULL, &told));
+    OK(orbit_mkdir(at.store, "tree/sub", NULL, &told));
+    OK(write_bytes("tree/a", "1", 1, &told));
+    OK(write_bytes("tree/sub/b", "1", 1, &told));
+    FAULT("op=DeleteObject&key=tree*/&count=2&status=409&code=ErrDirectoryNotEmpty");
+    OK(orbit_remove(at.store, "tree", &options, &told));
+    OK(list_count("", true, &count, &told));
+    assert_int_equal(count, 0);
+    endpoint_control(&at.endpoint, "clear");
+    OK(orbit_mkdir(at.store, "tree", NULL, &told));
+    OK(write_bytes("tree/a", "1", 1, &told));
+    FAULT("op=DeleteObject&key=tree/&status=409&code=ErrDirectoryNotEmpty"); /* stays so */
+    EXPECT(ORBIT_E_NOT_EMPTY, orbit_remove(at.store, "tree", &options, &told));
+}
+
+/* What no other try can change is told at once. */
+static void key_below_an_object_is_refused_once(void **state)
+{
+    (void)state;
+    FAULT("op=PutObject&status=409&code=ObjectParentIsFile");
+    EXPECT(ORBIT_E_PATH, write_bytes("file/below", "1", 1, &told));
+    assert_int_equal(COUNT("requests.PutObject"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FAULT_TEST(directories_that_are_not_empty_yet_are_removed_last),
+        FAULT_TEST(key_below_an_object_is_refused_once),
         FAULT_TEST(failed_requests_of_every_kind_are_tried_again),
         FAULT_TEST(an_upload_whose_beginning_was_not_heard_of_is_not_left_behind),
         FAULT_TEST(an_upload_that_begins_long_after_its_request_was_given_up_is_not_left_behind),

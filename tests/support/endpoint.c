@@ -119,7 +119,7 @@ void endpoint_of_fixture(struct endpoint *endpoint, const char *fixture)
     char path[4096], line[512];
     memset(endpoint, 0, sizeof(*endpoint));
     snprintf(endpoint->region, sizeof(endpoint->region), "us-east-1");
-    if (strcmp(fixture, "rgw") == 0 && getenv("ORBIT_TEST_S3_ENDPOINT") != NULL) {
+    if (strcmp(fixture, "s3d") != 0 && getenv("ORBIT_TEST_S3_ENDPOINT") != NULL) {
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
             if (getenv(names[i]) != NULL)
                 take_environment(endpoint, names[i], getenv(names[i]));

@@ -22,7 +22,7 @@ struct endpoint {
 /* Starts the scripted endpoint with these options (NULL at the end). With --tls-cert its url is https://localhost. */
 void endpoint_start(struct endpoint *endpoint, ...);
 void endpoint_stop(struct endpoint *endpoint);
-/* The one that the fixture ("rgw", "s3d") started; ORBIT_TEST_S3_ENDPOINT and AWS_* take the place of "rgw". */
+/* The one that the fixture ("rgw", "s3d") started; ORBIT_TEST_S3_ENDPOINT and AWS_* take the place of all but "s3d". */
 void endpoint_of_fixture(struct endpoint *endpoint, const char *fixture);
 
 /* The control API of a scripted endpoint without TLS: POST /_control/WHAT. Ends the program when it is refused. */

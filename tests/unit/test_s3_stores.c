@@ -102,7 +102,7 @@ static void a_provider_that_is_none_is_named(void **state)
     assert_null(open_at("http://127.0.0.1:1", "provider=floppy", &error));
     assert_int_equal(error.status, ORBIT_E_CONFIG);
     assert_non_null(strstr(error.message, "floppy"));
-    assert_non_null(strstr(error.message, "minio, ceph, r2")); /* what there is */
+    assert_non_null(strstr(error.message, "minio, versitygw, ceph, r2")); /* what there is */
     assert_null(open_at(NULL, "provider=r2", &error));
     assert_non_null(strstr(error.message, "--endpoint-url"));
 }

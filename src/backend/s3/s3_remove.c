@@ -14,8 +14,8 @@ enum { BATCH_MAX = 8 << 20, REPLY_MAX = 8 << 20, ONE_ERROR_MAX = 64 << 10 };
 struct remove_op {
     struct orb_s3_op base; /* first */
     orbit_remove_request request;
-    size_t next;              /* of the single ones: the item under way */
-    bool *singly;             /* by item: not in the batch */
+    size_t left;  /* items before this one may have single ones left; the one under way is the first behind */
+    bool *singly; /* by item: not in the batch, or not gone with it */
     struct orb_buf body, key; /* key: the marker's path, "dir/" */
     struct orb_http_bytes bytes;
     /* A reply that is being read. */
@@ -27,6 +27,11 @@ struct remove_op {
 };
 
 static void next_single(struct remove_op *remove);
+
+static orbit_remove_item *current(struct remove_op *remove)
+{
+    return &remove->request.items[remove->left];
+}
 
 static void free_remove(struct orb_s3_op *op)
 {
@@ -52,11 +57,10 @@ static orbit_status read_reply(struct remove_op *remove, const struct orb_xml_ev
 
 static void item_done(struct remove_op *remove, orbit_status status, const orbit_error *error)
 {
-    orbit_remove_item *item = &remove->request.items[remove->next];
+    orbit_remove_item *item = current(remove);
     item->status = status;
     if (status < 0)
         item->error = *error;
-    remove->next++;
     if (status == ORBIT_E_CANCELLED)
         orb_s3_op_end(&remove->base, status, error);
     else
@@ -77,7 +81,7 @@ static void send_delete(struct remove_op *remove, const char *path)
 {
     struct orb_s3_op *op = &remove->base;
     orb_s3_begin(op, "DELETE", path);
-    orb_s3_param(op, "versionId", remove->request.items[remove->next].version_id);
+    orb_s3_param(op, "versionId", current(remove)->version_id);
     orb_s3_account_headers(op, NULL);
     orb_s3_send(op, removed);
 }
@@ -128,7 +132,7 @@ static void directory_listed(struct orb_s3_op *op)
 static void look_at_directory(struct remove_op *remove)
 {
     struct orb_s3_op *op = &remove->base;
-    const char *path = remove->request.items[remove->next].path;
+    const char *path = current(remove)->path;
     orb_buf_reset(&remove->key);
     orb_buf_reset(&remove->body);
     orb_buf_text(&remove->key, path);
@@ -147,7 +151,7 @@ static void look_at_directory(struct remove_op *remove)
 static void looked(struct orb_s3_op *op)
 {
     struct remove_op *remove = (struct remove_op *)op;
-    orbit_remove_item *item = &remove->request.items[remove->next];
+    orbit_remove_item *item = current(remove);
     orbit_error error;
     orbit_status status = orb_s3_check(op, false, &error);
     if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && *item->path && !orb_str_suffix(item->path, "/"))
@@ -158,16 +162,18 @@ static void looked(struct orb_s3_op *op)
         send_delete(remove, item->path);
 }
 
+/* The last first: on stores whose keys are paths, what is below a key that ends in '/' goes before it. */
 static void next_single(struct remove_op *remove)
 {
     struct orb_s3_op *op = &remove->base;
-    while (remove->next < remove->request.count && !remove->singly[remove->next])
-        remove->next++;
-    if (remove->next == remove->request.count) {
+    while (remove->left && !remove->singly[remove->left - 1])
+        remove->left--;
+    if (!remove->left) {
         orb_s3_op_end(op, ORBIT_OK, NULL);
         return;
     }
-    orbit_remove_item *item = &remove->request.items[remove->next];
+    remove->left--;
+    orbit_remove_item *item = current(remove);
     op->path = item->path;
     if (!*item->path) {
         orbit_error error;
@@ -211,6 +217,11 @@ static void blame(struct remove_op *remove)
             continue;
         if (strcmp(remove->code, "NoSuchKey") == 0 || strcmp(remove->code, "NoSuchVersion") == 0)
             continue;
+        if (strstr(remove->code,
+                   "DirectoryNotEmpty")) { /* "dir/" came before "dir/file" did: again, when that is gone */
+            remove->singly[i] = true;
+            continue;
+        }
         item->status = orb_s3_fail_code(&remove->base, item->path, remove->code, remove->message, 200, &item->error);
     }
 }
@@ -313,6 +324,7 @@ void orb_s3_remove(void *self, orbit_op *op, const orbit_remove_request *request
     remove->base.release = free_remove;
     remove->base.http.memory.max = REPLY_MAX;
     remove->request = *request;
+    remove->left = request->count;
     orb_buf_init(&remove->body, BATCH_MAX);
     orb_buf_init(&remove->key, ORB_S3_KEY_MAX + 1);
     orb_buf_init(&remove->error_key, ONE_ERROR_MAX);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of stores. What stands in it was measured (MinIO, Ceph) or follows from the store's own documents;
+ * The table of stores. What stands in it was measured (MinIO, VersityGW, Ceph) or follows from the store's own documents;
  * docs/s3.md says which. Constant: any thread. */
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +21,7 @@ static const struct orb_s3_store stores[] = {
      .virtual_hosts = true,
      .ways = {DECIDE}},
     {.name = "minio", .hosts = {"*.min.io"}, .ways = {WANTED, DECIDE, .bare_copies = true}},
+    {.name = "versitygw", .ways = {DECIDE, .bare_copies = true}},
     {.name = "ceph"},
     /* developers.cloudflare.com/r2/api/s3/api */
     {.name = "r2",
