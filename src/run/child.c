@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vfork() and exec, because posix_spawn can neither set a death signal nor ignore one. The child borrows our memory and our
+ * vfork() and exec, because posix_spawn cannot set a death signal, nor let go of every descriptor. The child borrows our memory and our
  * stack until it is another program: between the two there is nothing but system calls, not even libc's own wrappers, which
  * may be a sanitizer's and would note what the child does as if we had done it. Any thread. */
 #include "run/child.h"
@@ -29,10 +29,10 @@ struct start {
     pid_t parent;
 };
 
-/* The kernel's struct sigaction: the handler comes first, and all zero is the default on every machine. */
-static void set_signal(int number, unsigned long handler)
+/* The kernel's struct sigaction: all zero is the default on every machine. */
+static void reset_signal(int number)
 {
-    unsigned long action[8] = {handler};
+    unsigned long action[8] = {0};
     (void)syscall(SYS_rt_sigaction, number, action, NULL, sizeof(uint64_t));
 }
 
@@ -40,16 +40,12 @@ __attribute__((noinline, noreturn)) static void child_main(const struct start *s
 {
     const struct orb_child_plan *plan = start->plan;
     for (int number = 1; number <= SIGNALS; number++)
-        set_signal(number, 0);
-    if (plan->place == ORB_CHILD_FOREGROUND) {
-        set_signal(SIGINT, 1); /* SIG_IGN */
-        set_signal(SIGQUIT, 1);
-    }
+        reset_signal(number);
     long failed = 0;
-    if (plan->place == ORB_CHILD_GROUP)
-        failed = syscall(SYS_setpgid, 0, 0);
-    else if (plan->place == ORB_CHILD_SESSION)
+    if (plan->place == ORB_CHILD_SESSION)
         failed = syscall(SYS_setsid);
+    else
+        failed = syscall(SYS_setpgid, 0, 0);
     for (int i = 0; failed >= 0 && i < STANDARD; i++)
         failed = syscall(SYS_dup3, start->files[i], i, 0);
     (void)syscall(SYS_close_range, STANDARD, ~0u, CLOSE_RANGE_CLOEXEC); /* kernels before 5.11 leave them open */

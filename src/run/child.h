@@ -10,7 +10,6 @@
 enum orb_child_place {
     ORB_CHILD_GROUP = 0, /* a process group of its own, so that kill(-pid) reaches what it starts */
     ORB_CHILD_SESSION,   /* a session of its own: a group, and no terminal to ask at */
-    ORB_CHILD_FOREGROUND, /* ours: it may ask at the terminal. The terminal's interrupts are ours alone: it ignores them */
 };
 
 struct orb_child_plan {

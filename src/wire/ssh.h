@@ -23,8 +23,10 @@ struct orb_ssh_settings {
     const char *program;           /* NULL: "ssh" from PATH */
     const char *password;          /* for the host, never for one on the way to it */
     const char *passphrase;        /* of private keys */
-    bool may_ask;                  /* ssh may ask at the terminal, where neither password nor passphrase is given */
-    uint64_t connect_ns; /* until the connection stands, authentication included; 0: 30 s, for ever with may_ask */
+    /* Asks a person for what is not given here: a password, a code, whether a host is to be trusted. On a thread that may
+     * wait for the answer; what was right is remembered until drop. NULL, or without a function: nobody is asked. */
+    const orbit_prompt *prompt;
+    uint64_t connect_ns; /* until the connection stands, authentication included, a person's time not; 0: 30 s */
 };
 
 /* Checks, copies, remembers the environment; no I/O. Any thread: the caller's, whose environment it is. Everything else is

@@ -10,22 +10,22 @@
 #include "base/buf.h"
 #include "wire/ssh.h"
 
-/* ---- the plan: settings that were checked and copied. Any thread; it does not change. ---- */
+/* ---- the plan: settings that were checked and copied. Any thread; the secrets are the process's while there is one. ---- */
 
 struct orb_ssh_plan {
     char *host, *user, *config_file, *program, *password, *passphrase;
     char **identities, **options; /* NULL-terminated, never NULL */
     char **environment;           /* ours without what we set, NULL-terminated, with room for ORB_SSH_OURS more */
     unsigned port;
-    bool may_ask;
-    uint64_t connect_ns; /* 0: for ever */
-    char peer[280];      /* the host, with its port where one is given */
+    orbit_prompt prompt;
+    uint64_t connect_ns;
+    char peer[280]; /* the host, with its port where one is given */
 };
 enum { ORB_SSH_OURS = 3 };
 
 orbit_status orb_ssh_plan_make(struct orb_ssh_plan *plan, const struct orb_ssh_settings *settings, orbit_error *error);
-void orb_ssh_plan_release(struct orb_ssh_plan *plan); /* wipes the secrets */
-bool orb_ssh_plan_secrets(const struct orb_ssh_plan *plan);
+void orb_ssh_plan_release(struct orb_ssh_plan *plan);    /* wipes the secrets */
+bool orb_ssh_plan_asks(const struct orb_ssh_plan *plan); /* whether we can answer anything */
 /* The command line, NULL-terminated; freed with orb_ssh_list_free(). NULL when memory is out. */
 char **orb_ssh_plan_words(const struct orb_ssh_plan *plan, const char *control_path);
 /* The environment: `ask_path` is the program that ssh asks for secrets, nullable. As above. */
@@ -42,23 +42,32 @@ struct orb_ssh_place {
 };
 
 /* Makes it, and removes what processes left that were killed. `ask_input` is the socket that a program which asks will
- * find as its standard input, -1: there are no secrets. Blocks. */
+ * find as its standard input, -1: there is none. Blocks. */
 orbit_status orb_ssh_place_make(struct orb_ssh_place *place, char *const *environment, int ask_input,
                                 orbit_error *error);
 void orb_ssh_place_remove(struct orb_ssh_place *place); /* fine when nothing was made */
 
 /* ---- what ssh asks, and what is told ---- */
 
-/* Answers questions that came from the program that asks. The thread of the process. */
+enum orb_ssh_question { ORB_SSH_OTHER = 0, ORB_SSH_PASSWORD, ORB_SSH_PASSPHRASE, ORB_SSH_HOST_KEY, ORB_SSH_QUESTIONS };
+enum orb_ssh_question orb_ssh_question_of(const char *prompt);
+/* How a person is asked: one line, without the colon behind it. */
+void orb_ssh_question_text(char *text, size_t room, const struct orb_ssh_plan *plan, const char *prompt);
+
+/* Answers questions that come from the program that asks. The thread of the process. */
 struct orb_ssh_asked {
+    struct orb_ssh_plan *plan;
+    const _Atomic bool *stopping; /* nobody wants the connection any more */
+    int child;                    /* the pidfd of who asks */
     char prompt[1024];
     size_t length;
-    bool password, passphrase; /* was told */
+    bool told[ORB_SSH_QUESTIONS]; /* what is kept was told: once a connection, the next time it would be as wrong */
+    char learned[ORB_SSH_QUESTIONS][256]; /* what a person answered last */
 };
-/* Reads from `fd` what is there, answers what is complete. False: it is at its end. */
-bool orb_ssh_asked_read(struct orb_ssh_asked *asked, int fd, const struct orb_ssh_plan *plan);
-/* The secret that a prompt is for; NULL: none of ours. */
-const char *orb_ssh_asked_secret(const struct orb_ssh_plan *plan, const char *prompt, bool *passphrase);
+/* Reads from `fd` what is there, answers what is complete, which may take as long as a person does. False: it is at its end. */
+bool orb_ssh_asked_read(struct orb_ssh_asked *asked, int fd);
+/* The answers were right: they are kept in the plan. */
+void orb_ssh_asked_keep(struct orb_ssh_asked *asked);
 
 /* ---- what ssh said ---- */
 
@@ -93,7 +102,7 @@ struct orb_ssh_process {
     /* Filled before start; what is pointed at stays until `ended`. */
     struct orb_loop *loop;
     struct orb_log *log;
-    const struct orb_ssh_plan *plan;
+    struct orb_ssh_plan *plan;
     void (*up)(struct orb_ssh_process *process);    /* loop: channels may be opened at place.control */
     void (*ended)(struct orb_ssh_process *process); /* loop, exactly once, the last; `error` says why */
 

@@ -60,21 +60,21 @@ static orbit_status copy_list(char ***copied, const char *const *list, const cha
     return *copied ? ORBIT_OK : orb_fail_memory(error);
 }
 
-/* LC_ALL: what ssh says is read by us (ssh_said.c). With secrets of ours nobody else is asked. */
-static bool is_ours(const char *variable, bool secrets)
+/* LC_ALL: what ssh says is read by us (ssh_said.c). Where we answer nobody else is asked. */
+static bool is_ours(const char *variable, bool asks)
 {
     return orb_str_prefix(variable, "LC_ALL=") || orb_str_prefix(variable, "LANGUAGE=") ||
-           (secrets && (orb_str_prefix(variable, "SSH_ASKPASS=") || orb_str_prefix(variable, "SSH_ASKPASS_REQUIRE=")));
+           (asks && (orb_str_prefix(variable, "SSH_ASKPASS=") || orb_str_prefix(variable, "SSH_ASKPASS_REQUIRE=")));
 }
 
-static char **copy_environment(char *const *from, size_t more, bool secrets)
+static char **copy_environment(char *const *from, size_t more, bool asks)
 {
     size_t count = 0, kept = 0;
     while (from[count])
         count++;
     char **list = orb_calloc(count + more + 1, sizeof(char *));
     for (size_t i = 0; list && i < count; i++) {
-        if (is_ours(from[i], secrets))
+        if (is_ours(from[i], asks))
             continue;
         if (!(list[kept++] = orb_strdup(from[i]))) {
             orb_ssh_list_free(list);
@@ -115,17 +115,19 @@ static char *copy_host(const char *host)
 
 orbit_status orb_ssh_plan_make(struct orb_ssh_plan *plan, const struct orb_ssh_settings *settings, orbit_error *error)
 {
-    *plan = (struct orb_ssh_plan){.port = settings->port, .may_ask = settings->may_ask};
+    *plan = (struct orb_ssh_plan){.port = settings->port};
     orbit_status status = check(settings, error);
     if (status < 0)
         return status;
-    bool secrets = settings->password || settings->passphrase;
-    plan->connect_ns = settings->connect_ns ? settings->connect_ns : settings->may_ask ? 0 : CONNECT_S * ORB_S;
+    bool asks = settings->password || settings->passphrase || (settings->prompt && settings->prompt->function);
+    plan->connect_ns = settings->connect_ns ? settings->connect_ns : CONNECT_S * ORB_S;
+    if (settings->prompt)
+        plan->prompt = *settings->prompt;
     if (!(plan->host = copy_host(settings->host)) || !copy_text(&plan->user, settings->user) ||
         !copy_text(&plan->config_file, settings->config_file) || !copy_text(&plan->password, settings->password) ||
         !copy_text(&plan->passphrase, settings->passphrase) ||
         !copy_text(&plan->program, settings->program ? settings->program : "ssh") ||
-        !(plan->environment = copy_environment(environ, ORB_SSH_OURS, secrets)))
+        !(plan->environment = copy_environment(environ, ORB_SSH_OURS, asks)))
         status = orb_fail_memory(error);
     if (status >= 0)
         status = copy_list(&plan->identities, settings->identities, "an identity file", error);
@@ -154,9 +156,9 @@ void orb_ssh_plan_release(struct orb_ssh_plan *plan)
     *plan = (struct orb_ssh_plan){0};
 }
 
-bool orb_ssh_plan_secrets(const struct orb_ssh_plan *plan)
+bool orb_ssh_plan_asks(const struct orb_ssh_plan *plan)
 {
-    return plan->password || plan->passphrase;
+    return plan->password || plan->passphrase || plan->prompt.function;
 }
 
 /* ---- the command line ---- */
@@ -237,16 +239,16 @@ char **orb_ssh_plan_words(const struct orb_ssh_plan *plan, const char *control_p
     add_option(&words, text);
     for (size_t i = 0; i < sizeof firm / sizeof *firm; i++)
         add_option(&words, firm[i]);
-    if (orb_ssh_plan_secrets(plan))
-        add_option(&words, "NumberOfPasswordPrompts=1"); /* a second answer would be the first one */
-    else if (!plan->may_ask)
+    if (!orb_ssh_plan_asks(plan))
         add_option(&words, "BatchMode=yes");
+    else if (!plan->prompt.function)
+        add_option(&words, "NumberOfPasswordPrompts=1"); /* a second answer would be the first one */
     for (char **option = plan->options; *option; option++)
         add_option(&words, *option);
     /* A peer that is gone without a word is noticed, and one that never answers, too. */
     add_option(&words, "ServerAliveInterval=15");
     add_option(&words, "ServerAliveCountMax=3");
-    uint64_t seconds = plan->connect_ns ? (plan->connect_ns + ORB_S - 1) / ORB_S : CONNECT_S;
+    uint64_t seconds = (plan->connect_ns + ORB_S - 1) / ORB_S;
     (void)snprintf(text, sizeof text, "ConnectTimeout=%llu",
                    (unsigned long long)(seconds < 1 << 20 ? seconds : 1 << 20));
     add_option(&words, text);
@@ -273,8 +275,8 @@ char **orb_ssh_plan_environment(const struct orb_ssh_plan *plan, const char *ask
 {
     struct orb_buf ask;
     orb_buf_init(&ask, 256);
-    bool secrets = orb_ssh_plan_secrets(plan), fine = true;
-    char **list = copy_environment(plan->environment, ORB_SSH_OURS, secrets);
+    bool fine = true;
+    char **list = copy_environment(plan->environment, ORB_SSH_OURS, ask_path != NULL);
     size_t count = 0;
     while (list && list[count])
         count++;

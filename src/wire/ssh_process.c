@@ -26,13 +26,12 @@ struct running {
     pid_t pid;
     int child;          /* its pidfd */
     int said;           /* its standard error */
-    int ask, ask_input; /* our end and its end of its standard input, when there are secrets to ask for */
+    int ask, ask_input; /* our end and its end of its standard input, when there is an answer to anything */
     int notify;         /* something in the place has changed */
     struct orb_ssh_said text;
     struct orb_ssh_asked asked;
-    uint64_t until_ns; /* the connection stands by then; 0: there is time */
+    uint64_t until_ns; /* the connection stands by then; 0: it does */
     uint64_t kill_ns;  /* it was asked to end; 0: it was not */
-    bool grouped;      /* it leads a process group */
     bool up, too_long;
     int result;
 };
@@ -65,12 +64,13 @@ static int make_descriptors(struct running *running)
         .input = running->ask_input,
         .output = -1,
         .errors = pipe_ends[1],
-        .place = process->plan->may_ask && running->ask < 0 ? ORB_CHILD_FOREGROUND : ORB_CHILD_SESSION,
+        .place = ORB_CHILD_SESSION, /* without a terminal: what it would ask there it asks us */
         .death_signal = SIGTERM,
     };
-    running->grouped = child.place != ORB_CHILD_FOREGROUND;
     if (!number)
         number = orb_child_start(&child, &running->pid, &running->child);
+    running->asked =
+        (struct orb_ssh_asked){.plan = process->plan, .stopping = &process->stopping, .child = running->child};
     close(pipe_ends[1]);
     orb_ssh_list_free(words);
     orb_ssh_list_free(environment);
@@ -81,7 +81,7 @@ static orbit_status begin(struct running *running, orbit_error *error)
 {
     struct orb_ssh_process *process = running->process;
     int pair[2] = {-1, -1};
-    if (orb_ssh_plan_secrets(process->plan) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    if (orb_ssh_plan_asks(process->plan) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return orb_fail_errno(error, errno, "cannot make a socket for ssh");
     running->ask = pair[0];
     running->ask_input = pair[1];
@@ -110,6 +110,7 @@ static void look_for_socket(struct running *running)
         return;
     running->up = true;
     running->until_ns = 0;
+    orb_ssh_asked_keep(&running->asked);
     orb_loop_post(running->process->loop, &running->process->up_message);
 }
 
@@ -136,6 +137,11 @@ static int next_look_ms(const struct running *running)
     return next <= now ? 0 : (int)((next - now) / ORB_MS < 60000 ? (next - now) / ORB_MS + 1 : 60000);
 }
 
+static void start_clock(struct running *running)
+{
+    running->until_ns = running->up ? 0 : orb_now_ns() + running->process->plan->connect_ns;
+}
+
 static void wait_for_end(struct running *running)
 {
     enum { CHILD, SAID, ASK, NOTIFY, WAKE, COUNT };
@@ -150,8 +156,11 @@ static void wait_for_end(struct running *running)
             continue;
         if (fds[SAID].revents && !orb_ssh_said_read(&running->text, running->said))
             fds[SAID].fd = -1;
-        if (fds[ASK].revents && !orb_ssh_asked_read(&running->asked, running->ask, running->process->plan))
-            fds[ASK].fd = -1;
+        if (fds[ASK].revents) {
+            if (!orb_ssh_asked_read(&running->asked, running->ask))
+                fds[ASK].fd = -1;
+            start_clock(running); /* a person may have been asked */
+        }
         if (fds[NOTIFY].revents)
             look_for_socket(running);
         eventfd_t count;
@@ -164,7 +173,7 @@ static void wait_for_end(struct running *running)
     /* What it has started (a ProxyCommand) goes with it. Nobody else has this group's number before we waited; ECHILD: the
      * program around us lets children go unwaited, and the result is not known. */
     siginfo_t ended;
-    if (running->grouped && waitid(P_PID, (id_t)running->pid, &ended, WEXITED | WNOWAIT) == 0)
+    if (waitid(P_PID, (id_t)running->pid, &ended, WEXITED | WNOWAIT) == 0)
         (void)kill(-running->pid, SIGTERM);
     while (waitpid(running->pid, &running->result, 0) < 0 && errno == EINTR)
         ;
@@ -180,16 +189,15 @@ static void *run(void *ctx)
         return NULL;
     }
     *running = (struct running){.process = process, .child = -1, .said = -1, .ask = -1, .ask_input = -1, .notify = -1};
-    if (process->plan->connect_ns)
-        running->until_ns = orb_now_ns() + process->plan->connect_ns;
+    start_clock(running);
     if (begin(running, &process->error) >= 0) {
         wait_for_end(running);
         struct orb_ssh_end end = {.said = running->text.bytes,
                                   .result = running->result,
                                   .was_up = running->up,
                                   .too_long = running->too_long,
-                                  .told_password = running->asked.password,
-                                  .told_passphrase = running->asked.passphrase};
+                                  .told_password = running->asked.told[ORB_SSH_PASSWORD],
+                                  .told_passphrase = running->asked.told[ORB_SSH_PASSPHRASE]};
         if (atomic_load(&process->stopping))
             orb_fail(&process->error, ORBIT_E_CANCELLED, 0, "the connection to %s was ended", process->plan->peer);
         else
@@ -201,6 +209,7 @@ static void *run(void *ctx)
     close_if_open(&running->ask);
     close_if_open(&running->ask_input);
     close_if_open(&running->notify);
+    explicit_bzero(&running->asked, sizeof running->asked);
     orb_free(running);
     orb_loop_post(process->loop, &process->ended_message);
     return NULL;

@@ -441,6 +441,61 @@ static void secrets_are_told_to_nobody_else(void **state)
     nothing_is_left(descriptors);
 }
 
+/* A person who answers, and what was asked. */
+struct person {
+    unsigned asked;
+    char text[4][300];
+    bool secret[4];
+    const char *answers[4];
+};
+
+static orbit_status person_answers(void *ctx, const orbit_question *question, char *answer, size_t room,
+                                   orbit_error *error)
+{
+    struct person *person = ctx;
+    unsigned number = person->asked++;
+    if (number >= 4 || !person->answers[number])
+        return orb_fail(error, ORBIT_E_CANCELLED, 0, "nobody is there");
+    (void)snprintf(person->text[number], sizeof person->text[number], "%s", question->text);
+    person->secret[number] = question->secret;
+    return snprintf(answer, room, "%s", person->answers[number]) > 0 ? ORBIT_OK : ORBIT_E_LIMIT;
+}
+
+static void person_is_asked_for_what_was_not_given_and_once(void **state)
+{
+    (void)state;
+    struct sshd sshd;
+    struct site site;
+    struct delay delay;
+    char alias[64];
+    struct person person = {.answers = {"yes", "wrong", "orbittestsecret"}};
+    const orbit_prompt prompt = {person_answers, &person};
+    const char *const options[] = {"UserKnownHostsFile=/dev/null", alias, NULL};
+    sshd_of_fixture(&sshd, "sshd_password");
+    delay_start(&delay, sshd.port, 0, 0, 0);
+    (void)snprintf(alias, sizeof alias, "HostKeyAlias=[127.0.0.1]:%d", sshd.port);
+    struct orb_ssh_settings settings = {
+        .host = "unknown", .port = (unsigned)delay.port, .options = options, .prompt = &prompt};
+    site_open(&site, settings, &sshd);
+    struct session *session = begin(&site, 0);
+    if (!speaks_sftp(session))
+        fail_msg("%s", session->error.message);
+    assert_int_equal(person.asked, 3);
+    assert_non_null(strstr(person.text[0], "is to be trusted, whose ED25519 key fingerprint is SHA256:"));
+    assert_false(person.secret[0]);
+    assert_non_null(strstr(person.text[1], "'s password"));
+    assert_true(person.secret[1]);
+    /* A connection that takes the place of a lost one asks for no password again. */
+    delay_reset(&delay);
+    wait_for(&site, &session->ended);
+    close(session->fd);
+    person.answers[3] = "yes"; /* the key was kept in /dev/null */
+    assert_true(speaks_sftp(begin(&site, 0)));
+    assert_int_equal(person.asked, 4);
+    site_close(&site);
+    delay_stop(&delay);
+}
+
 /* ---- what is left behind ---- */
 
 static void thousand_sessions_leave_nothing(void **state)
@@ -614,6 +669,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(refusals_say_what_to_do),
         cmocka_unit_test(session_beyond_the_hosts_limit_is_refused_and_others_go_on),
         cmocka_unit_test(secrets_are_told_to_nobody_else),
+        cmocka_unit_test(person_is_asked_for_what_was_not_given_and_once),
         cmocka_unit_test(thousand_sessions_leave_nothing),
         cmocka_unit_test(connections_that_are_dropped_at_any_time_leave_nothing),
         cmocka_unit_test(lost_connection_ends_its_sessions_and_the_next_one_connects_anew),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,15 +75,24 @@ static void host_stands_behind_two_dashes_and_what_is_no_host_is_refused(void **
     orb_ssh_plan_release(&plan);
 }
 
+static orbit_status answer(void *ctx, const orbit_question *question, char *text, size_t room, orbit_error *error)
+{
+    (void)ctx;
+    (void)question;
+    (void)error;
+    return snprintf(text, room, "42") > 0 ? ORBIT_OK : ORBIT_E_LIMIT;
+}
+
 static void ssh_asks_nobody_unless_it_may(void **state)
 {
     (void)state;
+    static const orbit_prompt prompt = {answer, NULL};
     static const struct {
         struct orb_ssh_settings settings;
         bool batch;
     } cases[] = {
         {{.host = "h"}, true},
-        {{.host = "h", .may_ask = true}, false},
+        {{.host = "h", .prompt = &prompt}, false},
         {{.host = "h", .password = "p"}, false}, /* we are asked */
         {{.host = "h", .passphrase = "p"}, false},
     };
@@ -126,31 +136,84 @@ static void secrets_are_in_neither_command_line_nor_environment(void **state)
 
 /* ---- who is told what ---- */
 
-static void each_secret_is_told_for_its_own_question_only(void **state)
+#define HOST_KEY                                                                          \
+    "The authenticity of host 'password (1.2.3.4)' can't be established.\n"               \
+    "ED25519 key fingerprint is SHA256:abc.\nThis key is not known by any other names.\n" \
+    "Are you sure you want to continue connecting (yes/no/[fingerprint])? "
+
+static void questions_are_told_apart(void **state)
 {
     (void)state;
     static const struct {
-        const char *prompt, *secret;
+        const char *prompt;
+        enum orb_ssh_question question;
+        const char *text;
     } cases[] = {
-        {"root@127.0.0.1's password: ", "pw"},
-        {"(root@127.0.0.1) Password: ", "pw"},
-        {"Enter passphrase for key '/k/id_password': ", "pp"},
-        {"Enter passphrase for key '/k/id': ", "pp"},
-        {"(u@h) Verification code: ", NULL},
-        {"Enter PIN for ED25519-SK key /k: ", NULL},
-        {"The authenticity of host 'password (1.2.3.4)' can't be established.\n"
-         "Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
-         NULL},
-        {"Please type 'yes', 'no' or the fingerprint: ", NULL},
-        {"", NULL},
+        {"root@127.0.0.1's password: ", ORB_SSH_PASSWORD, "root@127.0.0.1's password"},
+        {"(root@127.0.0.1) Password: ", ORB_SSH_PASSWORD, "(root@127.0.0.1) Password"},
+        {"Enter passphrase for key '/k/id_password': ", ORB_SSH_PASSPHRASE,
+         "Enter passphrase for key '/k/id_password'"},
+        {"(u@h) Read this.\nVerification code: ", ORB_SSH_OTHER, "(u@h) Read this. Verification code"},
+        {"Enter PIN for ED25519-SK key /k: ", ORB_SSH_OTHER, "Enter PIN for ED25519-SK key /k"},
+        {HOST_KEY, ORB_SSH_HOST_KEY,
+         "whether h:2222 is to be trusted, whose ED25519 key fingerprint is SHA256:abc (yes or no)"},
+        {"Please type 'yes', 'no' or the fingerprint: ", ORB_SSH_HOST_KEY,
+         "Please type 'yes', 'no' or the fingerprint"},
+        {"", ORB_SSH_OTHER, ""},
     };
-    struct orb_ssh_plan both = {.password = "pw", .passphrase = "pp"}, none = {0};
-    bool passphrase;
+    struct orb_ssh_plan plan = {.peer = "h:2222"};
+    char text[300];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *secret = orb_ssh_asked_secret(&both, cases[i].prompt, &passphrase);
-        assert_true(secret == cases[i].secret || (secret && cases[i].secret && !strcmp(secret, cases[i].secret)));
-        assert_null(orb_ssh_asked_secret(&none, cases[i].prompt, &passphrase));
+        assert_int_equal(orb_ssh_question_of(cases[i].prompt), cases[i].question);
+        orb_ssh_question_text(text, sizeof text, &plan, cases[i].prompt);
+        assert_string_equal(text, cases[i].text);
     }
+}
+
+/* What the program that asks would read. */
+static const char *ask(struct orb_ssh_asked *asked, int ends[2], const char *prompt)
+{
+    static char reply[300];
+    assert_int_equal(send(ends[1], prompt, strlen(prompt) + 1, 0), (ssize_t)strlen(prompt) + 1);
+    while (asked->length || recv(ends[1], reply, sizeof reply, MSG_PEEK | MSG_DONTWAIT) < 0)
+        assert_true(orb_ssh_asked_read(asked, ends[0]));
+    ssize_t length = recv(ends[1], reply, sizeof reply - 1, 0);
+    assert_true(length > 0);
+    reply[length] = '\0';
+    return reply;
+}
+
+static void each_secret_is_told_for_its_own_question_and_once(void **state)
+{
+    (void)state;
+    struct orb_ssh_settings settings = {.host = "h", .password = "pw", .passphrase = "pp"};
+    struct orb_ssh_plan plan;
+    _Atomic bool stopping = false;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    make_plan(&plan, &settings);
+    struct orb_ssh_asked asked = {.plan = &plan, .stopping = &stopping, .child = -1};
+    assert_string_equal(ask(&asked, ends, HOST_KEY), "-\n");
+    assert_string_equal(ask(&asked, ends, "Code: "), "-\n");
+    assert_string_equal(ask(&asked, ends, "u@h's password: "), "+pw\n");
+    assert_string_equal(ask(&asked, ends, "u@h's password: "), "-\n");
+    assert_string_equal(ask(&asked, ends, "Enter passphrase for key '/k': "), "+pp\n");
+    orb_ssh_plan_release(&plan);
+
+    /* A person answers everything, and what was right is kept: a second connection does not ask for it. */
+    const orbit_prompt prompt = {answer, NULL};
+    settings = (struct orb_ssh_settings){.host = "h", .prompt = &prompt};
+    make_plan(&plan, &settings);
+    asked = (struct orb_ssh_asked){.plan = &plan, .stopping = &stopping, .child = -1};
+    assert_string_equal(ask(&asked, ends, "Code: "), "+42\n");
+    assert_string_equal(ask(&asked, ends, "u@h's password: "), "+42\n");
+    assert_null(plan.password);
+    orb_ssh_asked_keep(&asked);
+    assert_string_equal(plan.password, "42");
+    assert_null(plan.passphrase);
+    orb_ssh_plan_release(&plan);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* ---- what ssh's words mean ---- */
@@ -380,7 +443,8 @@ int main(void)
         cmocka_unit_test(host_stands_behind_two_dashes_and_what_is_no_host_is_refused),
         cmocka_unit_test(ssh_asks_nobody_unless_it_may),
         cmocka_unit_test(secrets_are_in_neither_command_line_nor_environment),
-        cmocka_unit_test(each_secret_is_told_for_its_own_question_only),
+        cmocka_unit_test(questions_are_told_apart),
+        cmocka_unit_test(each_secret_is_told_for_its_own_question_and_once),
         cmocka_unit_test(ends_of_a_connection_are_told_in_one_sentence),
         cmocka_unit_test(ends_of_a_session_are_told_in_one_sentence),
         cmocka_unit_test(what_is_said_at_length_keeps_its_beginning_and_its_end),
