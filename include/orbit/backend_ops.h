@@ -179,6 +179,7 @@ typedef struct orbit_open_request {
     const orbit_open_options *options; /* never NULL */
     const void *config;                /* orbit_local_config, … or NULL */
     void *ctx;                         /* of orbit_register() */
+    size_t url_setting_count;          /* so many of the settings, the first ones, are of the URL: written by anybody */
 } orbit_open_request;
 
 typedef struct orbit_stat_request {

@@ -317,3 +317,35 @@ bool orb_parse_time(const char *text, int64_t *ns)
     bool good = is_digit(*text) ? parse_iso_date(text, &t) : parse_http_date(text, &t);
     return good && civil_ns(&t, ns);
 }
+
+size_t orb_split_words(char *line, char **words, size_t max)
+{
+    size_t count = 0;
+    char *in = line, *out = line;
+    for (;;) {
+        while (*in == ' ' || *in == '\t')
+            in++;
+        if (!*in)
+            return count;
+        if (count == max)
+            return 0;
+        words[count++] = out;
+        char quote = '\0';
+        for (; *in && (quote || (*in != ' ' && *in != '\t')); in++) {
+            bool bare = *in == '\\' && quote != '\'' && in[1] && (!quote || in[1] == '"' || in[1] == '\\');
+            if (bare)
+                *out++ = *++in;
+            else if (quote ? *in == quote : *in == '"' || *in == '\'')
+                quote = quote ? '\0' : *in;
+            else
+                *out++ = *in;
+        }
+        if (quote)
+            return 0;
+        bool more = *in != '\0';
+        *out++ = '\0'; /* never beyond `in`: a word is at least as long as what is made of it */
+        if (!more)
+            return count;
+        in++;
+    }
+}

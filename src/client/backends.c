@@ -58,9 +58,9 @@ static orbit_status core_set(orbit_open_options *options, const struct core_sett
 /* What is left for the backend: the URL's settings, then the options', without those of every backend. The
  * options' fields overrule the URL's, the options' settings overrule both. */
 static orbit_status sort_settings(orbit_open_options *options, const orbit_open_request *request, orbit_pair **left,
-                                  size_t *count, orbit_error *error)
+                                  size_t *count, size_t *of_url, orbit_error *error)
 {
-    *count = 0;
+    *count = *of_url = 0;
     *left = orb_calloc(request->setting_count + options->setting_count + 1, sizeof(**left));
     if (!*left)
         return orb_fail_memory(error);
@@ -76,6 +76,7 @@ static orbit_status sort_settings(orbit_open_options *options, const orbit_open_
         const struct core_setting *setting = core_setting(pair->name);
         if (!setting) {
             (*left)[(*count)++] = *pair;
+            *of_url += from_url;
             continue;
         }
         orbit_status status = core_set(options, setting, pair->value, from_url, error);
@@ -183,7 +184,7 @@ orbit_status orb_backend_open(struct orbit_backend **made, struct orbit_client *
         return ORBIT_E_MEMORY;
     orbit_pair *left = NULL;
     size_t left_count = 0;
-    status = sort_settings(&options, request, &left, &left_count, error);
+    status = sort_settings(&options, request, &left, &left_count, &request->url_setting_count, error);
     if (status < 0)
         goto out;
     default_options(&options);

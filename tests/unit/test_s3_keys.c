@@ -127,7 +127,7 @@ static void words_are(const char *line, size_t count, const char *const *expecte
 {
     char copy[128], *words[4];
     (void)snprintf(copy, sizeof copy, "%s", line);
-    assert_int_equal(orb_keys_split(copy, words, 4), count);
+    assert_int_equal(orb_split_words(copy, words, 4), count);
     for (size_t i = 0; i < count; i++)
         assert_string_equal(words[i], expected[i]);
 }

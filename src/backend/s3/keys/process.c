@@ -12,41 +12,10 @@
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "run/child.h"
 
 enum { WORDS_MAX = 64, LOOK_MS = 50 };
-
-size_t orb_keys_split(char *line, char **words, size_t max)
-{
-    size_t count = 0;
-    char *in = line, *out = line;
-    for (;;) {
-        while (*in == ' ' || *in == '\t')
-            in++;
-        if (!*in)
-            return count;
-        if (count == max)
-            return 0;
-        words[count++] = out;
-        char quote = '\0';
-        for (; *in && (quote || (*in != ' ' && *in != '\t')); in++) {
-            bool bare = *in == '\\' && quote != '\'' && in[1] && (!quote || in[1] == '"' || in[1] == '\\');
-            if (bare)
-                *out++ = *++in;
-            else if (quote ? *in == quote : *in == '"' || *in == '\'')
-                quote = quote ? '\0' : *in;
-            else
-                *out++ = *in;
-        }
-        if (quote)
-            return 0;
-        bool more = *in != '\0';
-        *out++ = '\0'; /* never beyond `in`: a word is at least as long as what is made of it */
-        if (!more)
-            return count;
-        in++;
-    }
-}
 
 enum end { ENDED, TOO_LONG, TOO_MUCH, STOPPED };
 
@@ -125,7 +94,7 @@ orbit_status orb_keys_process(struct orb_keys_fetch *fetch, const char *command,
         status = orb_fail_memory(error);
         goto out;
     }
-    if (!orb_keys_split(line, words, WORDS_MAX)) {
+    if (!orb_split_words(line, words, WORDS_MAX)) {
         status = orb_fail(error, ORBIT_E_CONFIG, 0, "a credential_process is no command: an open quote, or no words");
         goto out;
     }

@@ -114,9 +114,6 @@ orbit_status orb_keys_assume_by_token_file(struct orb_keys_fetch *fetch, struct 
 /* process.c: credential_process. */
 orbit_status orb_keys_process(struct orb_keys_fetch *fetch, const char *command, struct orb_keys *keys,
                               orbit_error *error);
-/* Takes a command line apart in place, as a shell would without doing anything else: blanks, quotes, backslashes. The number of
- * words, 0: none, an open quote, or more than `max`. */
-size_t orb_keys_split(char *line, char **words, size_t max);
 
 /* sso.c */
 orbit_status orb_keys_sso(struct orb_keys_fetch *fetch, const char *profile, struct orb_keys *keys, orbit_error *error);
