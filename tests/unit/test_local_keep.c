@@ -194,6 +194,30 @@ static orbit_status begin_prefixed(struct fixture *f, uint64_t prefix, orbit_beg
     return ophost_begin_kept(f->store, "file", NULL, &keep, reply, &f->error);
 }
 
+/* A disk that was full may still be: there is no room for the journal that replaces the one that is there. */
+static void journal_that_cannot_be_replaced_still_counts(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_begin_reply reply;
+    char name[96];
+    leave_two(f);
+    (void)snprintf(name, sizeof(name), ".orbit-%016llx.journal.new", (unsigned long long)orb_crc64nvme(0, "file", 4));
+    assert_int_equal(mkdir(name, 0700), 0); /* nothing else can have the name */
+    for (int i = 0; i < 2; i++) {
+        assert_status(begin(f, "a", &reply), ORBIT_OK);
+        assert_true(reply.keeps);
+        assert_false(reply.dropped);
+        assert_int_equal(kept_bytes(&reply), (2 + (unsigned)i) * PART);
+        send_part(f, reply.upload, i ? 3 : 1);
+        if (i == 0)
+            suspend(f, reply.upload);
+    }
+    assert_int_equal(rmdir(name), 0);
+    assert_status(ophost_finish_compared(f->store, reply.upload, SIZE, NULL, false, &f->error), ORBIT_OK);
+    ophost_release(f->store, reply.upload);
+    assert_file();
+}
+
 static void prefix_counts_as_written(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -533,6 +557,7 @@ int main(void)
         KEEP_TEST(wrong_checksum_of_the_whole_is_found),
         KEEP_TEST(hash_of_the_whole_is_compared),
         KEEP_TEST(hashing_the_whole_can_be_cancelled),
+        KEEP_TEST(journal_that_cannot_be_replaced_still_counts),
         KEEP_TEST(prefix_counts_as_written),
         KEEP_TEST(prefix_is_not_recorded),
         KEEP_TEST(prefix_fills_only_what_is_missing),

@@ -212,10 +212,14 @@ static orbit_status take_up(struct reading *reading, const struct orb_local_jour
         return orb_fail_errno(error, -result, "cannot go on with '%s'", request->temporary);
     if (stat.stx_size > reading->size && ftruncate(request->fd, (off_t)reading->size) != 0)
         return orb_local_fail(error, errno, "cut", request->temporary);
+    uint64_t claimed = orb_extents_bytes(&record->written);
     orb_extents_trim(&record->written, stat.stx_size);
     orb_extents_trim(&record->flushed, stat.stx_size);
     /* The head names this boot now: what is not flushed must not be believed under its name. */
-    return orb_ledger_rewrite(record->ledger, write_all, record, error);
+    orbit_status status = orb_ledger_rewrite(record->ledger, write_all, record, error);
+    /* Where the disk is still full there is no room for that; what the file says is as true as before. */
+    bool stands = reading->same_boot && claimed == orb_extents_bytes(&record->written);
+    return status < 0 && status != ORBIT_E_MEMORY && stands ? ORBIT_OK : status;
 }
 
 orbit_status orb_local_record_open(struct orb_local_record *record, const char *boot_id_path,
