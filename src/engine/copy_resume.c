@@ -228,6 +228,9 @@ static void opened(struct orb_resume *resume)
     const char *wanted = copy->options->resume_upload;
     const struct orb_journal_plan *then = &journal->plan, *now = &resume->plan;
     if (resume->status < 0) {
+        if (resume->status == ORBIT_E_BUSY)
+            (void)orb_fail(&resume->error, ORBIT_E_BUSY, 0,
+                           "the same upload of '%.200s' is under way already: wait for it or end it", copy->from_path);
         if (resume->status == ORBIT_E_BUSY || wanted) {
             orb_resume_fail(resume, resume->status, &resume->error);
             return;

@@ -316,6 +316,7 @@ static void second_writer_of_the_same_upload_hears_that_it_is_in_use(void **stat
     while (COUNT("requests.CreateMultipartUpload") < 1)
         usleep(2000);
     EXPECT(ORBIT_E_BUSY, send_file(&told));
+    assert_non_null(strstr(told.message, "under way already"));
     endpoint_control(&at.endpoint, "set?bandwidth=0");
     OK(orbit_task_wait(first, &told));
     orbit_task_free(first);
