@@ -343,7 +343,7 @@ struct orb_list_segment *orb_list_plan_next(struct orb_list_plan *plan)
         if (!segment->busy)
             found = segment;
     }
-    if (!found && plan->parallel)
+    if (!found && plan->parallel && !plan->on_trial)
         found = cut_somewhere(plan, total);
     if (found) {
         found->busy = true;
@@ -469,6 +469,23 @@ void orb_list_plan_broken(struct orb_list_plan *plan, struct orb_list_segment *s
     segment->broken = true;
     segment->busy = false;
     plan->busy--;
+}
+
+struct orb_list_segment *orb_list_plan_unite(struct orb_list_plan *plan, struct orb_list_segment *segment)
+{
+    struct orb_list_segment *out = segment->next;
+    struct orb_buf bound = segment->hi;
+    segment->hi = out->hi;
+    segment->has_hi = out->has_hi;
+    segment->next = out->next;
+    segment->promised = 0;
+    segment->uncut = false;
+    out->hi = bound;
+    out->next = NULL;
+    plan->busy -= out->busy;
+    out->busy = false;
+    estimate(plan, segment);
+    return out;
 }
 
 void orb_list_plan_given(struct orb_list_plan *plan, struct orb_list_segment *segment)

@@ -44,6 +44,7 @@ struct orb_list_plan {
     double page_keys; /* of a usual page */
     double yield;     /* how many pages lie where one is supposed by what is seen of the density */
     bool parallel;    /* set by the owner; before, one page at a time is asked for and nothing is cut */
+    bool on_trial;    /* set by the owner: nothing more is cut until it is known what became of the last cut */
     bool unordered;   /* segments are given out in any order */
     bool out_of_memory;
     /* Segments that began behind all that was known, and held nothing: how many in a row, and how many pages are to come
@@ -82,6 +83,9 @@ void orb_list_plan_unseen(struct orb_list_plan *plan, struct orb_list_segment *s
 void orb_list_plan_failed(struct orb_list_plan *plan, struct orb_list_segment *segment);
 /* The page that was under way will never come: the segment is not asked for again, and takes no place of others. */
 void orb_list_plan_broken(struct orb_list_plan *plan, struct orb_list_segment *segment);
+/* A cut is taken back: takes out what follows `segment`, of which no page came, and whose keys are this one's again. To
+ * be freed with orb_list_segment_free(). */
+struct orb_list_segment *orb_list_plan_unite(struct orb_list_plan *plan, struct orb_list_segment *segment);
 /* A buffered page was given out. */
 void orb_list_plan_given(struct orb_list_plan *plan, struct orb_list_segment *segment);
 /* The store asks for fewer requests. */

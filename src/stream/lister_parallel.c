@@ -6,7 +6,11 @@
  *
  * It begins as the serial listing, one page at a time, and stays that where waiting for a page costs less than reading
  * it, or where the user stops early. Nothing is believed: keys that do not increase, a store that knows no
- * start-after, a place it does not like to be asked for, all end in the serial listing from the last key given out. */
+ * start-after, a place it does not like to be asked for, all end in the serial listing.
+ *
+ * The first guess is on trial: until its page proves that the store knows start-after there is no other one, what it was
+ * cut from still holds the token by which to go on without it, and pages are given out in order. Later doubts end in a
+ * listing from the last key given out. */
 #include "stream/lister_parallel.h"
 
 #include "base/clock.h"
@@ -75,6 +79,60 @@ static void fall_back(struct orb_parallel *parallel, const char *why)
     cancel_all(parallel);
 }
 
+/* The guess behind this segment, if it is on trial; NULL: there is none. */
+static struct orb_list_part *trial_behind(const struct orb_parallel *parallel, const struct orb_list_segment *segment)
+{
+    struct orb_list_part *part = segment->next ? orb_list_part_of(segment->next) : NULL;
+    return part && part->guess && !part->came && !parallel->proven ? part : NULL;
+}
+
+/* What the trial was to bring is asked for by the segment it was cut from. A reply that is under way may still tell
+ * something. */
+static void drop_trial(struct orb_parallel *parallel, struct orb_list_segment *segment, struct orb_list_part *trial)
+{
+    trial->segment = orb_list_plan_unite(&parallel->plan, segment);
+    trial->dropped = true;
+    if (trial->running)
+        return;
+    parallel->plan.on_trial = false;
+    orb_list_part_free(trial);
+}
+
+static bool on_trial(const struct orb_list_part *part)
+{
+    const struct orb_parallel *parallel = part->parallel;
+    return parallel->plan.head && parallel->plan.head->next == part->segment &&
+           trial_behind(parallel, parallel->plan.head) == part;
+}
+
+/* The store does not answer guesses as it should. The listing goes on where it has a token. */
+static void condemn(struct orb_list_part *trial, const char *why)
+{
+    struct orb_parallel *parallel = trial->parallel;
+    orb_log(&parallel->backend->host->log, ORBIT_LOG_INFO, "listing '%s' goes on one page at a time: %s",
+            parallel->producer.lister->path, why);
+    parallel->refused = true;
+    drop_trial(parallel, parallel->plan.head, trial);
+}
+
+/* The reply to a guess that is of no use any more. */
+static void dropped_ended(struct orb_list_part *part, orbit_status status, const orbit_error *error)
+{
+    struct orb_parallel *parallel = part->parallel;
+    struct orb_list_key first;
+    parallel->plan.on_trial = false;
+    if (status < 0) {
+        parallel->refused |= !(error->flags & ORBIT_ERROR_RETRIABLE) && status != ORBIT_E_MEMORY;
+    } else if (part->page.count) {
+        orb_list_key_at(&part->page, 0, &first);
+        if (orb_list_key_compare(&first, &part->segment->lo) > 0)
+            parallel->proven = true;
+        else
+            parallel->refused = true;
+    }
+    orb_list_part_free(part);
+}
+
 /* The plan of a listing from its beginning, or from the last key given out. */
 static bool begin_plan(struct orb_parallel *parallel)
 {
@@ -84,7 +142,6 @@ static bool begin_plan(struct orb_parallel *parallel)
         workers = WORKERS_MAX;
     if (!orb_list_plan_init(&parallel->plan, workers, lister->page_entries))
         return false;
-    parallel->plan.unordered = lister->options.unordered;
     const char *after = parallel->given_known ? orb_buf_string(&parallel->given_key) : lister->options.start_after;
     struct orb_list_segment *head = parallel->plan.head;
     head->has_lo = after != NULL;
@@ -118,6 +175,9 @@ static void inverted(struct orb_parallel *parallel, struct orb_list_part *part)
 {
     orbit_error error;
     bool buffered = part->page.count > 0;
+    struct orb_list_part *trial = trial_behind(parallel, part->segment);
+    if (trial)
+        drop_trial(parallel, part->segment, trial);
     if (parallel->plan.head == part->segment && !part->segment->next) {
         parallel->serial = true;
         parallel->plan.parallel = false;
@@ -146,6 +206,10 @@ static bool check_empty(struct orb_parallel *parallel, struct orb_list_part *par
         return true;
     }
     part->empty_pages++;
+    if (part->empty_pages >= EMPTY_PAGES_GUESS && on_trial(part)) {
+        condemn(part, "it seems not to know start-after");
+        return false;
+    }
     if (part->guess && !part->came && part->empty_pages >= EMPTY_PAGES_GUESS && !parallel->plan.unordered) {
         fall_back(parallel, "it seems not to know start-after");
         return false;
@@ -159,6 +223,23 @@ static bool check_empty(struct orb_parallel *parallel, struct orb_list_part *par
     return false;
 }
 
+/* What was cut from is through before its guess is proven: the page is all its own, as if nothing had been cut. */
+static void look_past_trial(struct orb_parallel *parallel, struct orb_list_part *part, struct orb_list_sight *sight)
+{
+    struct orb_list_part *trial = trial_behind(parallel, part->segment);
+    struct orb_list_key last;
+    if (!trial)
+        return;
+    orb_list_key_at(&part->page, sight->last_at, &last);
+    if (part->page.more && (!sight->keys || orb_list_key_compare(&last, &part->segment->hi) < 0))
+        return;
+    drop_trial(parallel, part->segment, trial);
+    sight->kept = sight->keys;
+    sight->kept_at = sight->last_at;
+    sight->cut_at = part->page.used;
+    sight->cut_count = part->page.count;
+}
+
 static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
 {
     struct orbit_page *page = &part->page;
@@ -169,15 +250,26 @@ static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
     orb_parallel_learn_time(parallel, part, orb_now_ns());
     if (page->count)
         orb_parallel_bound_pages(parallel, page);
+    bool trial = on_trial(part);
     part->came |= page->count > 0;
-    if (!segment->has_hi && !worth_it(parallel)) {
+    if (!segment->has_hi && !worth_it(parallel) && !trial) {
         orb_list_plan_unseen(&parallel->plan, segment, page->count > 0, page->more);
         if (page->count)
             orb_parallel_keep_page(part, NULL);
     } else if (orb_parallel_look_into(parallel, part, page, &sight)) {
+        look_past_trial(parallel, part, &sight);
         orb_parallel_tell_plan(parallel, part, &sight);
+        if (part->guess && sight.keys) {
+            parallel->proven = true;
+            parallel->plan.unordered = parallel->producer.lister->options.unordered;
+        }
+        parallel->plan.on_trial &= !trial;
         if (sight.cut_count)
             orb_parallel_keep_page(part, &sight);
+    } else if (trial) {
+        part->came = false;
+        condemn(part, "it seems not to know start-after");
+        return;
     } else {
         inverted(parallel, part);
     }
@@ -194,6 +286,10 @@ static void request_failed(struct orb_parallel *parallel, struct orb_list_part *
     if (status == ORBIT_E_MEMORY && parallel->plan.buffered + parallel->running) {
         orb_list_plan_failed(&parallel->plan, part->segment); /* it will be asked for when others gave theirs back */
         parallel->plan.window = 2;
+        return;
+    }
+    if (!(error->flags & ORBIT_ERROR_RETRIABLE) && on_trial(part)) {
+        condemn(part, error->message);
         return;
     }
     part_failed(part, status, error);
@@ -230,7 +326,9 @@ static void settle(struct orb_parallel *parallel)
 void orb_parallel_ended(struct orb_list_part *part, orbit_status status, const orbit_error *error)
 {
     struct orb_parallel *parallel = part->parallel;
-    if (status < 0)
+    if (part->dropped)
+        dropped_ended(part, status, error);
+    else if (status < 0)
         request_failed(parallel, part, status, error);
     else
         page_came(parallel, part);
@@ -322,7 +420,7 @@ static bool may_ask(const struct orb_parallel *parallel)
     if (!plan->parallel)
         return parallel->wanted;
     const struct orb_list_segment *head = plan->head;
-    if (!limit || !plan->busy || (head && !head->done && !head->busy && !head->buffered))
+    if (!limit || (head && !head->done && !head->busy && !head->buffered))
         return true; /* what is buffered behind it is of no use without it */
     uint64_t left = limit > parallel->given ? limit - parallel->given : 1;
     return plan->buffered + plan->busy < (double)left / plan->page_keys + 1;

@@ -31,6 +31,7 @@ struct orb_list_part {
     bool came;  /* some page of it did */
     bool running;
     bool refused; /* the store did not like its place */
+    bool dropped; /* of no use any more but to tell what a guess is worth; owns its segment */
     orbit_status failed;
     orbit_error error;
 };
@@ -53,6 +54,7 @@ struct orb_parallel {
     bool wanted, stopped, shut, over;
     bool falling; /* what is under way is ended, then the listing goes on serially */
     bool serial;  /* for good */
+    bool proven;  /* a guess was answered as it should be: the store knows start-after */
     bool refused; /* a guess was: no more of them */
 };
 

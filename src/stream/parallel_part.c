@@ -23,6 +23,8 @@ void orb_list_part_free(struct orb_list_part *part)
     *part->link = part->next;
     if (part->next)
         part->next->link = part->link;
+    if (part->dropped)
+        orb_list_segment_free(part->segment);
     orb_free(part);
 }
 
@@ -102,6 +104,7 @@ static struct orb_list_part *new_part(struct orb_parallel *parallel, struct orb_
     part->segment = segment;
     part->last = &part->first;
     part->guess = segment->has_lo && !parallel->serial && parallel->plan.parallel;
+    parallel->plan.on_trial |= part->guess && !parallel->proven;
     part->call.watched = true;
     part->call.need = ORB_FLOW_FREE; /* the plan decides how many: it grows with each useful page, and shrinks */
     part->call.again = again;

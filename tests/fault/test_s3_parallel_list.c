@@ -3,6 +3,7 @@
 #include "s3fault.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static const char *const shapes[] = {"padded", "numbers", "tree",  "uuid",  "hive", "prefix",
                                      "dates",  "mixed",   "words", "parts", "utf8", "markers"};
@@ -268,11 +269,28 @@ static void refused_guess_is_no_failure(void **state)
     (void)state;
     struct outcome serial, parallel;
     open_keys(5000, "padded");
-    endpoint_control(&at.endpoint, "set?page_max=100");
+    endpoint_control(&at.endpoint, "set?page_max=100&start_after=-1");
     list_keys(1, &serial);
-    FAULT("op=ListObjectsV2&nth=4&count=1&status=400"); /* 1 and 2 alone, 3 goes on from there */
     list_keys(8, &parallel);
     assert_same(&serial, &parallel, "refused");
+    assert_int_equal(COUNT("failed.ListObjectsV2"), 1);
+    assert_int_equal(parallel.pages, serial.pages + 1);
+}
+
+static void no_order_is_asked_of_who_knows_no_start_after_either(void **state)
+{
+    (void)state;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    options.recursive = options.unordered = true;
+    options.list_workers = 8;
+    for (int refused = 0; refused < 2; refused++) {
+        struct outcome serial, parallel;
+        open_keys(5000, "padded");
+        endpoint_control(&at.endpoint, "set?page_max=100&start_after=%d", -refused);
+        list_keys(1, &serial);
+        list_all(&options, "", &parallel);
+        assert_same(&serial, &parallel, refused ? "refused" : "start_after=0");
+    }
 }
 
 static void first_version_of_listing_is_parallel_too(void **state)
@@ -316,6 +334,27 @@ static void limit_asks_for_little_more_than_it_needs(void **state)
     assert_int_equal(outcome.status, ORBIT_END);
     assert_int_equal(outcome.count, 5000);
     assert_true(outcome.pages <= 9);
+}
+
+/* However long the user takes over an entry: what is buffered counts. */
+static void limit_asks_for_little_more_while_its_user_is_slow(void **state)
+{
+    (void)state;
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    options.recursive = true;
+    options.list_workers = 16;
+    options.max_entries = 6000;
+    open_keys(1000000, "padded");
+    OK(orbit_list(&lister, at.store, "", &options, &told));
+    for (unsigned i = 0; i < 6000; i++) {
+        OK(orbit_lister_next(lister, &entry, &told));
+        if (i >= 3000 && i % 1000 == 1)
+            usleep(100000);
+    }
+    assert_true(orbit_lister_pages(lister) <= 10);
+    orbit_lister_close(lister);
 }
 
 static void closing_early_ends_what_is_under_way(void **state)
@@ -395,9 +434,11 @@ int main(void)
         FAULT_TEST(store_that_loses_its_order_is_listed_serially_from_there),
         FAULT_TEST(store_that_ignores_start_after_is_listed_serially),
         FAULT_TEST(refused_guess_is_no_failure),
+        FAULT_TEST(no_order_is_asked_of_who_knows_no_start_after_either),
         FAULT_TEST(first_version_of_listing_is_parallel_too),
         FAULT_TEST(stopping_after_one_entry_asks_for_one_page_more_at_most),
         FAULT_TEST(limit_asks_for_little_more_than_it_needs),
+        FAULT_TEST(limit_asks_for_little_more_while_its_user_is_slow),
         FAULT_TEST(closing_early_ends_what_is_under_way),
         FAULT_TEST(bucket_that_is_written_to_gives_each_lasting_key_once),
     };

@@ -328,8 +328,8 @@ static bool place_v2(struct listing *list)
     const char *after = query_value(list->request, "start-after");
     if (token != NULL)
         return use_token(list, token);
-    if (after != NULL && *after != '\0' && atomic_load(&settings.start_after)) {
-        if (strlen(after) > KEY_MAX)
+    if (after != NULL && *after != '\0' && atomic_load(&settings.start_after) != 0) {
+        if (strlen(after) > KEY_MAX || atomic_load(&settings.start_after) < 0)
             return false;
         start_after(list, after, strlen(after), false);
     }

@@ -91,7 +91,7 @@ void sleep_us(uint64_t us);
     X(session_epoch, 0)        /* sessions of another one than this have expired */                                   \
     X(sizes, 1)                /* 0: listings have <Size/>, and so tell none */                                       \
     X(echo, 0)                 /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
-    X(start_after, 1)          /* 0: a listing begins at its beginning, whatever start-after says */
+    X(start_after, 1)          /* 0: a listing begins at its beginning, whatever start-after says; -1: it is refused */
 
 struct settings {
 #define X(name, value) _Atomic int64_t name;
