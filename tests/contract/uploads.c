@@ -128,7 +128,30 @@ static void file_is_gone_on_with_or_written_anew(void **state)
     free(bytes);
 }
 
+static void tags_of_an_object_in_parts_are_kept(void **state)
+{
+    (void)state;
+    char tagging[128];
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+    size_t length = 2 * contract.chunk + 1;
+    if (!supports(ORBIT_OPERATION_TAGS))
+        return;
+    uint8_t *bytes = make_bytes(length, 3);
+    options.tagging = "colour=blue%20green&n=1";
+    MUST(orbit_write(contract.backend, at("tagged"), orbit_source_memory(bytes, length), length, &options, &result,
+                     error));
+    assert_true(result.multipart);
+    MUST(orbit_tags_get(contract.backend, at("tagged"), tagging, sizeof(tagging), NULL, error));
+    bool turned = strcmp(tagging, "n=1&colour=blue%20green") == 0; /* they have no order */
+    if (!turned)
+        assert_string_equal(tagging, "colour=blue%20green&n=1");
+    orbit_write_result_release(&result);
+    free(bytes);
+}
+
 const struct CMUnitTest upload_tests[] = {
+    CONTRACT_TEST(tags_of_an_object_in_parts_are_kept),
     CONTRACT_TEST(open_upload_is_told_until_it_is_given_up),
     CONTRACT_TEST(file_is_gone_on_with_or_written_anew),
 };

@@ -128,7 +128,10 @@ static void options_of_the_copy_go_before_those_of_the_source(void **state)
     write.tagging = "c=d";
     write.storage_class = "GLACIER_IR";
     OK(copy_to("target", &write, NULL));
-    assert_int_equal(COUNT("requests.GetObjectTagging"), 0);
+    struct endpoint_request request;
+    assert_int_equal(COUNT("requests.GetObjectTagging"), 1); /* not of the source: whether the store kept these */
+    assert_true(endpoint_request(&at.endpoint, "GetObjectTagging", 0, &request));
+    assert_string_equal(request.key, "target");
     OK(orbit_stat(at.store, "target", NULL, &metadata, &told));
     assert_string_equal(metadata.content_type, "text/x-test");
     assert_string_equal(metadata.storage_class, "GLACIER_IR");

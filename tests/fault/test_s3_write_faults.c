@@ -391,6 +391,41 @@ static void batch_delete_tells_each_keys_own_error(void **state)
     assert_false(there);
 }
 
+static orbit_status write_tagged(const char *key)
+{
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    uint8_t *bytes = make_bytes(3 * CHUNK, 1);
+    options.tagging = "a=1&b%20c=2";
+    orbit_status status =
+        orbit_write(at.store, key, orbit_source_memory(bytes, 3 * CHUNK), 3 * CHUNK, &options, NULL, &told);
+    free(bytes);
+    return status;
+}
+
+/* Whether a store does is seen once; from then on they are set afterwards, or not looked at. */
+static void tags_that_a_store_drops_are_set_when_the_object_is_there(void **state)
+{
+    (void)state;
+    char tagging[64];
+    for (unsigned drops = 0; drops <= 1; drops++) {
+        s3fault_teardown(state);
+        s3fault_setup(state);
+        endpoint_control(&at.endpoint, "set?drop_upload_tags=%u", drops);
+        OK(write_tagged("one"));
+        OK(write_tagged("two"));
+        assert_int_equal(COUNT("requests.GetObjectTagging"), 1);
+        assert_int_equal(COUNT("requests.PutObjectTagging"), 2 * drops);
+        for (unsigned i = 0; i < 2; i++) {
+            OK(orbit_tags_get(at.store, i ? "one" : "two", tagging, sizeof(tagging), NULL, &told));
+            assert_string_equal(tagging, "a=1&b%20c=2");
+        }
+    }
+    FAULT("op=PutObjectTagging&status=403&code=AccessDenied");
+    EXPECT(ORBIT_E_PERMISSION, write_tagged("three"));
+    assert_non_null(strstr(told.message, "was written, but the store kept none of its tags"));
+    endpoint_control(&at.endpoint, "set?drop_upload_tags=0");
+}
+
 /* A store whose keys are paths removes "tree/" only when nothing is below it, and a batch names it first. */
 static void directories_that_are_not_empty_yet_are_removed_last(void **state)
 {
@@ -425,6 +460,7 @@ static void key_below_an_object_is_refused_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FAULT_TEST(tags_that_a_store_drops_are_set_when_the_object_is_there),
         FAULT_TEST(directories_that_are_not_empty_yet_are_removed_last),
         FAULT_TEST(key_below_an_object_is_refused_once),
         FAULT_TEST(failed_requests_of_every_kind_are_tried_again),

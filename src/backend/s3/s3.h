@@ -302,6 +302,7 @@ enum { ORB_S3_PART_BLOCK = 64, ORB_S3_PART_NUMBER_MAX = 1000000 };
 struct orb_s3_upload {
     struct orb_s3 *s3;
     char *path, *upload_id, *if_match, *expected_bucket_owner; /* owned; the last two nullable */
+    char *tagging;                                             /* owned, nullable: the object is to have these tags */
     uint32_t algorithm;                                        /* of the checksum; 0: none */
     bool overwrite, request_payer, has_key, locks;
     uint8_t customer_key[32];
@@ -345,6 +346,10 @@ void orb_s3_tags_release(struct orb_s3_tags *tags);
 void orb_s3_tags_ask(struct orb_s3_op *op, const char *path, const char *version_id,
                      void (*finished)(struct orb_s3_op *op));
 orbit_status orb_s3_tags_read(struct orb_s3_op *op, struct orb_s3_tags *tags, orbit_error *error);
+/* s3_tagging.c: sets them all. False: they are not of the form that they have to have. */
+bool orb_s3_tags_body(struct orb_buf *body, struct orb_s3_tags *scratch, const char *tagging);
+void orb_s3_tags_send(struct orb_s3_op *op, const char *path, const char *version_id, const struct orb_buf *body,
+                      struct orb_http_bytes *bytes, void (*finished)(struct orb_s3_op *op));
 
 /* s3_attributes.c: a page of the parts an object was made of: ask on an operation, then read in finished(), which calls
  * `each` for the parts after `last`, in order. ORBIT_E_UNSUPPORTED where the store does not offer that. */

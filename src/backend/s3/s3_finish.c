@@ -40,6 +40,9 @@ struct finish_op {
     bool resolving;
     bool completed; /* the reply's root element was seen */
     char reply_etag[256];
+    struct orb_s3_tags tags; /* of the object, while they are compared with those it is to have */
+    struct orb_buf tags_body;
+    struct orb_http_bytes tags_bytes;
 };
 
 /* ---- the list of parts ----------------------------------------------------------------------------- */
@@ -214,6 +217,81 @@ static orbit_status check_parts(struct finish_op *finish, orbit_error *error)
     return ORBIT_OK;
 }
 
+/* ---- its tags -------------------------------------------------------------------------------------- */
+
+static const char *version_written(const struct finish_op *finish)
+{
+    const char *version = finish->out->version_id;
+    return version && strcmp(version, "null") != 0 ? version : NULL;
+}
+
+/* The object is there; who asks again would not be told of the tags any more. */
+static void tags_set(struct orb_s3_op *op)
+{
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, false, &error);
+    if (status < 0 && status != ORBIT_E_MEMORY) {
+        orb_error_prefix(&error, "'%s' was written, but the store kept none of its tags", op->path);
+        error.flags &= ~(uint32_t)(ORBIT_ERROR_RETRIABLE | ORBIT_ERROR_MAYBE_DONE);
+    }
+    orb_s3_op_end(op, status, &error);
+}
+
+static void set_tags(struct finish_op *finish)
+{
+    struct orb_s3_op *op = &finish->base;
+    orbit_error error;
+    op->verb = "set the tags of";
+    if (orb_s3_tags_body(&finish->tags_body, &finish->tags, finish->upload->tagging)) {
+        orb_s3_tags_send(op, finish->upload->path, version_written(finish), &finish->tags_body, &finish->tags_bytes,
+                         tags_set);
+        return;
+    }
+    orbit_status status =
+        orb_fail(&error, ORBIT_E_CONFIG, 0,
+                 "'%s' was written, but its tags '%.100s' are not of the form name=value&name2=value2", op->path,
+                 finish->upload->tagging);
+    orb_s3_op_end(op, status, &error);
+}
+
+static void tags_told(struct orb_s3_op *op)
+{
+    struct finish_op *finish = (struct finish_op *)op;
+    struct orb_s3 *s3 = op->s3;
+    orbit_error error;
+    orbit_status status = orb_s3_tags_read(op, &finish->tags, &error);
+    if (status == ORBIT_E_CANCELLED || status == ORBIT_E_MEMORY) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    if (status < 0) /* who may not look at them may set them with an upload all the same */
+        orb_log(&s3->host->log, ORBIT_LOG_WARN, "s3: nobody can tell whether %s keeps the tags of uploads: %s",
+                op->address->authority, error.message);
+    bool dropped = status >= 0 && !finish->tags.text.length;
+    s3->ways.upload_tags = dropped ? ORB_S3_TAGS_DROPPED : ORB_S3_TAGS_KEPT;
+    if (!dropped) {
+        orb_s3_op_end(op, ORBIT_OK, NULL);
+        return;
+    }
+    orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s drops the tags of uploads in parts: setting them afterwards",
+            op->address->authority);
+    set_tags(finish);
+}
+
+/* The object is complete. Some stores drop the tags that its upload was begun with, and say nothing: of one that nobody knows
+ * the first object is looked at. */
+static void end_with_tags(struct finish_op *finish)
+{
+    struct orb_s3_op *op = &finish->base;
+    enum orb_s3_upload_tags known = op->s3->ways.upload_tags;
+    if (!finish->upload->tagging || known == ORB_S3_TAGS_KEPT || op->s3->store->no_tags)
+        orb_s3_op_end(op, ORBIT_OK, NULL);
+    else if (known == ORB_S3_TAGS_DROPPED)
+        set_tags(finish);
+    else
+        orb_s3_tags_ask(op, finish->upload->path, version_written(finish), tags_told);
+}
+
 /* ---- is it there? ---------------------------------------------------------------------------------- */
 
 static bool is_ours(const struct finish_op *finish)
@@ -235,7 +313,10 @@ static bool is_ours(const struct finish_op *finish)
 
 static void free_finish(struct orb_s3_op *op)
 {
-    orbit_metadata_release(&((struct finish_op *)op)->seen);
+    struct finish_op *finish = (struct finish_op *)op;
+    orbit_metadata_release(&finish->seen);
+    orb_s3_tags_release(&finish->tags);
+    orb_buf_release(&finish->tags_body);
 }
 
 static void send_complete(struct finish_op *finish);
@@ -246,7 +327,7 @@ static void taken_as_done(struct finish_op *finish)
     *finish->out = finish->seen;
     finish->seen = (orbit_metadata){0};
     finish->out->kind = ORBIT_KIND_FILE;
-    orb_s3_op_end(&finish->base, ORBIT_OK, NULL);
+    end_with_tags(finish);
 }
 
 static void refuse(struct finish_op *finish, orbit_status status, const char *why)
@@ -356,7 +437,7 @@ static void completed(struct orb_s3_op *op)
     out->fields |= ORBIT_HAS_SIZE;
     out->part_count = finish->request.part_count;
     out->checksum = finish->checksum;
-    orb_s3_op_end(op, ORBIT_OK, NULL);
+    end_with_tags(finish);
 }
 
 static void send_complete(struct finish_op *finish)
@@ -411,6 +492,8 @@ void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_fi
     finish->upload = upload;
     finish->request = *request;
     finish->out = reply;
+    orb_s3_tags_init(&finish->tags);
+    orb_buf_init(&finish->tags_body, (size_t)4 * ORB_S3_TAGS_MAX);
     orbit_status status = check_parts(finish, &error);
     if (status >= 0 && !list_init(finish))
         status = orb_fail_memory(&error);

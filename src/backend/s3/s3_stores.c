@@ -19,10 +19,12 @@ static const struct orb_s3_store stores[] = {
                "*.amazonaws.com.cn"},
      .is_aws = true,
      .virtual_hosts = true,
-     .ways = {DECIDE}},
-    {.name = "minio", .hosts = {"*.min.io"}, .ways = {WANTED, DECIDE, .bare_copies = true}},
+     .ways = {DECIDE, .upload_tags = ORB_S3_TAGS_KEPT}},
+    {.name = "minio",
+     .hosts = {"*.min.io"},
+     .ways = {WANTED, DECIDE, .upload_tags = ORB_S3_TAGS_KEPT, .bare_copies = true}},
     {.name = "versitygw", .ways = {DECIDE, .bare_copies = true}},
-    {.name = "ceph"},
+    {.name = "ceph"}, /* drops the tags of uploads at 16, keeps them later */
     /* developers.cloudflare.com/r2/api/s3/api */
     {.name = "r2",
      .hosts = {"*.r2.cloudflarestorage.com"},

@@ -73,9 +73,8 @@ static bool add_text(struct orb_buf *body, const char *element, const char *enco
     return carried;
 }
 
-static bool make_body(struct tags_op *op, const char *tagging)
+bool orb_s3_tags_body(struct orb_buf *body, struct orb_s3_tags *scratch, const char *tagging)
 {
-    struct orb_buf *body = &op->body;
     orb_buf_text(body, "<Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet>");
     for (const char *at = tagging; *at; at += *at == '&') {
         size_t length = strcspn(at, "&"), name = strcspn(at, "=&");
@@ -84,13 +83,25 @@ static bool make_body(struct tags_op *op, const char *tagging)
         if (name == 0)
             return false;
         orb_buf_text(body, "<Tag>");
-        if (!add_text(body, "Key", at, name, &op->tags.key) ||
-            !add_text(body, "Value", value_length ? value : "", value_length, &op->tags.value))
+        if (!add_text(body, "Key", at, name, &scratch->key) ||
+            !add_text(body, "Value", value_length ? value : "", value_length, &scratch->value))
             return false;
         orb_buf_text(body, "</Tag>");
         at += length;
     }
     return orb_buf_text(body, "</TagSet></Tagging>");
+}
+
+void orb_s3_tags_send(struct orb_s3_op *op, const char *path, const char *version_id, const struct orb_buf *body,
+                      struct orb_http_bytes *bytes, void (*finished)(struct orb_s3_op *op))
+{
+    orb_s3_begin(op, "PUT", path);
+    orb_s3_param(op, "tagging", "");
+    orb_s3_param(op, "versionId", version_id);
+    orb_s3_account_headers(op, NULL);
+    orb_s3_header(op, "content-type", "application/xml");
+    orb_s3_digest_header(op, body);
+    orb_s3_send_bytes(op, bytes, body->bytes, body->length, finished);
 }
 
 static void was_set(struct orb_s3_op *base)
@@ -107,7 +118,7 @@ void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request
     struct orb_s3_op *base = &tags->base;
     bool remove = !request->tagging[0];
     orbit_error error;
-    if (!remove && !make_body(tags, request->tagging)) {
+    if (!remove && !orb_s3_tags_body(&tags->body, &tags->tags, request->tagging)) {
         char name[240];
         orbit_status status = orb_fail(&error, ORBIT_E_CONFIG, 0, "cannot set the tags of '%s': '%.100s' %s",
                                        orb_s3_name(base->s3, request->path, name, sizeof name), request->tagging,
@@ -115,15 +126,13 @@ void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request
         orb_s3_op_end(base, status, &error);
         return;
     }
-    orb_s3_begin(base, remove ? "DELETE" : "PUT", request->path);
+    if (!remove) {
+        orb_s3_tags_send(base, request->path, request->version_id, &tags->body, &tags->bytes, was_set);
+        return;
+    }
+    orb_s3_begin(base, "DELETE", request->path);
     orb_s3_param(base, "tagging", "");
     orb_s3_param(base, "versionId", request->version_id);
     orb_s3_account_headers(base, NULL);
-    if (remove) {
-        orb_s3_send(base, was_set);
-        return;
-    }
-    orb_s3_header(base, "content-type", "application/xml");
-    orb_s3_digest_header(base, &tags->body);
-    orb_s3_send_bytes(base, &tags->bytes, tags->body.bytes, tags->body.length, was_set);
+    orb_s3_send(base, was_set);
 }

@@ -98,6 +98,7 @@ void orb_s3_upload_release(void *self, void *handle)
     orb_free(upload->upload_id);
     orb_free(upload->if_match);
     orb_free(upload->expected_bucket_owner);
+    orb_free(upload->tagging);
     orb_free(upload);
 }
 
@@ -186,7 +187,10 @@ static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_req
     upload->if_match = orb_strdup(options->if_match);
     upload->expected_bucket_owner = orb_strdup(options->expected_bucket_owner);
     upload->upload_id = orb_strdup(request->resume_id);
-    if (!upload->path || (options->if_match && !upload->if_match) || (request->resume_id && !upload->upload_id) ||
+    const char *tagging = options->tagging && *options->tagging ? options->tagging : NULL;
+    upload->tagging = orb_strdup(tagging);
+    if (!upload->path || (tagging && !upload->tagging) || (options->if_match && !upload->if_match) ||
+        (request->resume_id && !upload->upload_id) ||
         (options->expected_bucket_owner && !upload->expected_bucket_owner)) {
         orb_s3_upload_release(s3, upload);
         return NULL;
@@ -228,6 +232,9 @@ static void tags_came(struct orb_s3_op *op)
     struct begin_op *begin = (struct begin_op *)op;
     orbit_error error;
     orbit_status status = orb_s3_tags_read(op, &begin->tags, &error);
+    if (status >= 0 && begin->tags.text.length &&
+        !(begin->upload->tagging = orb_strdup(orb_buf_string(&begin->tags.text))))
+        status = orb_fail_memory(&error);
     if (status < 0) {
         orb_s3_op_end(op, status, &error);
         return;

@@ -22,12 +22,16 @@ enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3
  * DECIDE: the store can be relied on. NONE: it refuses them or passes over them, so it is looked before every such write. */
 enum orb_s3_conditions { ORB_S3_CONDITIONS_SENT = 0, ORB_S3_CONDITIONS_DECIDE, ORB_S3_CONDITIONS_NONE };
 
+/* The tags that an upload in parts was begun with. UNKNOWN: looked at after the first one. */
+enum orb_s3_upload_tags { ORB_S3_TAGS_UNKNOWN = 0, ORB_S3_TAGS_KEPT, ORB_S3_TAGS_DROPPED };
+
 /* Zero is what a store that nobody knows is taken for. Loop thread. */
 struct orb_s3_ways {
     enum orb_s3_checksums checksums;
     enum orb_s3_body_checksums body_checksums;
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
     enum orb_s3_conditions conditions;
+    enum orb_s3_upload_tags upload_tags;
     bool bare_copies;   /* parts that it copies go only into uploads without checksums */
     bool list_v1;       /* it does not know ListObjectsV2 */
     bool no_batches;    /* nor the removal of many keys in one request */

@@ -61,10 +61,11 @@ void sleep_us(uint64_t us);
     X(part_min, 5 << 20)                                                                                              \
     X(part_max, (int64_t)5 << 30)                                                                                     \
     X(parts_max, 10000)                                                                                               \
-    X(equal_parts, 0)   /* all but the last of one size */                                                            \
-    X(sum_with_part, 0) /* a part comes with its checksum, or not at all, where the upload has an algorithm */        \
-    X(attributes, 1)    /* 0: GetObjectAttributes is not implemented; 2: it is status 500 and the object */           \
-    X(part_sums, 0)     /* a Complete must give each part's checksum where the upload has an algorithm */             \
+    X(equal_parts, 0)      /* all but the last of one size */                                                         \
+    X(drop_upload_tags, 0) /* uploads in parts lose them, as at some stores */                                        \
+    X(sum_with_part, 0)    /* a part comes with its checksum, or not at all, where the upload has an algorithm */     \
+    X(attributes, 1)       /* 0: GetObjectAttributes is not implemented; 2: it is status 500 and the object */        \
+    X(part_sums, 0)        /* a Complete must give each part's checksum where the upload has an algorithm */          \
     X(put_max, (int64_t)5 << 30)                                                                                      \
     X(copy_max, (int64_t)5 << 30)                                                                                     \
     X(lock, 0)      /* the bucket locks objects by default */                                                         \

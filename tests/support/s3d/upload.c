@@ -56,6 +56,10 @@ void create_upload(struct request *request)
     upload->full_object = full;
     upload->meta = object_new(request->key, request->key_length);
     take_headers(request, upload->meta);
+    if (atomic_load(&settings.drop_upload_tags)) {
+        free(upload->meta->tagging);
+        upload->meta->tagging = NULL;
+    }
     pthread_rwlock_wrlock(&store.lock);
     snprintf(upload->id, sizeof(upload->id), "up%06llu-%llx", (unsigned long long)++store.id_counter,
              (unsigned long long)upload->started_ms);
