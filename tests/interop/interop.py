@@ -148,8 +148,10 @@ class Rclone:
         self.do("deletefile", f"R:{bucket}/{key}")
 
     def size(self, bucket, key):
+        # It lists control characters as the pictures of them (U+2409 for a tab), whatever its encoding.
+        shown = "".join(chr(0x2400 + ord(c)) if c < " " else c for c in key)
         for entry in json.loads(self.do("lsjson", "-R", f"R:{bucket}").stdout):
-            if entry["Path"] == key and not entry["IsDir"]:
+            if entry["Path"] in (key, shown) and not entry["IsDir"]:
                 return entry["Size"]
         return None
 
