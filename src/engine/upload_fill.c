@@ -159,11 +159,15 @@ static struct orb_fill_buffer *alone(struct orb_fill *fill, bool *empty)
     pthread_mutex_lock(&fill->mutex);
     if (fill->locked.finished && fill->locked.offset <= backend->caps.put_max && backend->ops->put) {
         struct orb_fill_buffer **place = fill->locked.held ? &fill->locked.held : &fill->locked.current;
-        buffer = *place;
-        *place = NULL;
-        if (buffer)
+        /* The producer may have filled several since the queue was looked at. */
+        bool all = fill->locked.offset == (*place ? (*place)->length : 0);
+        if (all)
+            buffer = *place;
+        if (buffer) {
+            *place = NULL;
             fill->locked.sending++;
-        *empty = !buffer;
+        }
+        *empty = all && !buffer;
     }
     pthread_mutex_unlock(&fill->mutex);
     return buffer;
