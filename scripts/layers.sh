@@ -13,6 +13,7 @@ allowed() {
     src/backend) echo "base run backend/backend.h" ;;
     src/backend/mem) echo "base run backend/backend.h backend/mem" ;;
     src/backend/local) echo "base run backend/backend.h backend/local" ;;
+    src/backend/sftp) echo "base run wire backend/backend.h backend/sftp" ;;
     src/backend/s3) echo "base run wire backend/backend.h backend/s3" ;;
     src/backend/s3/keys) echo "base run wire backend/backend.h backend/s3/keys" ;;
     src/engine) echo "base run backend/backend.h engine" ;;
@@ -25,7 +26,7 @@ allowed() {
 }
 
 bad=0
-for folder in src/base src/run src/wire src/backend src/backend/mem src/backend/local src/backend/s3 src/backend/s3/keys src/engine \
+for folder in src/base src/run src/wire src/backend src/backend/mem src/backend/local src/backend/s3 src/backend/s3/keys src/backend/sftp src/engine \
     src/client src/stream src/transfer cli; do
     [ -d "$folder" ] || continue
     for file in "$folder"/*.c "$folder"/*.h; do

@@ -136,5 +136,6 @@ bool orb_page_next(const struct orbit_page *page, struct orb_page_cursor *cursor
 extern const orbit_backend_ops orb_mem_ops;
 extern const orbit_backend_ops orb_local_ops;
 extern const orbit_backend_ops orb_s3_ops;
+extern const orbit_backend_ops orb_sftp_ops;
 
 #endif

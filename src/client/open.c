@@ -16,9 +16,9 @@
 static const struct {
     const char *scheme;
     const orbit_backend_ops *ops; /* NULL: known, but not in this version */
-} built_in[] = {
-    {"s3", &orb_s3_ops}, {"file", &orb_local_ops}, {"mem", &orb_mem_ops}, {"sftp", NULL}, {"ssh", NULL}, {"smb", NULL},
-    {"cifs", NULL}};
+} built_in[] = {{"s3", &orb_s3_ops},     {"file", &orb_local_ops}, {"mem", &orb_mem_ops},
+                {"sftp", &orb_sftp_ops}, {"ssh", &orb_sftp_ops},   {"smb", NULL},
+                {"cifs", NULL}};
 
 #define BUILT_IN_COUNT (sizeof(built_in) / sizeof(built_in[0]))
 
@@ -56,9 +56,10 @@ static orbit_status unknown_scheme(struct orbit_client *client, const char *sche
     for (const struct orb_registration *r = client->locked.registrations; r; r = r->next)
         if (!orb_buf_format(&known, ", %s", r->scheme))
             break;
-    orbit_status status = orb_fail(error, ORBIT_E_CONFIG, 0,
-                                   "'%.32s://' is not a scheme that this client knows: there are s3, file, mem%s",
-                                   scheme, orb_buf_string(&known));
+    orbit_status status =
+        orb_fail(error, ORBIT_E_CONFIG, 0,
+                 "'%.32s://' is not a scheme that this client knows: there are s3, file, mem, sftp, ssh%s", scheme,
+                 orb_buf_string(&known));
     pthread_mutex_unlock(&client->mutex);
     orb_buf_release(&known);
     return status;

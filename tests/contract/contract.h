@@ -16,6 +16,7 @@
 #include <orbit/orbit.h>
 
 #include "support/endpoint.h"
+#include "support/sshd.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -32,6 +33,10 @@ struct store_kind {
     uint32_t versions_page; /* smallest page of versions that gets on: VersityGW repeats one that is a marker alone */
     bool plain_tags;        /* tags have letters, digits, blanks and + - = . _ : / @, as AWS has it, and no others */
     bool conditional_finish; /* if_match and overwrite = false hold also for objects in parts */
+    const char *sshd;        /* fixture of an SSH server, else NULL */
+    const char *command;     /* of an SFTP server on this machine, else NULL */
+    bool whole_seconds;      /* times are kept in */
+    bool no_space;           /* that server does not tell what is free */
 };
 
 struct contract {
@@ -39,7 +44,9 @@ struct contract {
     orbit_client *client;
     orbit_backend *backend;
     struct endpoint endpoint; /* of S3 stores */
-    char root[64];            /* of the local store: a directory of the operating system */
+    struct sshd sshd;
+    char remote[1024]; /* the root as an SSH server names it; "" for others */
+    char root[600];    /* of the local store: a directory of the operating system */
     char bucket[64];
     char scope[32]; /* the directory of the test that runs, "case12" */
     uint64_t chunk;

@@ -5,6 +5,7 @@
 
 #include <ftw.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,14 @@ static const struct store_kind kinds[] = {
     {"mem_sequential", "sequential", NULL, 256 << 10, false, true, true, .conditional_finish = true},
     {"mem_dropping", "dropping", NULL, 256 << 10, false, true, true, .conditional_finish = true},
     {"local", NULL, NULL, 256 << 10, false, true, true, .conditional_finish = true},
+    {"sftp_openssh", NULL, NULL, 256 << 10, false, true, true, .conditional_finish = true, .whole_seconds = true,
+     .command = "/usr/lib/openssh/sftp-server"},
+    {"sftp_minimal", NULL, NULL, 256 << 10, false, true, true, .conditional_finish = true, .whole_seconds = true,
+     .no_space = true, .command = SFTPD_PROGRAM},
+    {"sftp_unruly", NULL, NULL, 256 << 10, false, true, true, .conditional_finish = true, .whole_seconds = true,
+     .no_space = true, .command = SFTPD_PROGRAM " reorder=3 short_read=5000 empty_names=2 names=7 no_attributes=1"},
+    {"sftp_ssh", NULL, NULL, 256 << 10, false, true, true, .conditional_finish = true, .whole_seconds = true,
+     .sshd = "sshd"},
     {"s3_s3d", NULL, "s3d", 256 << 10, true, false, true, .conditional_finish = true},
     {"s3_rgw", NULL, "rgw", 5 << 20, true, false, .if_match = false},
     {"s3_minio", NULL, "other", 5 << 20, true, false, true, .paths = true, .provider = "minio", .plain_tags = true,
@@ -46,6 +55,22 @@ static orbit_status open_s3(orbit_backend **backend, orbit_client *client, const
     if (strcmp(contract.kind->fixture, "s3d") == 0)
         config.part_min_bytes = 64 << 10; /* as the endpoint was told */
     return orbit_open_s3(backend, client, &config, options, error);
+}
+
+/* A server of this machine, or one that ssh reaches, on a directory of the test's. */
+static orbit_status open_sftp(orbit_backend **backend, orbit_client *client, orbit_open_options *options,
+                              orbit_error *error)
+{
+    char url[2048];
+    bool ssh = contract.kind->sshd != NULL;
+    orbit_pair settings[8] = {{ssh ? "config_file" : "command", ssh ? contract.sshd.config : contract.kind->command}};
+    size_t count = options->setting_count < COUNT_OF(settings) ? options->setting_count : COUNT_OF(settings) - 1;
+    for (size_t i = 0; i < count; i++)
+        settings[i + 1] = options->settings[i];
+    options->settings = settings;
+    options->setting_count = count + 1;
+    snprintf(url, sizeof(url), "sftp://direct%s", contract.remote[0] ? contract.remote : contract.root);
+    return orbit_open(backend, client, url, options, error);
 }
 
 orbit_status contract_open_store(orbit_backend **backend, orbit_client *client, orbit_error *error)
@@ -79,6 +104,8 @@ orbit_status contract_open_bucket(orbit_backend **backend, orbit_client *client,
         snprintf(name, sizeof(name), "%s%s", contract.bucket, suffix);
         return open_s3(backend, client, name, &options, error);
     }
+    if (contract.kind->command != NULL || contract.kind->sshd != NULL)
+        return open_sftp(backend, client, &options, error);
     orbit_local_config config = ORBIT_LOCAL_CONFIG_INIT;
     config.root = contract.root;
     return orbit_open_local(backend, client, &config, &options, error);
@@ -98,9 +125,15 @@ static int open_everything(void **state)
     contract.chunk = contract.kind->chunk;
     snprintf(contract.bucket, sizeof(contract.bucket), "contract-%ld-%ld", (long)getpid(), (long)time(NULL));
     if (contract.kind->fixture == NULL && contract.kind->profile == NULL) {
-        snprintf(contract.root, sizeof(contract.root), "/tmp/orbit-contract-XXXXXX");
-        if (mkdtemp(contract.root) == NULL)
+        if (contract.kind->sshd != NULL)
+            sshd_of_fixture(&contract.sshd, contract.kind->sshd);
+        snprintf(contract.root, sizeof(contract.root), "%s/orbit-contract-XXXXXX",
+                 contract.kind->sshd != NULL ? contract.sshd.here : "/tmp");
+        if (mkdtemp(contract.root) == NULL || chmod(contract.root, 0777) != 0)
             return -1;
+        if (contract.kind->sshd != NULL)
+            snprintf(contract.remote, sizeof(contract.remote), "%s%s", contract.sshd.files,
+                     strrchr(contract.root, '/'));
     }
     if (contract.kind->fixture != NULL && strcmp(contract.kind->fixture, "s3d") == 0)
         endpoint_start(&contract.endpoint, "--store", "--set", "part_min=64K", NULL);

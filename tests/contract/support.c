@@ -104,7 +104,7 @@ bool exists(const char *path)
 
 static void check_no_temporaries(void)
 {
-    char path[256];
+    char path[700];
     snprintf(path, sizeof(path), "%s/%s", contract.root, contract.scope);
     DIR *directory = opendir(path);
     if (directory == NULL)

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Channels: sessions on one connection, opened when they are needed. One does for everything that is near. Where the way is
+ * long, a channel's window of 2 MiB is what limits it, so each stream gets one of its own, up to as many as there may be:
+ * they share the connection, and its authentication. A channel that was lost is opened anew by the next call. Loop thread. */
+#include <string.h>
+
+#include "backend/sftp/sftp.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define FAR_NS (3 * ORB_MS) /* a round trip for which a second channel is worth it */
+
+static struct sftp_call *take_waiting(struct sftp_channel *channel)
+{
+    struct sftp_call *waiting = channel->waiting;
+    channel->waiting = NULL;
+    return waiting;
+}
+
+static void fail_calls(struct sftp_call *waiting, const orbit_error *error)
+{
+    struct sftp_call *call;
+    while ((call = waiting)) {
+        waiting = call->next;
+        call->waits = false;
+        sftp_call_end(call, (orbit_status)error->status, error);
+    }
+}
+
+static void close_when_quiet(struct sftp_store *store);
+
+/* The session is over; its transport may still be ending. */
+static void drop_session(struct sftp_channel *channel, const orbit_error *error)
+{
+    struct orb_sftp *session = channel->session;
+    channel->session = NULL;
+    channel->ready = false;
+    channel->generation++;
+    channel->streams = 0;
+    orb_sftp_free(session, error);
+}
+
+static void on_ready(void *ctx)
+{
+    struct sftp_channel *channel = ctx;
+    struct sftp_call *waiting = channel->waiting, *call;
+    channel->waiting = NULL;
+    channel->ready = true;
+    channel->ssh.spoken = true;
+    orb_log(&channel->store->host->log, ORBIT_LOG_DEBUG, "sftp: channel %u of '%s' is open",
+            (unsigned)(channel - channel->store->channels), channel->store->peer);
+    while ((call = waiting)) {
+        waiting = call->next;
+        call->waits = false;
+        call->generation = channel->generation;
+        call->go(call);
+    }
+}
+
+/* Without an error the stream just ended: who carried it says why, soon. */
+static void on_ended(void *ctx, const orbit_error *error)
+{
+    struct sftp_channel *channel = ctx;
+    struct sftp_store *store = channel->store;
+    orbit_error own;
+    bool was_ready = channel->ready;
+    struct sftp_call *waiting = error || was_ready ? take_waiting(channel) : NULL;
+    drop_session(channel, error);
+    if (error || was_ready) {
+        if (channel->transport && store->ssh)
+            orb_ssh_channel_stop(&channel->ssh);
+        if (!error) {
+            orb_fail(&own, ORBIT_E_NETWORK, 0, "the connection to '%s' was lost", store->peer);
+            own.flags |= ORBIT_ERROR_RETRIABLE;
+        }
+        fail_calls(waiting, error ? error : &own);
+    }
+    close_when_quiet(store);
+}
+
+static bool open_channel(struct sftp_channel *channel);
+
+/* The server takes no more sessions: those that wait go to one that there is. */
+static void move_calls(struct sftp_store *store, struct sftp_call *waiting)
+{
+    struct sftp_call *call;
+    store->channels_most = 1;
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].ready && i >= store->channels_most)
+            store->channels_most = i + 1;
+    while ((call = waiting)) {
+        waiting = call->next;
+        call->waits = call->counted = false;
+        sftp_call_start(call, call->go);
+    }
+}
+
+static void transport_ended(struct sftp_channel *channel, const orbit_error *error)
+{
+    struct sftp_store *store = channel->store;
+    orbit_error own;
+    channel->transport = false;
+    if (!error) {
+        orb_fail(&own, ORBIT_E_NETWORK, 0, "the connection to '%s' was lost", store->peer);
+        own.flags |= ORBIT_ERROR_RETRIABLE;
+        error = &own;
+    }
+    bool spare = error->status == ORBIT_E_LIMIT && channel != store->channels && !store->closing;
+    struct sftp_call *waiting = take_waiting(channel); /* who hears of the end may open the channel again */
+    if (channel->session) /* what its requests hear; those of a stream that still has bytes are lost with it */
+        drop_session(channel, error);
+    if (spare)
+        move_calls(store, waiting);
+    else
+        fail_calls(waiting, error);
+    close_when_quiet(store);
+}
+
+static void on_ssh_ready(struct orb_ssh_channel *ssh, int fd)
+{
+    struct sftp_channel *channel = (struct sftp_channel *)ssh;
+    orb_sftp_attach(channel->session, fd);
+}
+
+static void on_ssh_end(struct orb_ssh_channel *ssh, const orbit_error *error)
+{
+    transport_ended((struct sftp_channel *)ssh, error);
+}
+
+static void on_command_end(void *ctx)
+{
+    struct sftp_channel *channel = ctx;
+    channel->command = NULL;
+    transport_ended(channel, NULL);
+}
+
+/* False: it could not be begun; who waits heard of it. */
+static bool open_channel(struct sftp_channel *channel)
+{
+    static const struct orb_sftp_events events = {on_ready, on_ended};
+    struct sftp_store *store = channel->store;
+    orbit_error error;
+    int fd = -1;
+    orbit_status status = orb_sftp_new(&channel->session, store->host->loop, &store->host->log, store->peer,
+                                       store->stall_ms, &events, channel, &error);
+    if (status >= 0 && store->command) {
+        channel->command = sftp_command_start(store, store->command, &fd, on_command_end, channel, &error);
+        if (channel->command)
+            orb_sftp_attach(channel->session, fd);
+        else
+            status = (orbit_status)error.status;
+    } else if (status >= 0) {
+        channel->ssh = (struct orb_ssh_channel){.subsystem = "sftp", .on_ready = on_ssh_ready, .on_end = on_ssh_end};
+        orb_ssh_channel_start(store->ssh, &channel->ssh);
+    }
+    channel->transport = status >= 0;
+    if (status < 0) {
+        if (channel->session)
+            drop_session(channel, &error);
+        fail_calls(take_waiting(channel), &error);
+    }
+    return status >= 0;
+}
+
+/* ---- which one ------------------------------------------------------------------------------------------------------- */
+
+static bool usable(const struct sftp_channel *channel)
+{
+    return channel->session && (!channel->ready || orb_sftp_ready(channel->session));
+}
+
+static bool is_far(const struct sftp_store *store)
+{
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].ready)
+            return orb_sftp_round_trip_ns(store->channels[i].session) >= FAR_NS;
+    return false;
+}
+
+static struct sftp_channel *choose(struct sftp_store *store, const struct sftp_call *call)
+{
+    struct sftp_channel *best = NULL, *closed = NULL;
+    for (unsigned i = 0; i < store->channels_most; i++) {
+        struct sftp_channel *channel = &store->channels[i];
+        if (!usable(channel)) {
+            if (!closed && !channel->transport)
+                closed = channel;
+            continue;
+        }
+        unsigned load = call->bulk ? channel->streams : orb_sftp_under_way(channel->session) + !channel->ready * 1000u;
+        unsigned least = !best        ? 0
+                         : call->bulk ? best->streams
+                                      : orb_sftp_under_way(best->session) + !best->ready * 1000u;
+        if (!best || load < least)
+            best = channel;
+    }
+    if (!best || (call->bulk && best->streams > 0 && closed && is_far(store)))
+        return closed ? closed : best;
+    return best;
+}
+
+void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call))
+{
+    struct sftp_store *store = call->store;
+    struct sftp_channel *channel = choose(store, call);
+    call->go = go;
+    if (!channel) { /* the last ones are still ending */
+        sftp_end_with(call, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "the connection is being closed");
+        return;
+    }
+    call->channel = channel;
+    call->generation = channel->generation;
+    if (call->bulk) {
+        channel->streams++;
+        call->counted = true;
+    }
+    if (channel->ready) {
+        go(call);
+        return;
+    }
+    call->waits = true;
+    call->next = channel->waiting;
+    channel->waiting = call;
+    if (!channel->session)
+        (void)open_channel(channel);
+}
+
+void sftp_call_leave(struct sftp_call *call)
+{
+    struct sftp_channel *channel = call->channel;
+    if (!channel)
+        return;
+    for (struct sftp_call **place = &channel->waiting; call->waits && *place; place = &(*place)->next)
+        if (*place == call) {
+            *place = call->next;
+            break;
+        }
+    call->waits = false;
+    if (call->counted && channel->generation == call->generation && channel->streams > 0)
+        channel->streams--;
+    call->counted = false;
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------------------- */
+
+static void store_free(struct sftp_store *store)
+{
+    orbit_op *op = store->closing;
+    orb_free(store->command);
+    orb_free(store->peer);
+    orb_free(store->locator);
+    orb_free(store->root);
+    orb_free(store);
+    orbit_op_done(op, ORBIT_OK, NULL);
+}
+
+static void on_dropped(void *ctx)
+{
+    store_free(ctx);
+}
+
+static void close_when_quiet(struct sftp_store *store)
+{
+    if (!store->closing)
+        return;
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].session || store->channels[i].transport)
+            return;
+    struct orb_ssh *ssh = store->ssh;
+    store->ssh = NULL;
+    if (ssh)
+        orb_ssh_drop(ssh, on_dropped, store);
+    else
+        store_free(store);
+}
+
+void sftp_store_close(struct sftp_store *store, orbit_op *op)
+{
+    store->closing = op;
+    sftp_held_end(store);
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++) {
+        struct sftp_channel *channel = &store->channels[i];
+        if (channel->session)
+            drop_session(channel, NULL);
+        if (channel->transport && store->ssh)
+            orb_ssh_channel_stop(&channel->ssh);
+    }
+    close_when_quiet(store);
+}
+
+bool sftp_store_can(const struct sftp_store *store, unsigned extension)
+{
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].ready)
+            return orb_sftp_can(store->channels[i].session, extension);
+    return false;
+}

@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A file under its temporary name, from OPEN to RENAME. What can be asked for together is: the temporary is made while what
+ * stands at the name is looked at; attributes, fsync, FSTAT and CLOSE follow the last WRITE at once. Only the rename waits
+ * for all of them, because a server does it whether or not they went well. Loop thread. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/sftp/sftp_write.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum { OPEN, LOOK, OWNER, FLUSH, ATTRIBUTES, STAT };         /* requests of a writing */
+enum { MOVE = OPEN, CLEAR = OWNER, LOOK_TEMPORARY = FLUSH }; /* those of the rename: nothing else is under way then */
+
+static struct sftp_writing *writing_of(struct orb_sftp_request *request);
+
+/* ---- targets --------------------------------------------------------------------------------------------------------- */
+
+orbit_status sftp_target_init(struct sftp_target *target, struct sftp_store *store, const char *path,
+                              const orbit_write_options *options, const orbit_metadata *preserve, orbit_error *error)
+{
+    size_t length = strlen(path);
+    *target = (struct sftp_target){.store = store};
+    if (options->if_match)
+        return orb_fail(error, ORBIT_E_UNSUPPORTED, 0, "cannot write '%.200s': files have no ETags to match", path);
+    if (length > 0 && path[length - 1] == '/') {
+        orb_fail(error, ORBIT_E_PATH, 0, "cannot write '%.200s': the path ends in '/', which names a directory", path);
+        if (error)
+            error->flags |= ORBIT_ERROR_IS_DIRECTORY;
+        return ORBIT_E_PATH;
+    }
+    target->full = sftp_full_path(store, path, error);
+    if (!target->full)
+        return (orbit_status)error->status;
+    target->create_parents = options->create_parents;
+    target->overwrite = options->overwrite;
+    target->sync = options->sync >= ORBIT_SYNC_FILE;
+    enum { FIELDS = ORBIT_HAS_MODE | ORBIT_HAS_MTIME | ORBIT_HAS_ATIME | ORBIT_HAS_OWNER };
+    uint32_t said = options->set & FIELDS, carried = preserve ? preserve->fields & FIELDS & ~said : 0;
+    target->wanted =
+        (orbit_metadata){.fields = said | carried,
+                         .mode = said & ORBIT_HAS_MODE || !preserve ? options->mode : preserve->mode,
+                         .uid = said & ORBIT_HAS_OWNER || !preserve ? options->uid : preserve->uid,
+                         .gid = said & ORBIT_HAS_OWNER || !preserve ? options->gid : preserve->gid,
+                         .mtime_ns = said & ORBIT_HAS_MTIME || !preserve ? options->mtime_ns : preserve->mtime_ns,
+                         .atime_ns = said & ORBIT_HAS_ATIME || !preserve ? options->atime_ns : preserve->atime_ns};
+    target->carried = carried;
+    return ORBIT_OK;
+}
+
+void sftp_target_release(struct sftp_target *target)
+{
+    orb_free(target->full);
+    orb_free(target->temporary);
+    target->full = target->temporary = NULL;
+}
+
+static unsigned index_of(const struct sftp_call *call)
+{
+    return (unsigned)(call->channel - call->store->channels);
+}
+
+struct orb_sftp_handle *sftp_target_handle(struct sftp_target *target, const struct sftp_call *call)
+{
+    unsigned i = index_of(call);
+    bool good = target->open[i].handle.length && target->open[i].generation == call->generation;
+    return good ? &target->open[i].handle : NULL;
+}
+
+void sftp_target_keep_handle(struct sftp_target *target, const struct sftp_call *call,
+                             const struct orb_sftp_handle *handle)
+{
+    if (sftp_target_handle(target, call)) { /* another call was quicker */
+        orb_sftp_close_handle(sftp_call_session(call), handle);
+        return;
+    }
+    target->open[index_of(call)].handle = *handle;
+    target->open[index_of(call)].generation = call->generation;
+}
+
+/* The sessions on which it is open, one after the other, from *i on; NULL after the last. */
+static struct orb_sftp *next_open(struct sftp_target *target, unsigned *i)
+{
+    for (; *i < SFTP_CHANNELS_MAX; (*i)++) {
+        const struct sftp_channel *channel = &target->store->channels[*i];
+        if (target->open[*i].handle.length && channel->session && target->open[*i].generation == channel->generation)
+            return channel->session;
+    }
+    return NULL;
+}
+
+void sftp_target_drop(struct sftp_target *target, struct orb_sftp *session)
+{
+    struct orb_sftp *open;
+    for (unsigned i = 0; (open = next_open(target, &i)); i++) {
+        orb_sftp_close_handle(open, &target->open[i].handle);
+        target->open[i].handle.length = 0;
+    }
+    if (session && target->temporary && !target->published)
+        orb_sftp_remove_path(session, target->temporary);
+    orb_free(target->temporary);
+    target->temporary = NULL;
+}
+
+/* In the same directory, where a rename can reach it; never listed. */
+static char *name_temporary(const char *full)
+{
+    size_t kept = strlen(full);
+    while (kept > 0 && full[kept - 1] != '/')
+        kept--;
+    size_t room = kept + SFTP_TEMPORARY + 1;
+    char *name = orb_malloc(room);
+    if (name)
+        (void)snprintf(name, room, "%.*s.orbit-%016llx", (int)kept, full, (unsigned long long)orb_random_u64());
+    return name;
+}
+
+/* ---- what all steps share -------------------------------------------------------------------------------------------- */
+
+void sftp_writing_release(struct sftp_writing *writing)
+{
+    for (size_t i = 0; i < sizeof(writing->requests) / sizeof(writing->requests[0]); i++) {
+        orb_sftp_forget(&writing->requests[i]);
+        orb_sftp_request_release(&writing->requests[i]);
+    }
+    for (size_t i = 0; i < SFTP_CHANNELS_MAX; i++) {
+        orb_sftp_forget(&writing->closing[i]);
+        orb_sftp_request_release(&writing->closing[i]);
+    }
+    sftp_maker_release(&writing->maker);
+}
+
+static void begin(struct sftp_writing *writing,
+                  void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    writing->then = then;
+    writing->status = ORBIT_OK;
+    writing->left = 0;
+}
+
+static void end(struct sftp_writing *writing)
+{
+    writing->then(writing->call, writing->status, writing->status < 0 ? &writing->error : NULL);
+}
+
+static void fail(struct sftp_writing *writing, orbit_status status, uint32_t flags, const char *why)
+{
+    writing->status = sftp_fail(writing->call, status, flags, why, &writing->error);
+}
+
+/* Requests of a writing carry it, not its call. */
+static void ask(struct sftp_writing *writing, struct orb_sftp_request *request,
+                void (*done)(struct orb_sftp_request *request))
+{
+    struct orb_sftp *session = sftp_call_session(writing->call);
+    writing->left++;
+    request->ctx = writing;
+    request->done = done;
+    orb_sftp_start(session, request);
+}
+
+static struct sftp_writing *writing_of(struct orb_sftp_request *request)
+{
+    return request->ctx;
+}
+
+static bool lost(struct sftp_writing *writing)
+{
+    if (sftp_call_session(writing->call))
+        return false;
+    fail(writing, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "the connection was lost");
+    end(writing);
+    return true;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------------- */
+
+static void open_again(struct sftp_writing *writing);
+
+static void parents_made(struct sftp_call *call, orbit_status status, const orbit_error *error)
+{
+    struct sftp_writing *writing = &((struct sftp_write_call *)call)->writing;
+    if (status >= 0) {
+        open_again(writing);
+        return;
+    }
+    writing->status = status;
+    writing->error = *error;
+    end(writing);
+}
+
+static void real_path_done(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct sftp_target *target = writing->target;
+    struct orb_sftp_name name;
+    writing->left--;
+    uint32_t count = request->type == ORB_SFTP_NAME ? orb_sftp_get_u32(&request->reply) : 0;
+    if (orb_sftp_get_name(&request->reply, &count, &name)) {
+        char *full = orb_strndup(name.name, name.length);
+        if (full) {
+            orb_free(target->full);
+            target->full = full;
+        }
+    }
+    open_again(writing);
+}
+
+/* Both have been answered. */
+static void judge(struct sftp_writing *writing, bool stands)
+{
+    struct sftp_target *target = writing->target;
+    uint32_t kind = stands ? sftp_kind(&target->old) : 0;
+    if (stands && kind == ORBIT_KIND_DIRECTORY) {
+        fail(writing, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the name");
+    } else if (stands && !target->overwrite) {
+        fail(writing, ORBIT_E_EXISTS, 0, "the name is taken");
+    } else if (stands && kind == ORBIT_KIND_OTHER) {
+        fail(writing, ORBIT_E_PATH, 0, "what stands at the name is no regular file");
+    } else if (stands && kind == ORBIT_KIND_SYMLINK && !writing->followed && writing->status >= 0) {
+        writing->followed = true; /* what it leads to is replaced, not the link */
+        sftp_target_drop(target, sftp_call_session(writing->call));
+        orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_REALPATH, target->full);
+        ask(writing, &writing->requests[LOOK], real_path_done);
+        return;
+    } else if ((writing->status == ORBIT_E_NOT_FOUND || writing->status == ORBIT_E_IO) && !stands &&
+               target->create_parents && !writing->made_parents) {
+        char *parent = sftp_parent(target->full);
+        if (parent) {
+            writing->made_parents = true;
+            sftp_make_directories(writing->call, &writing->maker, parent, parents_made);
+            orb_free(parent);
+            return;
+        }
+    } else if (stands && kind == ORBIT_KIND_FILE) {
+        target->replaces = true;
+    }
+    end(writing);
+}
+
+static void open_answered(struct sftp_writing *writing)
+{
+    if (--writing->left > 0)
+        return;
+    judge(writing, writing->looking);
+}
+
+static void open_done(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct orb_sftp_handle handle;
+    orbit_status status = sftp_check(writing->call, request, ORB_SFTP_HANDLE, &writing->error);
+    if (status >= 0) {
+        orb_sftp_get_handle(&request->reply, &handle);
+        sftp_target_keep_handle(writing->target, writing->call, &handle);
+    } else {
+        writing->status = status;
+        orb_free(writing->target->temporary);
+        writing->target->temporary = NULL;
+    }
+    open_answered(writing);
+}
+
+static void look_done(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    writing->looking = request->type == ORB_SFTP_ATTRS;
+    if (writing->looking)
+        orb_sftp_get_attributes(&request->reply, &writing->target->old);
+    open_answered(writing);
+}
+
+static void open_again(struct sftp_writing *writing)
+{
+    struct sftp_target *target = writing->target;
+    writing->status = ORBIT_OK;
+    writing->looking = false;
+    if (lost(writing))
+        return;
+    target->temporary = name_temporary(target->full);
+    if (!target->temporary) {
+        writing->status = orb_fail_memory(&writing->error);
+        end(writing);
+        return;
+    }
+    orb_sftp_open(&writing->requests[OPEN], target->temporary,
+                  ORB_SFTP_OPEN_WRITE | ORB_SFTP_OPEN_CREATE | ORB_SFTP_OPEN_EXCLUSIVE, NULL);
+    orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, target->full);
+    ask(writing, &writing->requests[OPEN], open_done);
+    ask(writing, &writing->requests[LOOK], look_done);
+}
+
+void sftp_writing_open(struct sftp_writing *writing,
+                       void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    begin(writing, then);
+    open_again(writing);
+}
+
+static void reopened(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct orb_sftp_handle handle;
+    writing->left--;
+    writing->status = sftp_check(writing->call, request, ORB_SFTP_HANDLE, &writing->error);
+    if (writing->status >= 0) {
+        orb_sftp_get_handle(&request->reply, &handle);
+        sftp_target_keep_handle(writing->target, writing->call, &handle);
+    } else if (writing->status == ORBIT_E_NOT_FOUND) {
+        fail(writing, ORBIT_E_CHANGED, 0, "somebody removed its temporary file");
+    }
+    end(writing);
+}
+
+void sftp_writing_reopen(struct sftp_writing *writing,
+                         void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    begin(writing, then);
+    if (lost(writing))
+        return;
+    if (sftp_target_handle(writing->target, writing->call)) {
+        end(writing);
+        return;
+    }
+    orb_sftp_open(&writing->requests[OPEN], writing->target->temporary, ORB_SFTP_OPEN_WRITE, NULL);
+    ask(writing, &writing->requests[OPEN], reopened);
+}
+
+/* ---- settling -------------------------------------------------------------------------------------------------------- */
+
+static void settled(struct sftp_writing *writing)
+{
+    if (--writing->left == 0)
+        end(writing);
+}
+
+static void settle_check(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    orbit_error error;
+    orbit_status status = sftp_check(writing->call, request, ORB_SFTP_STATUS, &error);
+    if (status < 0 && writing->status >= 0) {
+        writing->status = status;
+        writing->error = error;
+    }
+    settled(writing);
+}
+
+/* Carried over where that can be. */
+static void settle_try(struct orb_sftp_request *request)
+{
+    if (sftp_lost(request))
+        settle_check(request);
+    else
+        settled(writing_of(request));
+}
+
+static void settle_stat(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct orb_sftp_attributes attributes;
+    orbit_error error;
+    orbit_status status = sftp_check(writing->call, request, ORB_SFTP_ATTRS, &error);
+    if (status >= 0) {
+        orb_sftp_get_attributes(&request->reply, &attributes);
+        writing->target->result = (orbit_metadata)ORBIT_METADATA_INIT;
+        sftp_describe(&writing->target->result, &attributes);
+        if ((attributes.flags & ORB_SFTP_HAS_SIZE) && attributes.size != writing->size)
+            status = sftp_fail(writing->call, ORBIT_E_CHANGED, 0,
+                               "its temporary file has another size than was written", &error);
+    }
+    if (status < 0 && writing->status >= 0) {
+        writing->status = status;
+        writing->error = error;
+    }
+    settled(writing);
+}
+
+static void settle_attributes(struct sftp_writing *writing, const struct orb_sftp_handle *handle)
+{
+    struct sftp_target *target = writing->target;
+    uint32_t fields = target->wanted.fields, firm = fields & ~target->carried;
+    struct orb_sftp_attributes owner = sftp_attributes(&target->wanted, fields & ORBIT_HAS_OWNER);
+    struct orb_sftp_attributes rest = sftp_attributes(&target->wanted, fields & ~(uint32_t)ORBIT_HAS_OWNER);
+    uint32_t old = target->replaces ? target->old.flags : 0;
+    if (!owner.flags && (old & ORB_SFTP_HAS_OWNER)) {
+        owner.flags = ORB_SFTP_HAS_OWNER;
+        owner.uid = target->old.uid;
+        owner.gid = target->old.gid;
+    }
+    if (!(rest.flags & ORB_SFTP_HAS_MODE) && (old & ORB_SFTP_HAS_MODE)) {
+        rest.flags |= ORB_SFTP_HAS_MODE;
+        rest.mode = target->old.mode & 07777;
+    }
+    if (owner.flags) { /* first: it may take bits of the mode away */
+        orb_sftp_fsetstat(&writing->requests[OWNER], handle, &owner);
+        ask(writing, &writing->requests[OWNER], firm & ORBIT_HAS_OWNER ? settle_check : settle_try);
+    }
+    if (rest.flags) {
+        orb_sftp_fsetstat(&writing->requests[ATTRIBUTES], handle, &rest);
+        ask(writing, &writing->requests[ATTRIBUTES], firm & ~(uint32_t)ORBIT_HAS_OWNER ? settle_check : settle_try);
+    }
+}
+
+void sftp_writing_settle(struct sftp_writing *writing,
+                         void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    struct sftp_target *target = writing->target;
+    struct sftp_call *call = writing->call;
+    begin(writing, then);
+    if (lost(writing))
+        return;
+    struct orb_sftp_handle *handle = sftp_target_handle(target, call);
+    struct orb_sftp *session = sftp_call_session(call), *open;
+    writing->left = 1; /* until all are asked */
+    settle_attributes(writing, handle);
+    if (target->sync && orb_sftp_can(session, ORB_SFTP_CAN_FSYNC)) {
+        orb_sftp_extended_handle(&writing->requests[FLUSH], ORB_SFTP_CAN_FSYNC, handle);
+        writing->requests[FLUSH].patient = true;
+        ask(writing, &writing->requests[FLUSH], settle_check);
+    }
+    orb_sftp_on_handle(&writing->requests[STAT], ORB_SFTP_FSTAT, handle);
+    ask(writing, &writing->requests[STAT], settle_stat);
+    for (unsigned i = 0; (open = next_open(target, &i)); i++) { /* a full disk or a quota may be told here */
+        orb_sftp_on_handle(&writing->closing[i], ORB_SFTP_CLOSE, &target->open[i].handle);
+        writing->closing[i].done = settle_check;
+        writing->closing[i].ctx = writing;
+        writing->left++;
+        orb_sftp_start(open, &writing->closing[i]);
+        target->open[i].handle.length = 0;
+    }
+    settled(writing);
+}
+
+/* ---- the name -------------------------------------------------------------------------------------------------------- */
+
+static void publish_move(struct sftp_writing *writing, bool link);
+
+static void published(struct sftp_writing *writing)
+{
+    writing->status = ORBIT_OK;
+    writing->target->published = true;
+    end(writing);
+}
+
+static void cleared(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    writing->left--;
+    orbit_status status = sftp_check(writing->call, request, ORB_SFTP_STATUS, &writing->error);
+    if (status < 0 && status != ORBIT_E_NOT_FOUND) {
+        writing->status = status;
+        end(writing);
+    } else {
+        publish_move(writing, false);
+    }
+}
+
+static void publish_looked(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct sftp_target *target = writing->target;
+    struct orb_sftp_attributes there;
+    writing->left--;
+    if (request->type == ORB_SFTP_ATTRS) {
+        orb_sftp_get_attributes(&request->reply, &there);
+        bool directory = sftp_kind(&there) == ORBIT_KIND_DIRECTORY;
+        if (!target->overwrite) {
+            fail(writing, ORBIT_E_EXISTS, 0, "the name is taken");
+        } else if (directory) {
+            fail(writing, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the name");
+        } else if (!writing->cleared) { /* a server that cannot replace: the name is free for a moment */
+            writing->cleared = true;
+            orb_sftp_path(&writing->requests[CLEAR], ORB_SFTP_REMOVE, target->full);
+            ask(writing, &writing->requests[CLEAR], cleared);
+            return;
+        }
+    } else if (sftp_lost(request)) {
+        writing->status = sftp_check(writing->call, request, ORB_SFTP_ATTRS, &writing->error);
+    } else if (!target->overwrite && !writing->cleared && sftp_call_session(writing->call)) {
+        writing->cleared = true; /* a file system without hard links */
+        publish_move(writing, false);
+        return;
+    }
+    end(writing);
+}
+
+static void linked_removed(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    writing->left--;
+    published(writing);
+}
+
+static void publish_lost(struct sftp_writing *writing);
+
+static void publish_moved(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct sftp_target *target = writing->target;
+    struct orb_sftp *session = sftp_call_session(writing->call);
+    writing->left--;
+    writing->status = sftp_check(writing->call, request, ORB_SFTP_STATUS, &writing->error);
+    if (writing->status >= 0 && writing->looking && session) {
+        orb_sftp_path(&writing->requests[CLEAR], ORB_SFTP_REMOVE, target->temporary);
+        ask(writing, &writing->requests[CLEAR], linked_removed);
+    } else if (writing->status >= 0) {
+        published(writing);
+    } else if (sftp_lost(request)) {
+        publish_lost(writing);
+    } else {
+        orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, target->full);
+        ask(writing, &writing->requests[LOOK], publish_looked);
+    }
+}
+
+static void publish_move(struct sftp_writing *writing, bool link)
+{
+    struct sftp_target *target = writing->target;
+    if (lost(writing))
+        return;
+    struct orb_sftp *session = sftp_call_session(writing->call);
+    struct orb_sftp_request *request = &writing->requests[MOVE];
+    writing->looking = !target->overwrite && link && orb_sftp_can(session, ORB_SFTP_CAN_HARDLINK);
+    if (writing->looking)
+        orb_sftp_extended_paths(request, ORB_SFTP_CAN_HARDLINK, target->temporary, target->full);
+    else if (target->overwrite && orb_sftp_can(session, ORB_SFTP_CAN_POSIX_RENAME))
+        orb_sftp_extended_paths(request, ORB_SFTP_CAN_POSIX_RENAME, target->temporary, target->full);
+    else
+        orb_sftp_paths(request, ORB_SFTP_RENAME, target->temporary, target->full);
+    ask(writing, request, publish_moved);
+}
+
+void sftp_writing_publish(struct sftp_writing *writing,
+                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    begin(writing, then);
+    writing->cleared = false;
+    publish_move(writing, true);
+}
+
+/* ---- when a reply was lost ------------------------------------------------------------------------------------------- */
+
+static void resolve_end(struct sftp_writing *writing, bool there)
+{
+    if (there) {
+        published(writing);
+    } else if (writing->resolving) { /* for a rename that was lost: that is told */
+        writing->resolving = false;
+        end(writing);
+    } else {
+        writing->status = ORBIT_AGAIN;
+        end(writing);
+    }
+}
+
+static void final_looked(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    struct orb_sftp_attributes there = {0};
+    writing->left--;
+    if (request->type == ORB_SFTP_ATTRS)
+        orb_sftp_get_attributes(&request->reply, &there);
+    bool same = (there.flags & ORB_SFTP_HAS_SIZE) && there.size == writing->size;
+    if (same)
+        sftp_describe(&writing->target->result, &there);
+    resolve_end(writing, same);
+}
+
+/* Nobody but us takes the temporary away: where it is not, it was renamed. */
+static void temporary_looked(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    writing->left--;
+    if (!sftp_is_status(request, ORB_SFTP_STATUS_NO_SUCH_FILE)) {
+        resolve_end(writing, false);
+        return;
+    }
+    writing->target->result = (orbit_metadata)ORBIT_METADATA_INIT;
+    orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, writing->target->full);
+    ask(writing, &writing->requests[LOOK], final_looked);
+}
+
+static void resolve(struct sftp_writing *writing)
+{
+    orb_sftp_path(&writing->requests[LOOK_TEMPORARY], ORB_SFTP_LSTAT, writing->target->temporary);
+    ask(writing, &writing->requests[LOOK_TEMPORARY], temporary_looked);
+}
+
+void sftp_writing_resolve(struct sftp_writing *writing,
+                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    begin(writing, then);
+    if (!lost(writing))
+        resolve(writing);
+}
+
+static void lost_go(struct sftp_call *call)
+{
+    resolve(&((struct sftp_write_call *)call)->writing);
+}
+
+/* The rename may have been done, or not: asked of another session. */
+static void publish_lost(struct sftp_writing *writing)
+{
+    writing->error.flags |= ORBIT_ERROR_MAYBE_DONE;
+    if (writing->resolving) {
+        end(writing);
+        return;
+    }
+    writing->resolving = true;
+    sftp_call_leave(writing->call);
+    sftp_call_start(writing->call, lost_go);
+}
+
+/* ---- giving up ------------------------------------------------------------------------------------------------------- */
+
+static void discarded(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = writing_of(request);
+    sftp_call_end(writing->call, writing->status, writing->status < 0 ? &writing->error : NULL);
+}
+
+void sftp_writing_discard(struct sftp_writing *writing, orbit_status status, const orbit_error *error)
+{
+    struct sftp_target *target = writing->target;
+    struct orb_sftp *session = sftp_call_session(writing->call);
+    char *temporary = target->published ? NULL : target->temporary;
+    if (temporary == target->temporary)
+        target->temporary = NULL;
+    sftp_target_drop(target, NULL);
+    writing->status = status;
+    if (error)
+        writing->error = *error;
+    if (!session || !temporary) {
+        orb_free(temporary);
+        sftp_call_end(writing->call, status, error ? &writing->error : NULL);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(writing->requests) / sizeof(writing->requests[0]); i++)
+        orb_sftp_forget(&writing->requests[i]);
+    orb_sftp_path(&writing->requests[OPEN], ORB_SFTP_REMOVE, temporary);
+    ask(writing, &writing->requests[OPEN], discarded);
+    orb_free(temporary);
+}

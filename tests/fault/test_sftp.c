@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SFTP through the engine, with a server that breaks: connections that are lost at any request and at any byte, a rename
+ * whose reply is lost, a full disk, a server that takes no changes. A first server of each test breaks, the next is whole. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orbit/orbit.h>
+
+enum { CHUNK = 64 << 10, LENGTH = 5 * CHUNK + 77 };
+
+static orbit_client *client;
+static orbit_backend *store;
+static char root[64], broken[96];
+static uint8_t bytes[LENGTH];
+static orbit_error error;
+
+#define OK(call)                                                       \
+    do {                                                               \
+        orbit_status status_ = (call);                                 \
+        if (status_ != ORBIT_OK)                                       \
+            fail_msg("%s: %d %s", #call, (int)status_, error.message); \
+    } while (0)
+
+/* The first `times` servers that are started have the fault. */
+static void open_store(const char *fault, unsigned times, const char *chunk)
+{
+    char command[512], url[128];
+    orbit_open_options options = ORBIT_OPEN_OPTIONS_INIT;
+    snprintf(command, sizeof(command),
+             "n=$(cat %s 2>/dev/null); if [ ${n:-0} -lt %u ]; then echo $((${n:-0} + 1)) >%s; exec %s %s; fi; exec %s",
+             broken, times, broken, SFTPD_PROGRAM, fault, SFTPD_PROGRAM);
+    const orbit_pair settings[] = {{"command", command}, {"chunk_size", chunk}, {"stall_timeout_ms", "500"}};
+    options.settings = settings;
+    options.setting_count = 3;
+    snprintf(url, sizeof(url), "sftp://test%s", root);
+    (void)unlink(broken);
+    OK(orbit_client_open(&client, NULL, &error));
+    OK(orbit_open(&store, client, url, &options, &error));
+}
+
+static void close_store(void)
+{
+    orbit_backend_close(store);
+    orbit_client_close(client);
+    store = NULL;
+    client = NULL;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(root, sizeof(root), "/tmp/orbit-sftp-fault-XXXXXX");
+    if (!mkdtemp(root))
+        return -1;
+    snprintf(broken, sizeof(broken), "%s.broken", root);
+    for (size_t i = 0; i < LENGTH; i++)
+        bytes[i] = (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[256];
+    (void)state;
+    if (client)
+        close_store();
+    snprintf(command, sizeof(command), "rm -rf %s %s", root, broken);
+    return system(command);
+}
+
+static unsigned files_left(void)
+{
+    unsigned count = 0;
+    DIR *directory = opendir(root);
+    assert_non_null(directory);
+    for (const struct dirent *entry; (entry = readdir(directory));)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(directory);
+    return count;
+}
+
+static orbit_status put(const char *name, size_t length)
+{
+    return orbit_write(store, name, orbit_source_memory(bytes, length), length, NULL, NULL, &error);
+}
+
+static void check(const char *name, size_t length)
+{
+    static uint8_t back[LENGTH + 1];
+    orbit_reader *reader = NULL;
+    size_t got = 0;
+    OK(orbit_read(&reader, store, name, NULL, &error));
+    orbit_status status = orbit_reader_read(reader, back, sizeof(back), &got, &error);
+    if (status < 0)
+        fail_msg("reading: %s", error.message);
+    orbit_reader_close(reader);
+    assert_int_equal(got, length);
+    assert_memory_equal(back, bytes, length);
+}
+
+/* Everything that the contract has, on a connection that is lost in the middle of it. */
+static void everything(void)
+{
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    unsigned seen = 0;
+    OK(put("small", 1000));
+    OK(put("large", LENGTH));
+    check("small", 1000);
+    check("large", LENGTH);
+    OK(orbit_stat(store, "large", NULL, &metadata, &error));
+    assert_int_equal(metadata.size, LENGTH);
+    orbit_metadata_release(&metadata);
+    OK(orbit_list(&lister, store, "", NULL, &error));
+    orbit_status status;
+    while ((status = orbit_lister_next(lister, &entry, &error)) == ORBIT_OK)
+        seen++;
+    if (status != ORBIT_END)
+        fail_msg("listing: %s", error.message);
+    orbit_lister_close(lister);
+    assert_int_equal(seen, 2);
+}
+
+static void connection_lost_at_any_request_is_made_up_for(void **state)
+{
+    (void)state;
+    for (unsigned at = 1; at < 40; at += 2) {
+        char fault[32];
+        snprintf(fault, sizeof(fault), "drop_at=%u", at);
+        open_store(fault, 1, "65536");
+        everything();
+        close_store();
+    }
+}
+
+static void connection_lost_at_any_byte_is_made_up_for(void **state)
+{
+    (void)state;
+    for (unsigned at = 20; at < LENGTH; at += 23456) {
+        char fault[32];
+        snprintf(fault, sizeof(fault), "drop_out=%u", at);
+        open_store(fault, 1, "65536");
+        everything();
+        close_store();
+    }
+}
+
+static void connection_lost_again_and_again_is_made_up_for(void **state)
+{
+    (void)state;
+    open_store("drop_out=30000", 5, "65536");
+    everything();
+}
+
+static void server_that_falls_silent_is_left(void **state)
+{
+    (void)state;
+    open_store("stall_at=9", 1, "65536");
+    everything();
+}
+
+/* Request type 18: the file has its name, and nobody was told. */
+static void rename_whose_reply_is_lost_is_looked_up(void **state)
+{
+    (void)state;
+    open_store("lose_type=18", 1, "65536");
+    OK(put("small", 1000));
+    close_store();
+    open_store("lose_type=18", 1, "65536");
+    OK(put("large", LENGTH));
+    check("small", 1000);
+    check("large", LENGTH);
+    assert_int_equal(files_left(), 2);
+}
+
+static void full_disk_fails_the_write_and_leaves_nothing(void **state)
+{
+    (void)state;
+    open_store("space=100000", 100, "65536");
+    assert_int_equal(put("large", LENGTH), ORBIT_E_IO);
+    assert_non_null(strstr(error.message, "large"));
+    assert_int_equal(files_left(), 0);
+    close_store();
+    open_store("space=500", 100, "65536");
+    assert_int_equal(put("small", 1000), ORBIT_E_IO);
+    assert_int_equal(files_left(), 0);
+}
+
+static void server_that_takes_no_changes_says_so(void **state)
+{
+    (void)state;
+    open_store("read_only=1", 100, "65536");
+    assert_int_equal(put("small", 1000), ORBIT_E_PERMISSION);
+    assert_non_null(strstr(error.message, "'small'"));
+    assert_int_equal(orbit_mkdir(store, "dir", NULL, &error), ORBIT_E_PERMISSION);
+    assert_int_equal(files_left(), 0);
+}
+
+static void listing_goes_on_where_the_connection_was_lost(void **state)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    static bool seen[500];
+    unsigned count = 0;
+    (void)state;
+    for (unsigned i = 0; i < 500; i++) {
+        char path[128];
+        snprintf(path, sizeof(path), "%s/%u", root, i);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+    }
+    open_store("names=9 drop_at=20", 2, "65536");
+    options.page_entries = 50;
+    OK(orbit_list(&lister, store, "", &options, &error));
+    orbit_status status;
+    while ((status = orbit_lister_next(lister, &entry, &error)) == ORBIT_OK) {
+        unsigned number = (unsigned)atoi(entry.path);
+        assert_true(number < 500 && !seen[number]);
+        seen[number] = true;
+        count++;
+    }
+    if (status != ORBIT_END)
+        fail_msg("listing: %s", error.message);
+    assert_int_equal(count, 500);
+    orbit_lister_close(lister);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(connection_lost_at_any_request_is_made_up_for),  TEST(connection_lost_at_any_byte_is_made_up_for),
+        TEST(connection_lost_again_and_again_is_made_up_for), TEST(server_that_falls_silent_is_left),
+        TEST(rename_whose_reply_is_lost_is_looked_up),        TEST(full_disk_fails_the_write_and_leaves_nothing),
+        TEST(server_that_takes_no_changes_says_so),           TEST(listing_goes_on_where_the_connection_was_lost),
+    };
+    return cmocka_run_group_tests_name("sftp faults", tests, NULL, NULL);
+}
