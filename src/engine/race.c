@@ -345,34 +345,7 @@ static bool hand_over(struct orb_race_leg *leg, const orbit_error *error)
     return true;
 }
 
-static void leg_done(struct orb_call *call, orbit_status status, const orbit_error *error)
-{
-    struct orb_race_leg *leg = leg_of_call(call);
-    struct orb_race *race = leg->race;
-    leg_quiet(leg);
-    orb_hedge_leg_over(race, leg);
-    if (leads(leg) && !race->ended) {
-        if (status < 0 && hand_over(leg, error))
-            return;
-        race->ended = true;
-        race->status = status;
-        if (error)
-            race->error = *error;
-        orb_call_cancel(&other_of(leg)->call);
-    }
-    finish(race);
-}
-
-static void taken(struct orb_message *message)
-{
-    struct orb_race *race = (struct orb_race *)((char *)message - offsetof(struct orb_race, message));
-    struct orb_race_leg *lead = orb_race_lead(race);
-    atomic_store(&race->message_out, 0);
-    orb_call_cancel(&other_of(lead)->call);
-    if (lead->head_kept && in_flight(lead))
-        tell_head(lead);
-    finish(race);
-}
+static void leg_done(struct orb_call *call, orbit_status status, const orbit_error *error);
 
 static void begin(struct orb_race_leg *leg, bool hedge)
 {
@@ -388,6 +361,64 @@ static void begin(struct orb_race_leg *leg, bool hedge)
     leg->call.tally = leg->race->tally;
     leg->call.eager = !hedge && leg->race->eager;
     orb_call_start(&leg->call, leg->race->backend, leg_start, leg_done, leg);
+}
+
+/* It was cancelled, but not by the owner: withdrawn at the moment it took over, given up for a hedge that then failed, or
+ * refused before the lead was handed to it. Nobody else is left: what it had brought whole is taken for that, the rest is
+ * asked for anew. */
+static bool was_wronged(const struct orb_race_leg *leg, orbit_status status)
+{
+    return status == ORBIT_E_CANCELLED && !leg->race->cancelled;
+}
+
+static orbit_status judge_whole(struct orb_race_leg *leg, orbit_error *error)
+{
+    *error = (orbit_error){0};
+    return leg->race->kind->judge ? leg->race->kind->judge(leg->race, leg, ORBIT_OK, error) : ORBIT_OK;
+}
+
+static void end(struct orb_race_leg *leg, orbit_status status, const orbit_error *error)
+{
+    struct orb_race *race = leg->race;
+    race->ended = true;
+    race->status = status;
+    if (error)
+        race->error = *error;
+    orb_call_cancel(&other_of(leg)->call);
+}
+
+static void leg_done(struct orb_call *call, orbit_status status, const orbit_error *error)
+{
+    struct orb_race_leg *leg = leg_of_call(call);
+    struct orb_race *race = leg->race;
+    orbit_error own;
+    leg_quiet(leg);
+    orb_hedge_leg_over(race, leg);
+    if (leads(leg) && !race->ended) {
+        if (was_wronged(leg, status) && orb_race_at(race) == leg->end) {
+            status = judge_whole(leg, &own);
+            error = status < 0 ? &own : NULL;
+        }
+        if (status < 0 && hand_over(leg, error))
+            return;
+        if (was_wronged(leg, status) && race->kind->again(race, leg, error)) {
+            begin(leg, false);
+            return;
+        }
+        end(leg, status, error);
+    }
+    finish(race);
+}
+
+static void taken(struct orb_message *message)
+{
+    struct orb_race *race = (struct orb_race *)((char *)message - offsetof(struct orb_race, message));
+    struct orb_race_leg *lead = orb_race_lead(race);
+    atomic_store(&race->message_out, 0);
+    orb_call_cancel(&other_of(lead)->call);
+    if (lead->head_kept && in_flight(lead))
+        tell_head(lead);
+    finish(race);
 }
 
 /* ---- for the owner ------------------------------------------------------------------------------------- */

@@ -31,8 +31,8 @@ static struct {
     orbit_sink target;
     uint8_t bytes[SIZE];
     size_t filled;
-    bool full; /* the target has no room now */
-    struct played legs[2];
+    bool full;             /* the target has no room now */
+    struct played legs[4]; /* the attempts, in their order */
     unsigned reads, enters;
     unsigned dones; /* loop */
     orbit_status status;
@@ -62,7 +62,10 @@ static orbit_status target_commit(orbit_sink *sink, size_t length)
 
 static struct played *played_of(const orbit_op *op)
 {
-    return &at.legs[at.legs[1].op == op];
+    for (unsigned i = at.reads; i-- > 1;) /* an operation is used again */
+        if (at.legs[i].op == op)
+            return &at.legs[i];
+    return &at.legs[0];
 }
 
 static void op_resume(orbit_op *op)
@@ -109,7 +112,7 @@ static bool race_again(struct orb_race *race, struct orb_race_leg *leg, const or
     (void)race;
     (void)leg;
     (void)error;
-    return false;
+    return true; /* calls try once here: it is asked only where a leg begins anew */
 }
 
 static void race_done(struct orb_race *race, struct orb_race_leg *leg, orbit_status status, const orbit_error *error)
@@ -143,6 +146,18 @@ static void on_give_up(void *ctx)
 {
     (void)ctx;
     orb_race_give_up(&at.race);
+}
+
+static void on_withdraw(void *ctx)
+{
+    (void)ctx;
+    orb_race_withdraw(&at.race);
+}
+
+static void on_cancel(void *ctx)
+{
+    (void)ctx;
+    orb_race_cancel(&at.race);
 }
 
 static void on_nothing(void *ctx)
@@ -318,6 +333,74 @@ static void one_that_is_stuck_with_room_is_given_up(void **state)
     check_and_close(ORBIT_OK);
 }
 
+/* The loop withdraws a hedge in the moment in which it takes over: both are cancelled then. */
+static void what_is_withdrawn_while_it_takes_over_is_asked_for_anew(void **state)
+{
+    (void)state;
+    start();
+    assert_true(deliver(&at.legs[0], 1000));
+    hedge();
+    ophost_on_loop(&at.host, on_withdraw, NULL);
+    assert_true(at.legs[1].cancelled);
+    assert_false(deliver(&at.legs[1], 500));
+    settle();
+    assert_true(at.legs[0].cancelled);
+    end(&at.legs[1], ORBIT_E_CANCELLED);
+    assert_int_equal(at.dones, 0);
+    assert_int_equal(at.reads, 3);
+    assert_int_equal(at.legs[2].offset, 1000);
+    assert_false(deliver(&at.legs[0], 1));
+    end(&at.legs[0], ORBIT_E_CANCELLED);
+    assert_true(deliver(&at.legs[2], SIZE - 1000));
+    end(&at.legs[2], ORBIT_OK);
+    check_and_close(ORBIT_OK);
+}
+
+static void what_was_whole_when_it_was_cancelled_is_no_failure(void **state)
+{
+    (void)state;
+    start();
+    hedge();
+    assert_true(deliver(&at.legs[1], SIZE)); /* takes over, */
+    ophost_on_loop(&at.host, on_give_up, NULL);
+    end(&at.legs[0], ORBIT_E_CANCELLED);
+    end(&at.legs[1], ORBIT_E_CANCELLED); /* and is cancelled with its last byte */
+    assert_int_equal(at.reads, 2);
+    check_and_close(ORBIT_OK);
+}
+
+static void one_given_up_for_a_hedge_that_fails_is_asked_for_anew(void **state)
+{
+    (void)state;
+    size_t room;
+    start();
+    assert_true(deliver(&at.legs[0], 100));
+    hedge();
+    assert_non_null(at.legs[0].sink->acquire(at.legs[0].sink, 0, &room));
+    assert_false(deliver(&at.legs[1], 100));
+    ophost_on_loop(&at.host, on_give_up, NULL);
+    end(&at.legs[1], ORBIT_E_NETWORK);
+    end(&at.legs[0], ORBIT_E_CANCELLED);
+    assert_int_equal(at.dones, 0);
+    assert_int_equal(at.reads, 3);
+    assert_int_equal(at.legs[2].offset, 100);
+    assert_true(deliver(&at.legs[2], SIZE - 100));
+    end(&at.legs[2], ORBIT_OK);
+    check_and_close(ORBIT_OK);
+}
+
+static void what_the_owner_cancels_does_not_begin_anew(void **state)
+{
+    (void)state;
+    start();
+    hedge();
+    ophost_on_loop(&at.host, on_cancel, NULL);
+    end(&at.legs[1], ORBIT_E_CANCELLED);
+    end(&at.legs[0], ORBIT_E_CANCELLED);
+    assert_int_equal(at.reads, 2);
+    check_and_close(ORBIT_E_CANCELLED);
+}
+
 static void hedge_goes_on_alone_when_the_other_fails(void **state)
 {
     (void)state;
@@ -461,6 +544,10 @@ int main(void)
         cmocka_unit_test(hedge_that_stays_behind_is_cancelled),
         cmocka_unit_test(hedge_waits_while_the_other_holds_room),
         cmocka_unit_test(one_that_is_stuck_with_room_is_given_up),
+        cmocka_unit_test(what_is_withdrawn_while_it_takes_over_is_asked_for_anew),
+        cmocka_unit_test(what_was_whole_when_it_was_cancelled_is_no_failure),
+        cmocka_unit_test(one_given_up_for_a_hedge_that_fails_is_asked_for_anew),
+        cmocka_unit_test(what_the_owner_cancels_does_not_begin_anew),
         cmocka_unit_test(hedge_goes_on_alone_when_the_other_fails),
         cmocka_unit_test(hedge_that_fails_is_no_failure),
         cmocka_unit_test(failure_that_both_would_meet_is_told_at_once),
