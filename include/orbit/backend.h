@@ -39,7 +39,7 @@ typedef struct orbit_open_options {
 ORBIT_API void orbit_open_options_init(orbit_open_options *options);
 
 /* Opens the store that `url` names: "s3://bucket", "file:///dir" (paths and symlinks cannot leave
- * /dir), "file:" (paths as the operating system takes them), "mem://name", or a registered scheme. A
+ * /dir), "file:" (paths as the operating system takes them), "sftp://user@host:port", "mem://name", or a registered scheme. A
  * path in the URL becomes the root of all paths. No secret belongs in a URL; one is refused. */
 ORBIT_API orbit_status orbit_open(orbit_backend **backend, orbit_client *client, const char *url,
                                   const orbit_open_options *options, orbit_error *error);
@@ -137,6 +137,36 @@ typedef struct orbit_s3_config {
 #endif
 ORBIT_API void orbit_s3_config_init(orbit_s3_config *config);
 
+/* A host that the system's ssh reaches: all that it knows (its configuration, agent, jump hosts, certificates, known hosts)
+ * applies. Nothing of it is read before the first operation. What ssh would ask at a terminal the client's prompt is asked for. */
+typedef struct orbit_ssh_config {
+    size_t size;
+    const char *host; /* a name, an address, an alias of ssh's configuration */
+    const char *user; /* NULL: as ssh's configuration has it */
+    uint32_t port;    /* 0: as ssh's configuration has it */
+    /* A directory: "/srv/data", or "~/data" in the home directory; paths are relative to it then, and do not leave it. NULL: paths
+     * as the host takes them, relative ones from the home directory */
+    const char *root;
+    const char *const *identity_files; /* private keys, NULL-terminated; nullable */
+    const char *const
+        *options;            /* "Key=value" as in ssh_config(5), NULL-terminated; nullable. ORBIT_SSH_OPTIONS follow */
+    const char *config_file; /* in place of ~/.ssh/config and the system's; NULL: those */
+    const char *program;     /* an OpenSSH client; NULL: "ssh" from PATH */
+    /* Told to ssh through a socket, in answer to the question for it: never in a command line, an environment, a file, a log.
+     * For the host itself, not for one on the way to it. NULL: the prompt is asked. */
+    const char *password;
+    const char *passphrase; /* of the private key */
+    uint32_t channels;      /* sessions on the connection at most; 0: 8, fewer where the host allows fewer */
+    bool no_prompt;         /* nobody is asked, though the client has a prompt */
+} orbit_ssh_config;
+#ifndef __cplusplus
+#define ORBIT_SSH_CONFIG_INIT            \
+    {                                    \
+        .size = sizeof(orbit_ssh_config) \
+    }
+#endif
+ORBIT_API void orbit_ssh_config_init(orbit_ssh_config *config);
+
 ORBIT_API orbit_status orbit_open_local(orbit_backend **backend, orbit_client *client, const orbit_local_config *config,
                                         const orbit_open_options *options, orbit_error *error);
 ORBIT_API orbit_status orbit_open_mem(orbit_backend **backend, orbit_client *client, const orbit_mem_config *config,
@@ -144,10 +174,13 @@ ORBIT_API orbit_status orbit_open_mem(orbit_backend **backend, orbit_client *cli
 ORBIT_API orbit_status orbit_open_s3(orbit_backend **backend, orbit_client *client, const orbit_s3_config *config,
                                      const orbit_open_options *options, orbit_error *error);
 
+ORBIT_API orbit_status orbit_open_ssh(orbit_backend **backend, orbit_client *client, const orbit_ssh_config *config,
+                                      const orbit_open_options *options, orbit_error *error);
+
 /* Closes the handle; what was started through it ends first (cancelled). NULL is fine. Not from a callback. */
 ORBIT_API void orbit_backend_close(orbit_backend *backend);
 
-/* "s3", "local", "mem", or the registered name; borrowed while the backend lives. */
+/* "s3", "local", "sftp", "mem", or the registered name; borrowed while the backend lives. */
 ORBIT_API const char *orbit_backend_name(const orbit_backend *backend);
 
 typedef enum orbit_operation {

@@ -7,7 +7,8 @@
  *
  * S3: the addresses of the endpoint's name and a connection to each (or the proxy that is in between), its certificate, where the
  * credentials come from, the store's clock, the bucket and its region. Local paths: the file system, its space, whether it can be
- * written to. Nothing is changed. Other stores: ORBIT_E_UNSUPPORTED. */
+ * written to. SFTP: how long the host takes to let us in and to answer, what its server can do. Nothing is changed. Other
+ * stores: ORBIT_E_UNSUPPORTED. */
 #ifndef ORBIT_PROBE_H
 #define ORBIT_PROBE_H
 

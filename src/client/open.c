@@ -30,6 +30,12 @@ void orbit_open_options_init(orbit_open_options *options)
         *options = (orbit_open_options)ORBIT_OPEN_OPTIONS_INIT;
 }
 
+void orbit_ssh_config_init(orbit_ssh_config *config)
+{
+    if (config)
+        *config = (orbit_ssh_config)ORBIT_SSH_CONFIG_INIT;
+}
+
 void orbit_s3_config_init(orbit_s3_config *config)
 {
     if (config)
@@ -244,6 +250,34 @@ orbit_status orbit_open_s3(orbit_backend **backend, orbit_client *client, const 
     if (status < 0)
         return status;
     return open_typed(backend, client, &orb_s3_ops, "s3", kept.bucket, NULL, &kept, options, error);
+}
+
+/* What messages call it: a host with a colon is an address. */
+static bool ssh_authority(struct orb_buf *name, const orbit_ssh_config *config)
+{
+    const char *host = config->host ? config->host : "";
+    bool fine = !config->user || orb_buf_format(name, "%s@", config->user);
+    fine = fine && orb_buf_format(name, *host != '[' && strchr(host, ':') ? "[%s]" : "%s", host);
+    return fine && (!config->port || orb_buf_format(name, ":%u", (unsigned)config->port));
+}
+
+orbit_status orbit_open_ssh(orbit_backend **backend, orbit_client *client, const orbit_ssh_config *config,
+                            const orbit_open_options *options, orbit_error *error)
+{
+    orbit_ssh_config kept = ORBIT_SSH_CONFIG_INIT;
+    orbit_status status = check_open(backend, client, "orbit_open_ssh", error);
+    if (status >= 0)
+        status = orb_options_take(&kept, sizeof(kept), config, "orbit_ssh_config", error);
+    if (status < 0)
+        return status;
+    struct orb_buf authority;
+    orb_buf_init(&authority, ORB_URL_MAX);
+    status = ssh_authority(&authority, &kept)
+                 ? open_typed(backend, client, &orb_sftp_ops, "sftp", orb_buf_string(&authority), kept.root, &kept,
+                              options, error)
+                 : orb_fail(error, ORBIT_E_CONFIG, 0, "the host of an orbit_ssh_config is too long");
+    orb_buf_release(&authority);
+    return status;
 }
 
 /* The unrooted local disk, one a client, opened when it is first needed. The mutex is not held while a backend

@@ -149,6 +149,7 @@ void sftp_held_give(struct sftp_store *store, struct sftp_held *held);
 void sftp_held_end(struct sftp_store *store);
 
 /* ---- operations ------------------------------------------------------------------------------------------------------ */
+void sftp_probe(void *self, orbit_op *op, const orbit_probe_request *request);
 void sftp_stat(void *self, orbit_op *op, const orbit_stat_request *request, orbit_metadata *reply);
 void sftp_set_metadata(void *self, orbit_op *op, const orbit_set_metadata_request *request);
 void sftp_symlink(void *self, orbit_op *op, const orbit_link_request *request);
