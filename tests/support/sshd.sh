@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A private SSH server for tests, on loopback, all files in DIR, in a mount namespace of its own: accounts, a root
-# directory and programs that sshd trusts are its own without touching the machine's. Nothing reads ~/.ssh. Needs root and
+# A private SSH server for tests, on loopback, all files in DIR. Where it needs accounts of its own, or a path that sshd
+# trusts, it has a mount namespace, so that the machine's are not touched. Nothing reads ~/.ssh. Needs root and
 # the Debian packages openssh-server, openssh-client; for proftpd: proftpd-core, proftpd-mod-crypto.
 #
 #   sshd.sh start DIR PORT [VARIANT…]  starts it and waits until it answers; PORT 0 picks a free one. Writes DIR/env.
@@ -83,6 +83,11 @@ has() { # has VARIANT
     [[ " $variants " == *" $1 "* ]]
 }
 
+# sshd takes roots and programs only from where nobody but root can write, which DIR may not be.
+needs_namespace() {
+    has password || has chroot || has slow
+}
+
 value() { # value NAME: of NAME=VALUE
     [[ " $variants " =~ " $1="([^ ]*) ]] && echo "${BASH_REMATCH[1]}"
 }
@@ -154,7 +159,7 @@ write_sshd() {
     local subsystem
     subsystem=$(value program) || subsystem=internal-sftp
     has external && subsystem=/usr/lib/openssh/sftp-server
-    has noise && subsystem=/mnt/noise
+    has noise && subsystem=$trusted/noise
     {
         cat <<CONF
 ListenAddress 127.0.0.1
@@ -167,7 +172,7 @@ UseDNS no
 PermitRootLogin yes
 LogLevel VERBOSE
 MaxStartups 100
-AuthorizedKeysFile /mnt/authorized_keys
+AuthorizedKeysFile $trusted/authorized_keys
 MaxSessions $(value sessions || echo 10)
 CONF
         has nosftp || echo "Subsystem sftp ${subsystem//%/ }"
@@ -181,7 +186,7 @@ CONF
         has chroot && printf 'ForceCommand internal-sftp\nChrootDirectory /mnt/root\n'
     } >"$dir/server.conf"
     # The first value counts for sshd, too.
-    has slow && sed -i '/^AuthorizedKeysFile \/mnt/d' "$dir/server.conf"
+    has slow && sed -i '\|^AuthorizedKeysFile /mnt|d' "$dir/server.conf"
     printf '#!/bin/sh\nsleep 1\ncat /mnt/authorized_keys\n' >"$dir/safe/slow" # asked twice: for the offer, for the proof
     printf '#!/bin/sh\necho "Welcome to this host."\nexec /usr/lib/openssh/sftp-server\n' >"$dir/safe/noise"
     chmod 755 "$dir/safe/slow" "$dir/safe/noise"
@@ -247,15 +252,20 @@ answers() {
 }
 
 launch() {
-    local pid waited=0 program=(/usr/sbin/sshd -D -e -f "$dir/server.conf")
+    local pid waited=0 propagation=private program=(/usr/sbin/sshd -D -e -f "$dir/server.conf")
     has proftpd && program=(/usr/sbin/proftpd -n -c "$dir/server.conf")
     mkdir -p /run/sshd # where sshd locks itself up; it is empty
-    # shellcheck disable=SC2016 # for the inner shell
-    setsid unshare --mount --propagation private sh -c '
-        mount --bind "$0/safe" /mnt
-        [ ! -e "$0/passwd" ] || mount --bind "$0/passwd" /etc/passwd
-        [ ! -e "$0/shadow" ] || mount --bind "$0/shadow" /etc/shadow
-        exec "$@"' "$dir" "${program[@]}" </dev/null >"$dir/out" 2>&1 &
+    if needs_namespace; then
+        # Where / is no mount point (in a chroot) nothing can be said about it.
+        unshare --mount --propagation private true 2>/dev/null || propagation=unchanged
+        # shellcheck disable=SC2016 # for the inner shell
+        program=(unshare --mount --propagation "$propagation" sh -c '
+            mount --bind "$0/safe" /mnt || exit 1
+            [ ! -e "$0/passwd" ] || mount --bind "$0/passwd" /etc/passwd || exit 1
+            [ ! -e "$0/shadow" ] || mount --bind "$0/shadow" /etc/shadow || exit 1
+            exec "$@"' "$dir" "${program[@]}")
+    fi
+    setsid "${program[@]}" </dev/null >"$dir/out" 2>&1 &
     pid=$!
     echo "$pid $(began $pid)" >"$dir/pid"
     until answers; do
@@ -269,6 +279,8 @@ launch() {
 take_settings() { # what start decided
     # shellcheck disable=SC1091
     . "$dir/settings" 2>/dev/null || fail "nothing was started in $dir"
+    trusted=$dir/safe
+    if needs_namespace; then trusted=/mnt; fi
 }
 
 case $1 in
@@ -278,6 +290,8 @@ start)
     asked=$3
     shift 3
     variants="$*"
+    trusted=$dir/safe
+    if needs_namespace; then trusted=/mnt; fi # there it is seen as $dir/safe is here
     programs="ssh-keygen sshd unshare pgrep openssl"
     [[ " $variants " == *" proftpd "* ]] && programs="$programs proftpd"
     for program in $programs; do
