@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A file under its temporary name, from OPEN to RENAME. What can be asked for together is: the temporary is made while what
- * stands at the name is looked at; attributes, fsync, FSTAT and CLOSE follow the last WRITE at once. Only the rename waits
- * for all of them, because a server does it whether or not they went well. Loop thread. */
+ * A file under its temporary name, up to its RENAME (sftp_publish.c). What can be asked for together is: the temporary is
+ * made while what stands at the name is looked at; attributes, fsync, FSTAT and CLOSE follow the last WRITE at once. Only
+ * the rename waits for all of them, because a server does it whether or not they went well. Loop thread. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,10 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { OPEN, LOOK, OWNER, FLUSH, ATTRIBUTES, STAT };         /* requests of a writing */
-enum { MOVE = OPEN, CLEAR = OWNER, LOOK_TEMPORARY = FLUSH }; /* those of the rename: nothing else is under way then */
-
-static struct sftp_writing *writing_of(struct orb_sftp_request *request);
+enum { OPEN, LOOK, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
 
 /* ---- targets --------------------------------------------------------------------------------------------------------- */
 
@@ -130,27 +127,26 @@ void sftp_writing_release(struct sftp_writing *writing)
     sftp_maker_release(&writing->maker);
 }
 
-static void begin(struct sftp_writing *writing,
-                  void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+void sftp_writing_begin(struct sftp_writing *writing,
+                        void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
 {
     writing->then = then;
     writing->status = ORBIT_OK;
     writing->left = 0;
 }
 
-static void end(struct sftp_writing *writing)
+void sftp_writing_end(struct sftp_writing *writing)
 {
     writing->then(writing->call, writing->status, writing->status < 0 ? &writing->error : NULL);
 }
 
-static void fail(struct sftp_writing *writing, orbit_status status, uint32_t flags, const char *why)
+void sftp_writing_fail(struct sftp_writing *writing, orbit_status status, uint32_t flags, const char *why)
 {
     writing->status = sftp_fail(writing->call, status, flags, why, &writing->error);
 }
 
-/* Requests of a writing carry it, not its call. */
-static void ask(struct sftp_writing *writing, struct orb_sftp_request *request,
-                void (*done)(struct orb_sftp_request *request))
+void sftp_writing_ask(struct sftp_writing *writing, struct orb_sftp_request *request,
+                      void (*done)(struct orb_sftp_request *request))
 {
     struct orb_sftp *session = sftp_call_session(writing->call);
     writing->left++;
@@ -159,17 +155,12 @@ static void ask(struct sftp_writing *writing, struct orb_sftp_request *request,
     orb_sftp_start(session, request);
 }
 
-static struct sftp_writing *writing_of(struct orb_sftp_request *request)
-{
-    return request->ctx;
-}
-
-static bool lost(struct sftp_writing *writing)
+bool sftp_writing_lost(struct sftp_writing *writing)
 {
     if (sftp_call_session(writing->call))
         return false;
-    fail(writing, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "the connection was lost");
-    end(writing);
+    sftp_writing_fail(writing, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "the connection was lost");
+    sftp_writing_end(writing);
     return true;
 }
 
@@ -186,12 +177,12 @@ static void parents_made(struct sftp_call *call, orbit_status status, const orbi
     }
     writing->status = status;
     writing->error = *error;
-    end(writing);
+    sftp_writing_end(writing);
 }
 
 static void real_path_done(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     struct sftp_target *target = writing->target;
     struct orb_sftp_name name;
     writing->left--;
@@ -212,16 +203,16 @@ static void judge(struct sftp_writing *writing, bool stands)
     struct sftp_target *target = writing->target;
     uint32_t kind = stands ? sftp_kind(&target->old) : 0;
     if (stands && kind == ORBIT_KIND_DIRECTORY) {
-        fail(writing, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the name");
+        sftp_writing_fail(writing, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the name");
     } else if (stands && !target->overwrite) {
-        fail(writing, ORBIT_E_EXISTS, 0, "the name is taken");
+        sftp_writing_fail(writing, ORBIT_E_EXISTS, 0, "the name is taken");
     } else if (stands && kind == ORBIT_KIND_OTHER) {
-        fail(writing, ORBIT_E_PATH, 0, "what stands at the name is no regular file");
+        sftp_writing_fail(writing, ORBIT_E_PATH, 0, "what stands at the name is no regular file");
     } else if (stands && kind == ORBIT_KIND_SYMLINK && !writing->followed && writing->status >= 0) {
         writing->followed = true; /* what it leads to is replaced, not the link */
         sftp_target_drop(target, sftp_call_session(writing->call));
         orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_REALPATH, target->full);
-        ask(writing, &writing->requests[LOOK], real_path_done);
+        sftp_writing_ask(writing, &writing->requests[LOOK], real_path_done);
         return;
     } else if ((writing->status == ORBIT_E_NOT_FOUND || writing->status == ORBIT_E_IO) && !stands &&
                target->create_parents && !writing->made_parents) {
@@ -235,7 +226,7 @@ static void judge(struct sftp_writing *writing, bool stands)
     } else if (stands && kind == ORBIT_KIND_FILE) {
         target->replaces = true;
     }
-    end(writing);
+    sftp_writing_end(writing);
 }
 
 static void open_answered(struct sftp_writing *writing)
@@ -247,7 +238,7 @@ static void open_answered(struct sftp_writing *writing)
 
 static void open_done(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     struct orb_sftp_handle handle;
     orbit_status status = sftp_check(writing->call, request, ORB_SFTP_HANDLE, &writing->error);
     if (status >= 0) {
@@ -263,7 +254,7 @@ static void open_done(struct orb_sftp_request *request)
 
 static void look_done(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     writing->looking = request->type == ORB_SFTP_ATTRS;
     if (writing->looking)
         orb_sftp_get_attributes(&request->reply, &writing->target->old);
@@ -275,31 +266,31 @@ static void open_again(struct sftp_writing *writing)
     struct sftp_target *target = writing->target;
     writing->status = ORBIT_OK;
     writing->looking = false;
-    if (lost(writing))
+    if (sftp_writing_lost(writing))
         return;
     target->temporary = name_temporary(target->full);
     if (!target->temporary) {
         writing->status = orb_fail_memory(&writing->error);
-        end(writing);
+        sftp_writing_end(writing);
         return;
     }
     orb_sftp_open(&writing->requests[OPEN], target->temporary,
                   ORB_SFTP_OPEN_WRITE | ORB_SFTP_OPEN_CREATE | ORB_SFTP_OPEN_EXCLUSIVE, NULL);
     orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, target->full);
-    ask(writing, &writing->requests[OPEN], open_done);
-    ask(writing, &writing->requests[LOOK], look_done);
+    sftp_writing_ask(writing, &writing->requests[OPEN], open_done);
+    sftp_writing_ask(writing, &writing->requests[LOOK], look_done);
 }
 
 void sftp_writing_open(struct sftp_writing *writing,
                        void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
 {
-    begin(writing, then);
+    sftp_writing_begin(writing, then);
     open_again(writing);
 }
 
 static void reopened(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     struct orb_sftp_handle handle;
     writing->left--;
     writing->status = sftp_check(writing->call, request, ORB_SFTP_HANDLE, &writing->error);
@@ -307,23 +298,23 @@ static void reopened(struct orb_sftp_request *request)
         orb_sftp_get_handle(&request->reply, &handle);
         sftp_target_keep_handle(writing->target, writing->call, &handle);
     } else if (writing->status == ORBIT_E_NOT_FOUND) {
-        fail(writing, ORBIT_E_CHANGED, 0, "somebody removed its temporary file");
+        sftp_writing_fail(writing, ORBIT_E_CHANGED, 0, "somebody removed its temporary file");
     }
-    end(writing);
+    sftp_writing_end(writing);
 }
 
 void sftp_writing_reopen(struct sftp_writing *writing,
                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
 {
-    begin(writing, then);
-    if (lost(writing))
+    sftp_writing_begin(writing, then);
+    if (sftp_writing_lost(writing))
         return;
     if (sftp_target_handle(writing->target, writing->call)) {
-        end(writing);
+        sftp_writing_end(writing);
         return;
     }
     orb_sftp_open(&writing->requests[OPEN], writing->target->temporary, ORB_SFTP_OPEN_WRITE, NULL);
-    ask(writing, &writing->requests[OPEN], reopened);
+    sftp_writing_ask(writing, &writing->requests[OPEN], reopened);
 }
 
 /* ---- settling -------------------------------------------------------------------------------------------------------- */
@@ -331,12 +322,12 @@ void sftp_writing_reopen(struct sftp_writing *writing,
 static void settled(struct sftp_writing *writing)
 {
     if (--writing->left == 0)
-        end(writing);
+        sftp_writing_end(writing);
 }
 
 static void settle_check(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     orbit_error error;
     orbit_status status = sftp_check(writing->call, request, ORB_SFTP_STATUS, &error);
     if (status < 0 && writing->status >= 0) {
@@ -352,12 +343,12 @@ static void settle_try(struct orb_sftp_request *request)
     if (sftp_lost(request))
         settle_check(request);
     else
-        settled(writing_of(request));
+        settled(sftp_writing_of(request));
 }
 
 static void settle_stat(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     struct orb_sftp_attributes attributes;
     orbit_error error;
     orbit_status status = sftp_check(writing->call, request, ORB_SFTP_ATTRS, &error);
@@ -394,11 +385,12 @@ static void settle_attributes(struct sftp_writing *writing, const struct orb_sft
     }
     if (owner.flags) { /* first: it may take bits of the mode away */
         orb_sftp_fsetstat(&writing->requests[OWNER], handle, &owner);
-        ask(writing, &writing->requests[OWNER], firm & ORBIT_HAS_OWNER ? settle_check : settle_try);
+        sftp_writing_ask(writing, &writing->requests[OWNER], firm & ORBIT_HAS_OWNER ? settle_check : settle_try);
     }
     if (rest.flags) {
         orb_sftp_fsetstat(&writing->requests[ATTRIBUTES], handle, &rest);
-        ask(writing, &writing->requests[ATTRIBUTES], firm & ~(uint32_t)ORBIT_HAS_OWNER ? settle_check : settle_try);
+        sftp_writing_ask(writing, &writing->requests[ATTRIBUTES],
+                         firm & ~(uint32_t)ORBIT_HAS_OWNER ? settle_check : settle_try);
     }
 }
 
@@ -407,8 +399,8 @@ void sftp_writing_settle(struct sftp_writing *writing,
 {
     struct sftp_target *target = writing->target;
     struct sftp_call *call = writing->call;
-    begin(writing, then);
-    if (lost(writing))
+    sftp_writing_begin(writing, then);
+    if (sftp_writing_lost(writing))
         return;
     struct orb_sftp_handle *handle = sftp_target_handle(target, call);
     struct orb_sftp *session = sftp_call_session(call), *open;
@@ -417,10 +409,10 @@ void sftp_writing_settle(struct sftp_writing *writing,
     if (target->sync && orb_sftp_can(session, ORB_SFTP_CAN_FSYNC)) {
         orb_sftp_extended_handle(&writing->requests[FLUSH], ORB_SFTP_CAN_FSYNC, handle);
         writing->requests[FLUSH].patient = true;
-        ask(writing, &writing->requests[FLUSH], settle_check);
+        sftp_writing_ask(writing, &writing->requests[FLUSH], settle_check);
     }
     orb_sftp_on_handle(&writing->requests[STAT], ORB_SFTP_FSTAT, handle);
-    ask(writing, &writing->requests[STAT], settle_stat);
+    sftp_writing_ask(writing, &writing->requests[STAT], settle_stat);
     for (unsigned i = 0; (open = next_open(target, &i)); i++) { /* a full disk or a quota may be told here */
         orb_sftp_on_handle(&writing->closing[i], ORB_SFTP_CLOSE, &target->open[i].handle);
         writing->closing[i].done = settle_check;
@@ -432,192 +424,11 @@ void sftp_writing_settle(struct sftp_writing *writing,
     settled(writing);
 }
 
-/* ---- the name -------------------------------------------------------------------------------------------------------- */
-
-static void publish_move(struct sftp_writing *writing, bool link);
-
-static void published(struct sftp_writing *writing)
-{
-    writing->status = ORBIT_OK;
-    writing->target->published = true;
-    end(writing);
-}
-
-static void cleared(struct orb_sftp_request *request)
-{
-    struct sftp_writing *writing = writing_of(request);
-    writing->left--;
-    orbit_status status = sftp_check(writing->call, request, ORB_SFTP_STATUS, &writing->error);
-    if (status < 0 && status != ORBIT_E_NOT_FOUND) {
-        writing->status = status;
-        end(writing);
-    } else {
-        publish_move(writing, false);
-    }
-}
-
-static void publish_looked(struct orb_sftp_request *request)
-{
-    struct sftp_writing *writing = writing_of(request);
-    struct sftp_target *target = writing->target;
-    struct orb_sftp_attributes there;
-    writing->left--;
-    if (request->type == ORB_SFTP_ATTRS) {
-        orb_sftp_get_attributes(&request->reply, &there);
-        bool directory = sftp_kind(&there) == ORBIT_KIND_DIRECTORY;
-        if (!target->overwrite) {
-            fail(writing, ORBIT_E_EXISTS, 0, "the name is taken");
-        } else if (directory) {
-            fail(writing, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the name");
-        } else if (!writing->cleared) { /* a server that cannot replace: the name is free for a moment */
-            writing->cleared = true;
-            orb_sftp_path(&writing->requests[CLEAR], ORB_SFTP_REMOVE, target->full);
-            ask(writing, &writing->requests[CLEAR], cleared);
-            return;
-        }
-    } else if (sftp_lost(request)) {
-        writing->status = sftp_check(writing->call, request, ORB_SFTP_ATTRS, &writing->error);
-    } else if (!target->overwrite && !writing->cleared && sftp_call_session(writing->call)) {
-        writing->cleared = true; /* a file system without hard links */
-        publish_move(writing, false);
-        return;
-    }
-    end(writing);
-}
-
-static void linked_removed(struct orb_sftp_request *request)
-{
-    struct sftp_writing *writing = writing_of(request);
-    writing->left--;
-    published(writing);
-}
-
-static void publish_lost(struct sftp_writing *writing);
-
-static void publish_moved(struct orb_sftp_request *request)
-{
-    struct sftp_writing *writing = writing_of(request);
-    struct sftp_target *target = writing->target;
-    struct orb_sftp *session = sftp_call_session(writing->call);
-    writing->left--;
-    writing->status = sftp_check(writing->call, request, ORB_SFTP_STATUS, &writing->error);
-    if (writing->status >= 0 && writing->looking && session) {
-        orb_sftp_path(&writing->requests[CLEAR], ORB_SFTP_REMOVE, target->temporary);
-        ask(writing, &writing->requests[CLEAR], linked_removed);
-    } else if (writing->status >= 0) {
-        published(writing);
-    } else if (sftp_lost(request)) {
-        publish_lost(writing);
-    } else {
-        orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, target->full);
-        ask(writing, &writing->requests[LOOK], publish_looked);
-    }
-}
-
-static void publish_move(struct sftp_writing *writing, bool link)
-{
-    struct sftp_target *target = writing->target;
-    if (lost(writing))
-        return;
-    struct orb_sftp *session = sftp_call_session(writing->call);
-    struct orb_sftp_request *request = &writing->requests[MOVE];
-    writing->looking = !target->overwrite && link && orb_sftp_can(session, ORB_SFTP_CAN_HARDLINK);
-    if (writing->looking)
-        orb_sftp_extended_paths(request, ORB_SFTP_CAN_HARDLINK, target->temporary, target->full);
-    else if (target->overwrite && orb_sftp_can(session, ORB_SFTP_CAN_POSIX_RENAME))
-        orb_sftp_extended_paths(request, ORB_SFTP_CAN_POSIX_RENAME, target->temporary, target->full);
-    else
-        orb_sftp_paths(request, ORB_SFTP_RENAME, target->temporary, target->full);
-    ask(writing, request, publish_moved);
-}
-
-void sftp_writing_publish(struct sftp_writing *writing,
-                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
-{
-    begin(writing, then);
-    writing->cleared = false;
-    publish_move(writing, true);
-}
-
-/* ---- when a reply was lost ------------------------------------------------------------------------------------------- */
-
-static void resolve_end(struct sftp_writing *writing, bool there)
-{
-    if (there) {
-        published(writing);
-    } else if (writing->resolving) { /* for a rename that was lost: that is told */
-        writing->resolving = false;
-        end(writing);
-    } else {
-        writing->status = ORBIT_AGAIN;
-        end(writing);
-    }
-}
-
-static void final_looked(struct orb_sftp_request *request)
-{
-    struct sftp_writing *writing = writing_of(request);
-    struct orb_sftp_attributes there = {0};
-    writing->left--;
-    if (request->type == ORB_SFTP_ATTRS)
-        orb_sftp_get_attributes(&request->reply, &there);
-    bool same = (there.flags & ORB_SFTP_HAS_SIZE) && there.size == writing->size;
-    if (same)
-        sftp_describe(&writing->target->result, &there);
-    resolve_end(writing, same);
-}
-
-/* Nobody but us takes the temporary away: where it is not, it was renamed. */
-static void temporary_looked(struct orb_sftp_request *request)
-{
-    struct sftp_writing *writing = writing_of(request);
-    writing->left--;
-    if (!sftp_is_status(request, ORB_SFTP_STATUS_NO_SUCH_FILE)) {
-        resolve_end(writing, false);
-        return;
-    }
-    writing->target->result = (orbit_metadata)ORBIT_METADATA_INIT;
-    orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, writing->target->full);
-    ask(writing, &writing->requests[LOOK], final_looked);
-}
-
-static void resolve(struct sftp_writing *writing)
-{
-    orb_sftp_path(&writing->requests[LOOK_TEMPORARY], ORB_SFTP_LSTAT, writing->target->temporary);
-    ask(writing, &writing->requests[LOOK_TEMPORARY], temporary_looked);
-}
-
-void sftp_writing_resolve(struct sftp_writing *writing,
-                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
-{
-    begin(writing, then);
-    if (!lost(writing))
-        resolve(writing);
-}
-
-static void lost_go(struct sftp_call *call)
-{
-    resolve(&((struct sftp_write_call *)call)->writing);
-}
-
-/* The rename may have been done, or not: asked of another session. */
-static void publish_lost(struct sftp_writing *writing)
-{
-    writing->error.flags |= ORBIT_ERROR_MAYBE_DONE;
-    if (writing->resolving) {
-        end(writing);
-        return;
-    }
-    writing->resolving = true;
-    sftp_call_leave(writing->call);
-    sftp_call_start(writing->call, lost_go);
-}
-
 /* ---- giving up ------------------------------------------------------------------------------------------------------- */
 
 static void discarded(struct orb_sftp_request *request)
 {
-    struct sftp_writing *writing = writing_of(request);
+    struct sftp_writing *writing = sftp_writing_of(request);
     sftp_call_end(writing->call, writing->status, writing->status < 0 ? &writing->error : NULL);
 }
 
@@ -640,6 +451,6 @@ void sftp_writing_discard(struct sftp_writing *writing, orbit_status status, con
     for (size_t i = 0; i < sizeof(writing->requests) / sizeof(writing->requests[0]); i++)
         orb_sftp_forget(&writing->requests[i]);
     orb_sftp_path(&writing->requests[OPEN], ORB_SFTP_REMOVE, temporary);
-    ask(writing, &writing->requests[OPEN], discarded);
+    sftp_writing_ask(writing, &writing->requests[OPEN], discarded);
     orb_free(temporary);
 }

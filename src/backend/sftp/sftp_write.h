@@ -51,6 +51,20 @@ struct sftp_write_call {
     struct sftp_writing writing;
 };
 void sftp_writing_release(struct sftp_writing *writing);
+/* For the steps below: a new one, and its end; what went wrong; a request of its own, which carries it and not its call. */
+void sftp_writing_begin(struct sftp_writing *writing,
+                        void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
+void sftp_writing_end(struct sftp_writing *writing);
+void sftp_writing_fail(struct sftp_writing *writing, orbit_status status, uint32_t flags, const char *why);
+void sftp_writing_ask(struct sftp_writing *writing, struct orb_sftp_request *request,
+                      void (*done)(struct orb_sftp_request *request));
+static inline struct sftp_writing *sftp_writing_of(const struct orb_sftp_request *request)
+{
+    return request->ctx;
+}
+/* True: its session is gone, and the step has ended with that. */
+bool sftp_writing_lost(struct sftp_writing *writing);
+
 /* Makes the temporary and looks at what stands at the name. */
 void sftp_writing_open(struct sftp_writing *writing,
                        void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
