@@ -14,29 +14,21 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
+#include "base/temporary.h"
 
-#define PREFIX ".orbit-"
-
-enum {
-    PREFIX_LENGTH = sizeof(PREFIX) - 1,
-    DIGITS = 16,
-    TRIES_MAX = 100 /* of a name that others take away meanwhile */
-};
+enum { TRIES_MAX = 100 /* of a name that others take away meanwhile */ };
 
 bool orb_local_is_temporary(const char *name)
 {
-    if (name[0] != '.' || strncmp(name, PREFIX, PREFIX_LENGTH) != 0)
+    if (!orb_begins_as_temporary(name, strlen(name)))
         return false;
-    const char *digits = name + PREFIX_LENGTH;
-    if (strspn(digits, "0123456789abcdef") != DIGITS)
-        return false;
-    const char *rest = digits + DIGITS;
+    const char *rest = name + ORB_TEMPORARY_LENGTH;
     return rest[0] == '\0' || strcmp(rest, ORB_LOCAL_JOURNAL) == 0 || strcmp(rest, ORB_LOCAL_JOURNAL ".new") == 0;
 }
 
 static void name_temporary(struct orb_local_target *target, uint64_t number)
 {
-    (void)snprintf(target->temporary, sizeof(target->temporary), PREFIX "%016llx", (unsigned long long)number);
+    (void)snprintf(target->temporary, sizeof(target->temporary), ORB_TEMPORARY_FORMAT, (unsigned long long)number);
 }
 
 static bool has_proc(void)
@@ -210,9 +202,9 @@ int orb_local_open_kept(struct orb_local_target *target, const orbit_keep_reques
 
 int orb_local_open_resumed(struct orb_local_target *target, const char *id)
 {
-    if (!orb_local_is_temporary(id) || strlen(id) != PREFIX_LENGTH + DIGITS)
+    if (!orb_local_is_temporary(id) || strlen(id) != ORB_TEMPORARY_LENGTH)
         return -EINVAL;
-    memcpy(target->temporary, id, PREFIX_LENGTH + DIGITS + 1);
+    memcpy(target->temporary, id, ORB_TEMPORARY_LENGTH + 1);
     int fd = lock_existing(target);
     if (fd < 0)
         return fd == -EAGAIN ? -ENOENT : fd;
@@ -230,7 +222,7 @@ bool orb_local_kept(void *self_, const char *path)
     const struct orb_local *self = self_;
     char journal[PATH_MAX];
     const char *name = orb_path_base(path);
-    int length = snprintf(journal, sizeof(journal), "%s%s%.*s" PREFIX "%016llx" ORB_LOCAL_JOURNAL,
+    int length = snprintf(journal, sizeof(journal), "%s%s%.*s" ORB_TEMPORARY_FORMAT ORB_LOCAL_JOURNAL,
                           self->root ? self->root : "", self->root ? "/" : "", (int)(name - path), path,
                           (unsigned long long)orb_crc64nvme(0, name, strlen(name)));
     return *name && length > 0 && (size_t)length < sizeof(journal) && access(journal, F_OK) == 0;

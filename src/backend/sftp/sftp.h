@@ -10,8 +10,7 @@
 
 enum {
     SFTP_CHANNELS_MAX = 8, /* of a connection; OpenSSH allows 10 sessions */
-    SFTP_SLOTS = 16,       /* requests of one stream under way */
-    SFTP_TEMPORARY = 23    /* ".orbit-" and 16 digits */
+    SFTP_SLOTS = 16        /* requests of one stream under way */
 };
 
 struct sftp_call;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/temporary.h"
 
 enum { AHEAD_FIRST = 2, NAME_ROOM = 256 };
 #define FAR_NS (1 * ORB_MS)
@@ -146,24 +147,14 @@ static void ask_ahead(struct cursor *cursor)
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
-/* Orbit's own temporaries. */
-static bool is_temporary(const char *name, size_t length)
-{
-    if (length != SFTP_TEMPORARY || memcmp(name, ".orbit-", 7) != 0)
-        return false;
-    for (size_t i = 7; i < length; i++)
-        if (!strchr("0123456789abcdef", name[i]))
-            return false;
-    return true;
-}
-
 static bool is_listed(const struct cursor *cursor, const struct orb_sftp_name *name)
 {
     const char *text = name->name;
     size_t length = name->length;
     if (length == 0 || (text[0] == '.' && (length == 1 || (length == 2 && text[1] == '.'))))
         return false;
-    if (memchr(text, '/', length) || memchr(text, '\0', length) || is_temporary(text, length))
+    if (memchr(text, '/', length) || memchr(text, '\0', length) ||
+        (length == ORB_TEMPORARY_LENGTH && orb_begins_as_temporary(text, length)))
         return false; /* no name of a file: it would lead elsewhere */
     size_t prefix = cursor->prefix ? strlen(cursor->prefix) : 0;
     return prefix == 0 || (length >= prefix && memcmp(text, cursor->prefix, prefix) == 0);

@@ -8,6 +8,7 @@
 #include "backend/sftp/sftp_write.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/temporary.h"
 
 enum { OPEN, LOOK, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
 
@@ -105,10 +106,10 @@ static char *name_temporary(const char *full)
     size_t kept = strlen(full);
     while (kept > 0 && full[kept - 1] != '/')
         kept--;
-    size_t room = kept + SFTP_TEMPORARY + 1;
+    size_t room = kept + ORB_TEMPORARY_LENGTH + 1;
     char *name = orb_malloc(room);
     if (name)
-        (void)snprintf(name, room, "%.*s.orbit-%016llx", (int)kept, full, (unsigned long long)orb_random_u64());
+        (void)snprintf(name, room, "%.*s" ORB_TEMPORARY_FORMAT, (int)kept, full, (unsigned long long)orb_random_u64());
     return name;
 }
 
