@@ -43,16 +43,9 @@ char *string_copy(const char *string)
 
 char *path_join(const char *directory, const char *name)
 {
-    size_t length = strlen(directory);
-    bool slash = length && directory[length - 1] != '/';
-    size_t name_length = strlen(name);
-    char *joined = memory_zeroed(length + slash + name_length + 1, 1);
-    char *end = mempcpy(joined, directory, length);
-
-    if (slash)
-        *end++ = '/';
-    memcpy(end, name, name_length + 1);
-    return joined;
+    struct text joined = {0};
+    path_put(&joined, directory, name);
+    return joined.bytes;
 }
 
 const char *path_put(struct text *text, const char *directory, const char *name)

@@ -338,10 +338,7 @@ static bool hand_over(struct orb_race_leg *leg, const orbit_error *error)
         ;
     if (other->head_kept)
         tell_head(other);
-    pthread_mutex_lock(&race->waking);
-    if (atomic_exchange(&other->waits, false) && other->call.op.op.resume)
-        other->call.op.op.resume(&other->call.op.op);
-    pthread_mutex_unlock(&race->waking);
+    wake_other(leg);
     return true;
 }
 
