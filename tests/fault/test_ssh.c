@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "support/descriptors.h"
 #include "support/sshd.h"
 #include "wire/ssh.h"
 
@@ -205,16 +206,6 @@ static void end_well(struct session *session)
 }
 
 /* ---- what is left of us ---- */
-
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
 
 /* Our children, zombies too; the last one's pid. */
 static unsigned children(pid_t *last)

@@ -10,6 +10,8 @@
 #
 # With ORBIT_TEST_S3_ENDPOINT set, start uses that endpoint (and the AWS_* variables) and starts nothing.
 set -u
+# shellcheck source=tests/support/free_port.sh
+. "$(dirname "${BASH_SOURCE[0]}")/free_port.sh"
 
 fail() {
     echo "rgw.sh: $*" >&2
@@ -50,19 +52,6 @@ stop() {
         fi
         rm -f "$dir/$name.pid"
     done
-}
-
-# A free port below the range of outgoing connections.
-free_port() {
-    local port count
-    for count in $(seq 200); do
-        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    return 1
 }
 
 run() { # run NAME COMMAND…: in the background, its pid in NAME.pid

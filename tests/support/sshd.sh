@@ -21,6 +21,8 @@
 # these hosts: 'direct'; 'unknown' and 'changed' (its host key is), 'behind' (by way of 'jump'), 'stranger' (a key that is
 # not let in), 'locked' (a key with the passphrase orbittestphrase).
 set -u
+# shellcheck source=tests/support/free_port.sh
+. "$(dirname "${BASH_SOURCE[0]}")/free_port.sh"
 
 fail() {
     echo "sshd.sh: $*" >&2
@@ -65,18 +67,6 @@ halt() {
         done
     fi
     rm -f "$dir/pid"
-}
-
-free_port() { # below the range of outgoing connections
-    local port count
-    for count in $(seq 200); do
-        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    return 1
 }
 
 has() { # has VARIANT

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,16 +17,7 @@
 #include <unistd.h>
 
 #include "run/child.h"
-
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
+#include "support/descriptors.h"
 
 /* Runs a script with `input`, and gives what it printed. */
 static int run_script(enum orb_child_place place, const char *script, const char *input, char *output, size_t room)

@@ -21,16 +21,7 @@
 #include "run/lanes.h"
 #include "run/loop.h"
 #include "run/pool.h"
-
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
+#include "support/descriptors.h"
 
 /* Waits until *flag is `value`; a test that waits in vain fails by its time-out. */
 static void wait_for(_Atomic unsigned *flag, unsigned value)
