@@ -4,12 +4,13 @@
  * cache. So a copy begins with a few (with one where the receiving thread stores the bytes itself), and takes all it
  * may have when the first reply takes long, or when, looked at now and then, the few do not bring much. Where they
  * bring much, twice as many are tried for a moment and kept if that is faster by a fifth: lanes that another core has
- * to offer. Early, since what takes a second is over before a later trial has brought anything.
+ * to offer. Early, since what takes a second is over before a later trial has brought anything, and again soon, since
+ * a moment is short enough for chance to decide it; then ever more seldom.
  * Who asks for a number gets it at once. Loop thread only. */
 #include "base/clock.h"
 #include "engine/copy.h"
 
-enum { FEW = 2, FAR_MS = 10, LOOK_MS = 50, TRY_FIRST_MS = 100, TRY_AGAIN_MS = 5000, GAIN_PERCENT = 120 };
+enum { FEW = 2, FAR_MS = 10, LOOK_MS = 40, TRY_AGAIN_MS = 100, TRY_SELDOM_MS = 6400, GAIN_PERCENT = 120 };
 
 #define FAST_PER_S ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
 #define EXTENT_MIN ((uint64_t)2 << 20)
@@ -22,7 +23,8 @@ void orb_copy_ramp_start(struct orb_copy *copy)
     bool asked_for = copy->options->parallel_operations != 0;
     uint32_t few = copy->to->caps.direct_store ? 1 : FEW;
     copy->allowed = asked_for || copy->parallel < few ? copy->parallel : few;
-    copy->ramp_next_ns = orb_now_ns() + TRY_FIRST_MS * ORB_MS; /* what is over sooner does without */
+    copy->ramp_next_ns = 0; /* at the first look: what is over sooner does without */
+    copy->ramp_patience_ms = TRY_AGAIN_MS;
 }
 
 void orb_copy_ramp_asks(struct orb_copy *copy)
@@ -52,7 +54,9 @@ static void try_more(struct orb_copy *copy, uint64_t per_s, uint64_t now_ns)
     if (copy->ramp_trying && !better) {
         copy->allowed = copy->ramp_before;
         copy->ramp_trying = false;
-        copy->ramp_next_ns = now_ns + TRY_AGAIN_MS * ORB_MS;
+        copy->ramp_next_ns = now_ns + copy->ramp_patience_ms * ORB_MS;
+        if (copy->ramp_patience_ms < TRY_SELDOM_MS)
+            copy->ramp_patience_ms *= 2;
     } else if ((copy->ramp_trying || now_ns >= copy->ramp_next_ns) && copy->allowed * 2 <= most_near(copy)) {
         copy->ramp_before = copy->allowed;
         copy->ramp_per_s = per_s;
@@ -71,7 +75,8 @@ static void look(void *ctx)
         return;
     uint64_t passed = atomic_load_explicit(&copy->passed, memory_order_relaxed), now_ns = orb_now_ns();
     uint64_t bytes = passed < copy->ramp_from ? passed : passed - copy->ramp_from; /* less: it began anew */
-    uint64_t ms = (now_ns - copy->ramp_ns) / ORB_MS;
+    uint64_t since = copy->ramp_ns > copy->answered_ns ? copy->ramp_ns : copy->answered_ns; /* no bytes before a reply */
+    uint64_t ms = (now_ns - since) / ORB_MS;
     uint64_t per_s = bytes / (ms ? ms : 1) * 1000;
     if (per_s >= FAST_PER_S * copy->ranges_busy) {
         try_more(copy, per_s, now_ns);
