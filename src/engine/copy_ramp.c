@@ -75,7 +75,8 @@ static void look(void *ctx)
         return;
     uint64_t passed = atomic_load_explicit(&copy->passed, memory_order_relaxed), now_ns = orb_now_ns();
     uint64_t bytes = passed < copy->ramp_from ? passed : passed - copy->ramp_from; /* less: it began anew */
-    uint64_t since = copy->ramp_ns > copy->answered_ns ? copy->ramp_ns : copy->answered_ns; /* no bytes before a reply */
+    uint64_t since =
+        copy->ramp_ns > copy->answered_ns ? copy->ramp_ns : copy->answered_ns; /* no bytes before a reply */
     uint64_t ms = (now_ns - since) / ORB_MS;
     uint64_t per_s = bytes / (ms ? ms : 1) * 1000;
     if (per_s >= FAST_PER_S * copy->ranges_busy) {
