@@ -207,6 +207,29 @@ static void server_that_takes_no_changes_says_so(void **state)
     assert_int_equal(files_left(), 0);
 }
 
+static unsigned servers_started(void)
+{
+    unsigned count = 0;
+    FILE *file = fopen(broken, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%u", &count), 1);
+    fclose(file);
+    return count;
+}
+
+/* Others may mix up two sessions of a connection. */
+static void only_a_server_that_keeps_sessions_apart_is_given_several(void **state)
+{
+    (void)state;
+    open_store("pause=5", 100, "65536");
+    everything();
+    assert_int_equal(servers_started(), 1);
+    close_store();
+    open_store("pause=5 openssh=1", 100, "65536");
+    everything();
+    assert_true(servers_started() > 1);
+}
+
 static void listing_goes_on_where_the_connection_was_lost(void **state)
 {
     orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
@@ -242,10 +265,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(connection_lost_at_any_request_is_made_up_for),  TEST(connection_lost_at_any_byte_is_made_up_for),
-        TEST(connection_lost_again_and_again_is_made_up_for), TEST(server_that_falls_silent_is_left),
-        TEST(rename_whose_reply_is_lost_is_looked_up),        TEST(full_disk_fails_the_write_and_leaves_nothing),
-        TEST(server_that_takes_no_changes_says_so),           TEST(listing_goes_on_where_the_connection_was_lost),
+        TEST(connection_lost_at_any_request_is_made_up_for),
+        TEST(connection_lost_at_any_byte_is_made_up_for),
+        TEST(connection_lost_again_and_again_is_made_up_for),
+        TEST(server_that_falls_silent_is_left),
+        TEST(rename_whose_reply_is_lost_is_looked_up),
+        TEST(full_disk_fails_the_write_and_leaves_nothing),
+        TEST(server_that_takes_no_changes_says_so),
+        TEST(listing_goes_on_where_the_connection_was_lost),
+        TEST(only_a_server_that_keeps_sessions_apart_is_given_several),
     };
     return cmocka_run_group_tests_name("sftp faults", tests, NULL, NULL);
 }

@@ -12,7 +12,8 @@
  *       bad_data=N      DATA reply N says more than it has    more_data=N   DATA reply N has more than was asked for
  *       bad_names=N     NAME reply N says more than it has    bad_type=N    reply N is of a type that answers nothing
  *       no_attributes=1 names come without attributes         read_only=1   what changes anything is refused
- *       space=N         writes beyond N bytes in all fail     version=N     it says that it speaks version N */
+ *       space=N         writes beyond N bytes in all fail     version=N     it says that it speaks version N
+ *       pause=N         every reply comes N ms late           openssh=1     it announces lsetstat@openssh.com */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -143,6 +144,8 @@ static void send_reply(void)
     if (answering == fault_value("lose_type") && answering)
         exit(0);
     out_length = 0;
+    if (fault_value("pause"))
+        usleep((useconds_t)fault_value("pause") * 1000);
     put(fault_now("bad_length") ? 0x7fffffff : length - 4, 4);
     if (at_once < 2) {
         write_all(out, length);
@@ -564,6 +567,10 @@ int main(int count, char **arguments)
             out_length = 4;
             put(2, 1);
             put((uint64_t)(fault_value("version") ? fault_value("version") : 3), 4);
+            if (fault_value("openssh")) {
+                put_text("lsetstat@openssh.com", 20);
+                put_text("1", 1);
+            }
             size_t length = out_length;
             out_length = 0;
             put(length - 4, 4);

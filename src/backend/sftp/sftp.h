@@ -27,6 +27,7 @@ struct sftp_channel {
     unsigned generation;
     unsigned streams;          /* calls that move bytes */
     struct sftp_call *waiting; /* until it is ready */
+    struct sftp_call *late;    /* until what carried its last session has ended, and it can be opened anew */
 };
 
 struct sftp_store {

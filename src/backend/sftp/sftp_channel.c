@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Channels: sessions on one connection, opened when they are needed. One does for everything that is near. Where the way is
  * long, a channel's window of 2 MiB is what limits it, so each stream gets one of its own, up to as many as there may be:
- * they share the connection, and its authentication. A channel that was lost is opened anew by the next call. Loop thread. */
+ * they share the connection, and its authentication. A channel that was lost is opened anew by the next call, as soon as
+ * what carried it has ended. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
@@ -10,11 +11,18 @@
 
 #define FAR_NS (3 * ORB_MS) /* a round trip for which a second channel is worth it */
 
-static struct sftp_call *take_waiting(struct sftp_channel *channel)
+static struct sftp_call *take_calls(struct sftp_call **list)
 {
-    struct sftp_call *waiting = channel->waiting;
-    channel->waiting = NULL;
-    return waiting;
+    struct sftp_call *calls = *list;
+    *list = NULL;
+    return calls;
+}
+
+static void wait_in(struct sftp_call **list, struct sftp_call *call)
+{
+    call->waits = true;
+    call->next = *list;
+    *list = call;
 }
 
 static void fail_calls(struct sftp_call *waiting, const orbit_error *error)
@@ -40,11 +48,19 @@ static void drop_session(struct sftp_channel *channel, const orbit_error *error)
     orb_sftp_free(session, error);
 }
 
+/* OpenSSH has a process for each session. ProFTPD's mod_sftp takes what comes in pieces from two sessions of a connection for
+ * one stream, and writes bytes of the one to the other's file. So only who is known not to is given several. */
+static bool keeps_sessions_apart(const struct orb_sftp *session)
+{
+    return orb_sftp_can(session, ORB_SFTP_CAN_LSETSTAT) || orb_sftp_can(session, ORB_SFTP_CAN_LIMITS);
+}
+
 static void on_ready(void *ctx)
 {
     struct sftp_channel *channel = ctx;
-    struct sftp_call *waiting = channel->waiting, *call;
-    channel->waiting = NULL;
+    if (!keeps_sessions_apart(channel->session))
+        channel->store->channels_most = 1;
+    struct sftp_call *waiting = take_calls(&channel->waiting), *call;
     channel->ready = true;
     channel->ssh.spoken = true;
     orb_log(&channel->store->host->log, ORBIT_LOG_DEBUG, "sftp: channel %u of '%s' is open",
@@ -64,7 +80,7 @@ static void on_ended(void *ctx, const orbit_error *error)
     struct sftp_store *store = channel->store;
     orbit_error own;
     bool was_ready = channel->ready;
-    struct sftp_call *waiting = error || was_ready ? take_waiting(channel) : NULL;
+    struct sftp_call *waiting = error || was_ready ? take_calls(&channel->waiting) : NULL;
     drop_session(channel, error);
     if (error || was_ready) {
         if (channel->transport && store->ssh)
@@ -80,19 +96,24 @@ static void on_ended(void *ctx, const orbit_error *error)
 
 static bool open_channel(struct sftp_channel *channel);
 
-/* The server takes no more sessions: those that wait go to one that there is. */
-static void move_calls(struct sftp_store *store, struct sftp_call *waiting)
+static void start_calls(struct sftp_call *waiting)
 {
     struct sftp_call *call;
-    store->channels_most = 1;
-    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
-        if (store->channels[i].ready && i >= store->channels_most)
-            store->channels_most = i + 1;
     while ((call = waiting)) {
         waiting = call->next;
         call->waits = call->counted = false;
         sftp_call_start(call, call->go);
     }
+}
+
+/* The server takes no more sessions: those that wait go to one that there is. */
+static void move_calls(struct sftp_store *store, struct sftp_call *waiting)
+{
+    store->channels_most = 1;
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].ready && i >= store->channels_most)
+            store->channels_most = i + 1;
+    start_calls(waiting);
 }
 
 static void transport_ended(struct sftp_channel *channel, const orbit_error *error)
@@ -106,13 +127,15 @@ static void transport_ended(struct sftp_channel *channel, const orbit_error *err
         error = &own;
     }
     bool spare = error->status == ORBIT_E_LIMIT && channel != store->channels && !store->closing;
-    struct sftp_call *waiting = take_waiting(channel); /* who hears of the end may open the channel again */
+    /* Who hears of the end may open the channel again. */
+    struct sftp_call *waiting = take_calls(&channel->waiting), *late = take_calls(&channel->late);
     if (channel->session) /* what its requests hear; those of a stream that still has bytes are lost with it */
         drop_session(channel, error);
     if (spare)
         move_calls(store, waiting);
     else
         fail_calls(waiting, error);
+    start_calls(late);
     close_when_quiet(store);
 }
 
@@ -157,7 +180,7 @@ static bool open_channel(struct sftp_channel *channel)
     if (status < 0) {
         if (channel->session)
             drop_session(channel, &error);
-        fail_calls(take_waiting(channel), &error);
+        fail_calls(take_calls(&channel->waiting), &error);
     }
     return status >= 0;
 }
@@ -177,13 +200,14 @@ static bool is_far(const struct sftp_store *store)
     return false;
 }
 
+/* One that is open, or can be opened; where all are still ending, one of these. */
 static struct sftp_channel *choose(struct sftp_store *store, const struct sftp_call *call)
 {
     struct sftp_channel *best = NULL, *closed = NULL;
     for (unsigned i = 0; i < store->channels_most; i++) {
         struct sftp_channel *channel = &store->channels[i];
         if (!usable(channel)) {
-            if (!closed && !channel->transport)
+            if (!closed || (closed->transport && !channel->transport))
                 closed = channel;
             continue;
         }
@@ -194,9 +218,8 @@ static struct sftp_channel *choose(struct sftp_store *store, const struct sftp_c
         if (!best || load < least)
             best = channel;
     }
-    if (!best || (call->bulk && best->streams > 0 && closed && is_far(store)))
-        return closed ? closed : best;
-    return best;
+    bool another = call->bulk && best && best->streams > 0 && closed && !closed->transport && is_far(store);
+    return !best || another ? closed : best;
 }
 
 void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call))
@@ -204,12 +227,12 @@ void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call))
     struct sftp_store *store = call->store;
     struct sftp_channel *channel = choose(store, call);
     call->go = go;
-    if (!channel) { /* the last ones are still ending */
-        sftp_end_with(call, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, "the connection is being closed");
-        return;
-    }
     call->channel = channel;
     call->generation = channel->generation;
+    if (!usable(channel) && channel->transport) {
+        wait_in(&channel->late, call);
+        return;
+    }
     if (call->bulk) {
         channel->streams++;
         call->counted = true;
@@ -218,11 +241,18 @@ void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call))
         go(call);
         return;
     }
-    call->waits = true;
-    call->next = channel->waiting;
-    channel->waiting = call;
+    wait_in(&channel->waiting, call);
     if (!channel->session)
         (void)open_channel(channel);
+}
+
+static void leave_list(struct sftp_call **list, const struct sftp_call *call)
+{
+    for (; *list; list = &(*list)->next)
+        if (*list == call) {
+            *list = call->next;
+            return;
+        }
 }
 
 void sftp_call_leave(struct sftp_call *call)
@@ -230,11 +260,10 @@ void sftp_call_leave(struct sftp_call *call)
     struct sftp_channel *channel = call->channel;
     if (!channel)
         return;
-    for (struct sftp_call **place = &channel->waiting; call->waits && *place; place = &(*place)->next)
-        if (*place == call) {
-            *place = call->next;
-            break;
-        }
+    if (call->waits) {
+        leave_list(&channel->waiting, call);
+        leave_list(&channel->late, call);
+    }
     call->waits = false;
     if (call->counted && channel->generation == call->generation && channel->streams > 0)
         channel->streams--;
