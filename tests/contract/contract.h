@@ -37,6 +37,7 @@ struct store_kind {
     const char *command;     /* of an SFTP server on this machine, else NULL */
     bool whole_seconds;      /* times are kept in */
     bool no_space;           /* that server does not tell what is free */
+    bool links_whole;        /* that server tells where a link leads, from the root on, and not what is in it */
 };
 
 struct contract {

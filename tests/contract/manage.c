@@ -315,8 +315,10 @@ static void copy_of_more_than_one_request_carries_is_the_stores_work(void **stat
 static void symlinks_are_made_read_and_removed_where_supported(void **state)
 {
     (void)state;
-    char target[64];
+    char target[1200], expected[1200] = "target";
     orbit_metadata metadata = ORBIT_METADATA_INIT;
+    if (contract.kind->links_whole)
+        snprintf(expected, sizeof(expected), "%s/%s", contract.remote, at("target"));
     put_text(at("target"), "pointed at");
     orbit_error told = {0};
     orbit_status status = orbit_symlink(contract.backend, "target", at("link"), NULL, &told);
@@ -326,7 +328,7 @@ static void symlinks_are_made_read_and_removed_where_supported(void **state)
     }
     must_be(ORBIT_OK, status, &told, "orbit_symlink", __FILE__, __LINE__);
     MUST(orbit_readlink(contract.backend, at("link"), target, sizeof(target), NULL, error));
-    assert_string_equal(target, "target");
+    assert_string_equal(target, expected);
     MUST(orbit_stat(contract.backend, at("link"), NULL, &metadata, error));
     assert_int_equal(metadata.kind, ORBIT_KIND_SYMLINK);
     orbit_metadata_release(&metadata);
@@ -337,6 +339,36 @@ static void symlinks_are_made_read_and_removed_where_supported(void **state)
     orbit_metadata_release(&metadata);
     MUST(orbit_remove(contract.backend, at("link"), NULL, error));
     check_text(at("target"), "pointed at");
+}
+
+static void writing_to_a_symlink_replaces_what_it_leads_to(void **state)
+{
+    (void)state;
+    char target[1200];
+    if (!supports(ORBIT_OPERATION_SYMLINK))
+        return;
+    put_text(at("target"), "old");
+    MUST(orbit_symlink(contract.backend, "target", at("link"), NULL, error));
+    put_text(at("link"), "new and longer");
+    check_text(at("target"), "new and longer");
+    MUST(orbit_readlink(contract.backend, at("link"), target, sizeof(target), NULL, error));
+}
+
+static void recursive_remove_of_a_symlink_leaves_what_it_leads_to(void **state)
+{
+    (void)state;
+    orbit_call_options options = recursively();
+    if (!supports(ORBIT_OPERATION_SYMLINK))
+        return;
+    put_text(at("dir/file"), "stays");
+    put_text(at("other/file"), "goes");
+    MUST(orbit_symlink(contract.backend, "dir", at("link"), NULL, error));
+    MUST(orbit_symlink(contract.backend, "../dir", at("other/link"), NULL, error));
+    MUST(orbit_remove(contract.backend, at("link"), &options, error));
+    MUST(orbit_remove(contract.backend, at("other"), &options, error));
+    assert_false(exists(at("link")));
+    assert_false(exists(at("other")));
+    check_text(at("dir/file"), "stays");
 }
 
 static void extended_attributes_come_back_where_supported(void **state)
@@ -440,6 +472,8 @@ const struct CMUnitTest manage_tests[] = {
     CONTRACT_TEST(modes_and_times_are_set_where_the_store_has_them),
     CONTRACT_TEST(user_metadata_comes_back_on_object_stores),
     CONTRACT_TEST(symlinks_are_made_read_and_removed_where_supported),
+    CONTRACT_TEST(writing_to_a_symlink_replaces_what_it_leads_to),
+    CONTRACT_TEST(recursive_remove_of_a_symlink_leaves_what_it_leads_to),
     CONTRACT_TEST(extended_attributes_come_back_where_supported),
     CONTRACT_TEST(what_is_not_supported_says_which_operation_of_which_backend),
     CONTRACT_TEST(tags_are_set_told_and_removed),

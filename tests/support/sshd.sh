@@ -211,6 +211,7 @@ ScoreboardFile $dir/scoreboard
 SystemLog $dir/log
 TransferLog none
 WtmpLog off
+AllowOverride off
 AllowOverwrite on
 AllowStoreRestart on
 AllowRetrieveRestart on

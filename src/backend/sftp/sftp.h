@@ -96,6 +96,11 @@ void sftp_end_with(struct sftp_call *call, orbit_status status, uint32_t flags, 
 char *sftp_full_path(const struct sftp_store *store, const char *path, orbit_error *error);
 char *sftp_parent(const char *full); /* NULL: none, or no memory */
 
+/* OpenSSH's server (8.0 or later), by what it announces. Another one may do what the draft does not say: ProFTPD's mod_sftp takes
+ * what comes in pieces from two sessions of a connection for one stream, and bytes of one file end in another; its LSTAT tells
+ * of what a symlink leads to, unless that is missing, but its READLINK works. */
+bool sftp_is_openssh(const struct orb_sftp *session);
+
 void sftp_describe(orbit_metadata *metadata, const struct orb_sftp_attributes *attributes);
 uint32_t sftp_kind(const struct orb_sftp_attributes *attributes);
 /* Times and mode as requests have them, from fields of ORBIT_HAS_…. */

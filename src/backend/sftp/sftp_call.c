@@ -195,6 +195,11 @@ bool sftp_fine(struct sftp_call *call, const struct orb_sftp_request *request, u
     return status >= 0;
 }
 
+bool sftp_is_openssh(const struct orb_sftp *session)
+{
+    return orb_sftp_can(session, ORB_SFTP_CAN_LSETSTAT) || orb_sftp_can(session, ORB_SFTP_CAN_LIMITS);
+}
+
 /* ---- paths ----------------------------------------------------------------------------------------------------------- */
 
 /* Whether ".." components lead above where the path begins. */

@@ -48,17 +48,10 @@ static void drop_session(struct sftp_channel *channel, const orbit_error *error)
     orb_sftp_free(session, error);
 }
 
-/* OpenSSH has a process for each session. ProFTPD's mod_sftp takes what comes in pieces from two sessions of a connection for
- * one stream, and writes bytes of the one to the other's file. So only who is known not to is given several. */
-static bool keeps_sessions_apart(const struct orb_sftp *session)
-{
-    return orb_sftp_can(session, ORB_SFTP_CAN_LSETSTAT) || orb_sftp_can(session, ORB_SFTP_CAN_LIMITS);
-}
-
 static void on_ready(void *ctx)
 {
     struct sftp_channel *channel = ctx;
-    if (!keeps_sessions_apart(channel->session))
+    if (!sftp_is_openssh(channel->session)) /* which has a process for each session; others may mix them up */
         channel->store->channels_most = 1;
     struct sftp_call *waiting = take_calls(&channel->waiting), *call;
     channel->ready = true;

@@ -14,6 +14,7 @@ struct simple {
     const void *request;
     void *reply;
     unsigned left;
+    bool doubt, link; /* of a stat: LSTAT may have followed a symlink; it is one */
     orbit_status status;
     orbit_error error;
 };
@@ -54,16 +55,39 @@ static void simple_status_done(struct orb_sftp_request *request)
 
 /* ---- stat ------------------------------------------------------------------------------------------------------------ */
 
+static void stat_end(struct simple *simple)
+{
+    orbit_metadata *metadata = simple->reply;
+    if (simple->link && metadata->kind != ORBIT_KIND_SYMLINK) { /* what was told is of what it leads to */
+        metadata->kind = ORBIT_KIND_SYMLINK;
+        metadata->fields = 0;
+    }
+    sftp_call_end(&simple->call, ORBIT_OK, NULL);
+}
+
 static void stat_link_done(struct orb_sftp_request *request)
 {
     struct sftp_call *call = sftp_call_of(request);
     struct simple *simple = (struct simple *)call;
     orbit_metadata *metadata = simple->reply;
     struct orb_sftp_name name;
+    if (sftp_lost(request)) {
+        (void)sftp_fine(call, request, ORB_SFTP_NAME);
+        return;
+    }
     uint32_t count = request->type == ORB_SFTP_NAME ? orb_sftp_get_u32(&request->reply) : 0;
-    if (orb_sftp_get_name(&request->reply, &count, &name))
+    simple->link = orb_sftp_get_name(&request->reply, &count, &name);
+    if (simple->link)
         metadata->link_target = orbit_metadata_keep(metadata, name.name, name.length);
-    sftp_call_end(call, ORBIT_OK, NULL);
+    if (--simple->left == 0)
+        stat_end(simple);
+}
+
+static void stat_ask_link(struct simple *simple)
+{
+    simple->left++;
+    orb_sftp_path(&simple->second, ORB_SFTP_READLINK, simple->full);
+    sftp_call_ask(&simple->call, &simple->second, stat_link_done);
 }
 
 static void stat_done(struct orb_sftp_request *request)
@@ -76,18 +100,20 @@ static void stat_done(struct orb_sftp_request *request)
         return;
     orb_sftp_get_attributes(&request->reply, &attributes);
     sftp_describe(metadata, &attributes);
-    if (metadata->kind != ORBIT_KIND_SYMLINK) {
-        sftp_call_end(call, ORBIT_OK, NULL);
-        return;
-    }
-    orb_sftp_path(&simple->second, ORB_SFTP_READLINK, simple->full);
-    sftp_call_ask(call, &simple->second, stat_link_done);
+    if (metadata->kind == ORBIT_KIND_SYMLINK && !simple->doubt)
+        stat_ask_link(simple);
+    if (--simple->left == 0)
+        stat_end(simple);
 }
 
 static void stat_go(struct sftp_call *call)
 {
     struct simple *simple = (struct simple *)call;
     const orbit_stat_request *request = simple->request;
+    simple->left = 1;
+    simple->doubt = !request->follow_symlinks && !sftp_is_openssh(sftp_call_session(call));
+    if (simple->doubt)
+        stat_ask_link(simple);
     orb_sftp_path(&simple->first, request->follow_symlinks ? ORB_SFTP_STAT : ORB_SFTP_LSTAT, simple->full);
     sftp_call_ask(call, &simple->first, stat_done);
 }

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/temporary.h"
 
-enum { OPEN, LOOK, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
+enum { OPEN, LOOK, LINK, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
 
 /* ---- targets --------------------------------------------------------------------------------------------------------- */
 
@@ -198,11 +198,11 @@ static void real_path_done(struct orb_sftp_request *request)
     open_again(writing);
 }
 
-/* Both have been answered. */
+/* All have been answered. */
 static void judge(struct sftp_writing *writing, bool stands)
 {
     struct sftp_target *target = writing->target;
-    uint32_t kind = stands ? sftp_kind(&target->old) : 0;
+    uint32_t kind = !stands ? 0 : writing->link ? ORBIT_KIND_SYMLINK : sftp_kind(&target->old);
     if (stands && kind == ORBIT_KIND_DIRECTORY) {
         sftp_writing_fail(writing, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the name");
     } else if (stands && !target->overwrite) {
@@ -262,13 +262,22 @@ static void look_done(struct orb_sftp_request *request)
     open_answered(writing);
 }
 
+/* Where LSTAT may have told of what a symlink leads to. */
+static void link_done(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = sftp_writing_of(request);
+    writing->link = request->type == ORB_SFTP_NAME;
+    open_answered(writing);
+}
+
 static void open_again(struct sftp_writing *writing)
 {
     struct sftp_target *target = writing->target;
     writing->status = ORBIT_OK;
-    writing->looking = false;
+    writing->looking = writing->link = false;
     if (sftp_writing_lost(writing))
         return;
+    bool doubt = !sftp_is_openssh(sftp_call_session(writing->call));
     target->temporary = name_temporary(target->full);
     if (!target->temporary) {
         writing->status = orb_fail_memory(&writing->error);
@@ -280,6 +289,10 @@ static void open_again(struct sftp_writing *writing)
     orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, target->full);
     sftp_writing_ask(writing, &writing->requests[OPEN], open_done);
     sftp_writing_ask(writing, &writing->requests[LOOK], look_done);
+    if (doubt) {
+        orb_sftp_path(&writing->requests[LINK], ORB_SFTP_READLINK, target->full);
+        sftp_writing_ask(writing, &writing->requests[LINK], link_done);
+    }
 }
 
 void sftp_writing_open(struct sftp_writing *writing,
