@@ -9,8 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/s3/s3.h"
 #include "base/mem.h"
 #include "unit/s3_store.h"
+
+/* What moto 5 calls some of its replies, and what a page of a proxy may be called. */
+static void answers_are_known_by_the_names_that_stores_give_them(void **state)
+{
+    (void)state;
+    assert_true(orb_s3_answers("ListPartsResult", "ListPartsResult", "ListParts"));
+    assert_true(orb_s3_answers("ListPartsResponse", "ListPartsResult", "ListParts"));
+    assert_true(orb_s3_answers("GetBucketVersioningResponse", "VersioningConfiguration", "GetBucketVersioning"));
+    assert_true(orb_s3_answers("GetObjectAttributesOutput", "GetObjectAttributesResponse", "GetObjectAttributes"));
+    assert_true(orb_s3_answers("ListObjectsV2Response", "ListBucketResult", "ListObjects"));
+    assert_false(orb_s3_answers("html", "ListBucketResult", "ListObjects"));
+    assert_false(orb_s3_answers("Error", "ListPartsResult", "ListParts"));
+    assert_false(orb_s3_answers("ListParts", "ListPartsResult", "ListParts"));
+    assert_false(orb_s3_answers("ListObjectVersionsResponse", "ListBucketResult", "ListObjects"));
+}
 
 /* ---- removing, copying, buckets -------------------------------------------------------------------------- */
 
@@ -189,6 +205,7 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_are_known_by_the_names_that_stores_give_them),
         S3_TEST(a_batch_reports_each_keys_own_error),
         S3_TEST(a_copy_is_the_stores_work),
         S3_TEST(a_copy_that_fails_names_its_source_where_it_is),

@@ -169,6 +169,9 @@ orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *eve
  * hold. */
 orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx,
                                      orbit_error *error);
+/* Whether the root of a reply is that of the answer: the documented name, or what some stores make of the operation's
+ * ("ListPartsResponse", "…Result", "…Output"). Any other document (a proxy's page) is none, however empty it is. */
+bool orb_s3_answers(const char *root, const char *documented, const char *operation);
 /* Keeps text without the quotes around it, NULL when memory is out or it is empty. */
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length);
 

@@ -30,8 +30,7 @@ static void on_begin(void *ctx, unsigned depth, const char *name)
 {
     struct orb_s3_attributes *page = ctx;
     if (depth == 1)
-        page->is_reply = strcmp(name, "GetObjectAttributesResponse") == 0 ||
-                         strcmp(name, "GetObjectAttributesOutput") == 0; /* as some write it */
+        page->is_reply = orb_s3_answers(name, "GetObjectAttributesResponse", "GetObjectAttributes");
     if (depth == 2)
         page->in_parts = strcmp(name, "ObjectParts") == 0;
     if (depth == 3)

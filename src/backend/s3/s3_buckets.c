@@ -34,7 +34,7 @@ static void on_begin(void *ctx, unsigned depth, const char *name)
 {
     struct buckets_op *op = ctx;
     if (depth == 1) {
-        op->is_list = strcmp(name, "ListAllMyBucketsResult") == 0;
+        op->is_list = orb_s3_answers(name, "ListAllMyBucketsResult", "ListBuckets");
     } else if (depth == 3 && strcmp(name, "Bucket") == 0) {
         op->name[0] = '\0';
         op->entry = (orbit_entry){.depth = 1, .metadata = {.kind = ORBIT_KIND_DIRECTORY}};

@@ -14,7 +14,7 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
 {
     struct copy_op *copy = ctx;
     if (depth == 1)
-        copy->is_result = strcmp(name, "CopyObjectResult") == 0;
+        copy->is_result = orb_s3_answers(name, "CopyObjectResult", "CopyObject");
     return depth != 2 || orb_s3_copy_result(copy->out, name, text, length);
 }
 

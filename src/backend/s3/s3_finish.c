@@ -383,7 +383,7 @@ static void look(struct finish_op *finish)
 static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
 {
     struct finish_op *finish = ctx;
-    if (depth == 1 && strcmp(name, "CompleteMultipartUploadResult") == 0)
+    if (depth == 1 && orb_s3_answers(name, "CompleteMultipartUploadResult", "CompleteMultipartUpload"))
         finish->completed = true;
     if (depth == 2 && strcmp(name, "ETag") == 0 && length < sizeof finish->reply_etag)
         memcpy(finish->reply_etag, text, length + 1);

@@ -190,6 +190,15 @@ static bool object_field(struct page_op *op, const char *name, char *text, size_
 
 /* ---- the document ---------------------------------------------------------------------------------- */
 
+/* A store that does not know versions answers with a listing of objects, which has none. gofakes3 has a name of its own. */
+static bool is_listing(const struct page_op *op, const char *root)
+{
+    if (!op->cursor->versions)
+        return orb_s3_answers(root, "ListBucketResult", "ListObjects");
+    return orb_s3_answers(root, "ListVersionsResult", "ListObjectVersions") ||
+           strcmp(root, "ListBucketVersionsResult") == 0;
+}
+
 static void on_begin(void *ctx, unsigned depth, const char *name)
 {
     struct page_op *op = ctx;
@@ -205,7 +214,7 @@ static void on_begin(void *ctx, unsigned depth, const char *name)
             op->key[0] = '\0';
         }
     } else if (depth == 1) {
-        op->is_list = strcmp(name, op->cursor->versions ? "ListVersionsResult" : "ListBucketResult") == 0;
+        op->is_list = is_listing(op, name);
     }
 }
 

@@ -88,7 +88,7 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
 {
     struct part_copy_op *part = ctx;
     if (depth == 1)
-        part->is_result = strcmp(name, "CopyPartResult") == 0;
+        part->is_result = orb_s3_answers(name, "CopyPartResult", "UploadPartCopy");
     return depth != 2 || orb_s3_copy_result(&part->result, name, text, length);
 }
 

@@ -90,7 +90,7 @@ static void directory_begin(void *ctx, unsigned depth, const char *name)
 {
     struct remove_op *remove = ctx;
     if (depth == 1)
-        remove->is_result = strcmp(name, "ListBucketResult") == 0;
+        remove->is_result = orb_s3_answers(name, "ListBucketResult", "ListObjects");
 }
 
 static bool directory_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
@@ -196,7 +196,7 @@ static void batch_begin(void *ctx, unsigned depth, const char *name)
 {
     struct remove_op *remove = ctx;
     if (depth == 1)
-        remove->is_result = strcmp(name, "DeleteResult") == 0;
+        remove->is_result = orb_s3_answers(name, "DeleteResult", "DeleteObjects");
     if (depth == 2) {
         remove->in_error = strcmp(name, "Error") == 0;
         orb_buf_reset(&remove->error_key);

@@ -14,6 +14,20 @@ static void copy_text(char *to, size_t room, const char *from)
     to[length] = '\0';
 }
 
+bool orb_s3_answers(const char *root, const char *documented, const char *operation)
+{
+    static const char *const endings[] = {"Response", "Result", "Output", "V2Response", "V2Result", "V2Output"};
+    size_t length = strlen(operation);
+    if (strcmp(root, documented) == 0)
+        return true;
+    if (strncmp(root, operation, length) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(root + length, endings[i]) == 0)
+            return true;
+    return false;
+}
+
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length)
 {
     if (length > 2 && value[0] == 'W' && value[1] == '/')

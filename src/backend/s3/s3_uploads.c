@@ -55,7 +55,7 @@ static bool parts_end(void *ctx, unsigned depth, const char *name, char *text, s
 {
     struct parts_op *parts = ctx;
     if (depth == 1) {
-        parts->is_list = strcmp(name, "ListPartsResult") == 0;
+        parts->is_list = orb_s3_answers(name, "ListPartsResult", "ListParts");
     } else if (depth == 2) {
         if (strcmp(name, "Part") == 0)
             return one_part(parts);
@@ -156,7 +156,7 @@ static bool encoding_end(void *ctx, unsigned depth, const char *name, char *text
     if (depth == 2 && strcmp(name, "EncodingType") == 0)
         uploads->encoded = strcmp(text, "url") == 0;
     else if (depth == 1)
-        uploads->is_list = strcmp(name, "ListMultipartUploadsResult") == 0;
+        uploads->is_list = orb_s3_answers(name, "ListMultipartUploadsResult", "ListMultipartUploads");
     return true;
 }
 

@@ -38,7 +38,7 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
     struct versioning_op *op = ctx;
     (void)length;
     if (depth == 1)
-        op->is_versioning = strcmp(name, "VersioningConfiguration") == 0;
+        op->is_versioning = orb_s3_answers(name, "VersioningConfiguration", "GetBucketVersioning");
     if (depth == 2 && strcmp(name, "Status") == 0)
         *op->out = strcasecmp(text, "Enabled") == 0     ? ORBIT_VERSIONING_ENABLED
                    : strcasecmp(text, "Suspended") == 0 ? ORBIT_VERSIONING_SUSPENDED
