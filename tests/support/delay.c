@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A TCP proxy that is far away: each byte arrives so many milliseconds later, in both directions, at any rate. It can lose
- * connections, too. A tool, not a test; one thread.
+ * connections, too. A tool, not a test; one thread. Bytes wait in pipes and are never copied (splice), so that what is
+ * measured through it is not the proxy.
  *
  *   delay --to PORT [--port N] [--port-file FILE] [--ms N] [--cut BYTES] [--cuts N]
  *     --ms N       one way; a round trip takes twice as long
@@ -18,11 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK_BYTES ((size_t)64 << 10)
+#define CHUNK_BYTES ((size_t)64 << 10) /* what a pipe takes */
 #define QUEUED_MAX  ((size_t)64 << 20) /* a direction holds at most so much: rate × delay */
 #define CONNECTIONS 64
 #define NS_A_MS     1000000ll
@@ -30,8 +32,8 @@
 struct chunk {
     struct chunk *next;
     int64_t due_ns;
-    size_t length, sent;
-    char bytes[CHUNK_BYTES];
+    size_t left; /* in the pipe */
+    int in, out;
 };
 
 /* From one socket to the other. */
@@ -50,6 +52,7 @@ struct connection {
 };
 
 static struct connection connections[CONNECTIONS];
+static struct chunk *idle; /* empty ones */
 static volatile sig_atomic_t reset_all, stop;
 
 static void on_signal(int number)
@@ -95,12 +98,38 @@ static void way_init(struct way *way, int from, int to)
     way->last = &way->first;
 }
 
+/* NULL: there are no more descriptors, which is as good as a full queue while others hold bytes. */
+static struct chunk *chunk_take(void)
+{
+    struct chunk *chunk = idle;
+    int ends[2];
+    if (chunk) {
+        idle = chunk->next;
+        return chunk;
+    }
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return NULL;
+    if (!(chunk = calloc(1, sizeof *chunk)))
+        die("memory");
+    chunk->out = ends[0];
+    chunk->in = ends[1];
+    return chunk;
+}
+
+static void chunk_give(struct chunk *chunk)
+{
+    chunk->next = idle;
+    idle = chunk;
+}
+
 static void way_empty(struct way *way)
 {
     while (way->first) {
-        struct chunk *next = way->first->next;
-        free(way->first);
-        way->first = next;
+        struct chunk *chunk = way->first;
+        way->first = chunk->next;
+        close(chunk->in);
+        close(chunk->out);
+        free(chunk);
     }
 }
 
@@ -147,23 +176,22 @@ static void accept_one(int listener, int to_port, bool cut)
 static bool way_read(struct way *way, int64_t delay_ns)
 {
     while (!way->ended && way->queued < QUEUED_MAX) {
-        struct chunk *chunk = malloc(sizeof *chunk);
+        struct chunk *chunk = chunk_take();
         if (!chunk)
-            die("memory");
-        ssize_t length = recv(way->from, chunk->bytes, sizeof chunk->bytes, 0);
+            return true;
+        ssize_t length = splice(way->from, NULL, chunk->in, NULL, CHUNK_BYTES, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
         if (length <= 0) {
             bool fine = length == 0 || errno == EAGAIN || errno == EINTR;
             way->ended = length == 0;
-            free(chunk);
+            chunk_give(chunk);
             return fine;
         }
         chunk->next = NULL;
         chunk->due_ns = now_ns() + delay_ns;
-        chunk->length = (size_t)length;
-        chunk->sent = 0;
+        chunk->left = (size_t)length;
         *way->last = chunk;
         way->last = &chunk->next;
-        way->queued += chunk->length;
+        way->queued += chunk->left;
     }
     return true;
 }
@@ -173,17 +201,18 @@ static bool way_write(struct way *way)
     int64_t now = now_ns();
     while (way->first && way->first->due_ns <= now) {
         struct chunk *chunk = way->first;
-        ssize_t length = send(way->to, chunk->bytes + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
+        unsigned more = chunk->next && chunk->next->due_ns <= now ? SPLICE_F_MORE : 0;
+        ssize_t length = splice(chunk->out, NULL, way->to, NULL, chunk->left, SPLICE_F_NONBLOCK | SPLICE_F_MOVE | more);
         if (length < 0)
             return errno == EAGAIN || errno == EINTR;
-        chunk->sent += (size_t)length;
+        chunk->left -= (size_t)length;
         way->bytes += (uint64_t)length;
-        if (chunk->sent < chunk->length)
+        way->queued -= (size_t)length;
+        if (chunk->left > 0)
             return true;
-        way->queued -= chunk->length;
         if (!(way->first = chunk->next))
             way->last = &way->first;
-        free(chunk);
+        chunk_give(chunk);
     }
     if (way->ended && !way->first && !way->closed) {
         way->closed = true;
@@ -272,6 +301,12 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr_in address = loopback(port);
     socklen_t length = sizeof address;
