@@ -52,7 +52,7 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->part_max = INT64_MAX;
     capabilities->remove_batch = 64;
     capabilities->chunk_default = 8 << 20;
-    capabilities->parallel_default = 4;
+    capabilities->parallel_default = 6;
     capabilities->page_entries = 1000;
     capabilities->open_cursors_max = 32; /* handles of a server are few: OpenSSH has some hundreds a session */
     capabilities->ranged_read = true;
