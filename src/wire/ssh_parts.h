@@ -12,6 +12,8 @@
 
 /* ---- the plan: settings that were checked and copied. Any thread; the secrets are the process's while there is one. ---- */
 
+enum orb_ssh_cipher { ORB_SSH_CIPHER_UNKNOWN = 0, ORB_SSH_CIPHER_THEIRS, ORB_SSH_CIPHER_AES };
+
 struct orb_ssh_plan {
     char *host, *user, *config_file, *program, *password, *passphrase;
     char **identities, **options; /* NULL-terminated, never NULL */
@@ -19,7 +21,8 @@ struct orb_ssh_plan {
     unsigned port;
     orbit_prompt prompt;
     uint64_t connect_ns;
-    char peer[280]; /* the host, with its port where one is given */
+    enum orb_ssh_cipher cipher; /* which go first; the process's, found out with the first one */
+    char peer[280];             /* the host, with its port where one is given */
 };
 enum { ORB_SSH_OURS = 3 };
 
@@ -30,7 +33,16 @@ bool orb_ssh_plan_asks(const struct orb_ssh_plan *plan); /* whether we can answe
 char **orb_ssh_plan_words(const struct orb_ssh_plan *plan, const char *control_path);
 /* The environment: `ask_path` is the program that ssh asks for secrets, nullable. As above. */
 char **orb_ssh_plan_environment(const struct orb_ssh_plan *plan, const char *ask_path);
+/* The command line that asks which configuration is in force for the host; `bare`: without any configuration. */
+char **orb_ssh_plan_question(const struct orb_ssh_plan *plan, bool bare);
 void orb_ssh_list_free(char **list);
+
+/* ---- the cipher ---- */
+
+bool orb_ssh_has_aes(void); /* whether this processor has instructions for AES-GCM */
+/* Whether the configuration leaves ssh's own order of ciphers. Asks ssh: a few milliseconds, 2 s at most, less when `wake`
+ * (-1: none) is readable. False where it cannot be told. */
+bool orb_ssh_cipher_is_open(const struct orb_ssh_plan *plan, int wake);
 
 /* ---- the place: a directory of our own, 0700, for the control socket and the program that asks ---- */
 

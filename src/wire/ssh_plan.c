@@ -225,16 +225,57 @@ static const char *const firm[] = {
     "LogLevel=ERROR",
 };
 
+static void add_config(struct words *words, const char *file)
+{
+    if (!file)
+        return;
+    add(words, "-F");
+    add(words, file);
+}
+
+static void add_host(struct words *words, const struct orb_ssh_plan *plan)
+{
+    char text[16];
+    if (plan->port) {
+        (void)snprintf(text, sizeof text, "%u", plan->port);
+        add(words, "-p");
+        add(words, text);
+    }
+    if (plan->user) {
+        add(words, "-l");
+        add(words, plan->user);
+    }
+    add(words, "--");
+    add(words, plan->host);
+}
+
+static char **end_words(struct words *words)
+{
+    if (!words->failed)
+        return words->list;
+    orb_ssh_list_free(words->list);
+    return NULL;
+}
+
+char **orb_ssh_plan_question(const struct orb_ssh_plan *plan, bool bare)
+{
+    struct words words = {0};
+    add(&words, plan->program);
+    add(&words, "-G");
+    add_config(&words, bare ? "none" : plan->config_file);
+    for (char **option = plan->options; !bare && *option; option++)
+        add_option(&words, *option);
+    add_host(&words, plan);
+    return end_words(&words);
+}
+
 char **orb_ssh_plan_words(const struct orb_ssh_plan *plan, const char *control_path)
 {
     struct words words = {0};
     char text[sizeof(((struct orb_ssh_place *)0)->control) + 32];
     add(&words, plan->program);
     add(&words, "-N");
-    if (plan->config_file) {
-        add(&words, "-F");
-        add(&words, plan->config_file);
-    }
+    add_config(&words, plan->config_file);
     (void)snprintf(text, sizeof text, "ControlPath=%s", control_path);
     add_option(&words, text);
     for (size_t i = 0; i < sizeof firm / sizeof *firm; i++)
@@ -253,23 +294,12 @@ char **orb_ssh_plan_words(const struct orb_ssh_plan *plan, const char *control_p
     (void)snprintf(text, sizeof text, "ConnectTimeout=%llu",
                    (unsigned long long)(seconds < 1 << 20 ? seconds : 1 << 20));
     add_option(&words, text);
+    if (plan->cipher == ORB_SSH_CIPHER_AES)
+        add_option(&words, "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com");
     for (char **identity = plan->identities; *identity; identity++)
         add_identity(&words, *identity);
-    if (plan->port) {
-        (void)snprintf(text, sizeof text, "%u", plan->port);
-        add(&words, "-p");
-        add(&words, text);
-    }
-    if (plan->user) {
-        add(&words, "-l");
-        add(&words, plan->user);
-    }
-    add(&words, "--");
-    add(&words, plan->host);
-    if (!words.failed)
-        return words.list;
-    orb_ssh_list_free(words.list);
-    return NULL;
+    add_host(&words, plan);
+    return end_words(&words);
 }
 
 char **orb_ssh_plan_environment(const struct orb_ssh_plan *plan, const char *ask_path)

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "run/child.h"
 #include "wire/ssh_parts.h"
 
@@ -41,6 +42,16 @@ static void close_if_open(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
+}
+
+/* A program of the user's own may understand less than OpenSSH's does. */
+static void choose_cipher(struct orb_ssh_process *process)
+{
+    struct orb_ssh_plan *plan = process->plan;
+    if (plan->cipher != ORB_SSH_CIPHER_UNKNOWN)
+        return;
+    bool open = orb_ssh_has_aes() && orb_str_equal(plan->program, "ssh") && orb_ssh_cipher_is_open(plan, process->wake);
+    plan->cipher = open ? ORB_SSH_CIPHER_AES : ORB_SSH_CIPHER_THEIRS;
 }
 
 static int make_descriptors(struct running *running)
@@ -85,6 +96,7 @@ static orbit_status begin(struct running *running, orbit_error *error)
         return orb_fail_errno(error, errno, "cannot make a socket for ssh");
     running->ask = pair[0];
     running->ask_input = pair[1];
+    choose_cipher(process);
     orbit_status status = orb_ssh_place_make(&process->place, process->plan->environment, running->ask_input, error);
     if (status < 0)
         return status;
@@ -97,7 +109,8 @@ static orbit_status begin(struct running *running, orbit_error *error)
         status = orb_fail_errno(error, number, "cannot run '%s'", process->plan->program);
         return status;
     }
-    orb_log(process->log, ORBIT_LOG_DEBUG, "ssh to %s: process %d", process->plan->peer, (int)running->pid);
+    orb_log(process->log, ORBIT_LOG_DEBUG, "ssh to %s: process %d%s", process->plan->peer, (int)running->pid,
+            process->plan->cipher == ORB_SSH_CIPHER_AES ? ", AES-GCM first" : "");
     return ORBIT_OK;
 }
 

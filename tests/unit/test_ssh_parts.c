@@ -106,6 +106,81 @@ static void ssh_asks_nobody_unless_it_may(void **state)
     }
 }
 
+/* ---- the cipher ---- */
+
+static void write_config(char path[], const char *text)
+{
+    strcpy(path, "/tmp/orbit-ssh-config-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void order_of_ciphers_is_open_until_somebody_chose_one(void **state)
+{
+    (void)state;
+    char path[64];
+    write_config(path, "Host chosen\n Ciphers aes256-ctr\nHost more\n Ciphers +aes128-cbc\nHost *\n User somebody\n");
+    const char *const ciphers[] = {"Compression=no", "Ciphers=aes128-ctr", NULL}, *const other[] = {"Port=7", NULL};
+    const struct {
+        struct orb_ssh_settings settings;
+        bool open;
+    } cases[] = {
+        {{.host = "h", .config_file = path}, true},
+        {{.host = "h", .config_file = path, .options = other, .user = "u", .port = 22}, true},
+        {{.host = "chosen", .config_file = path}, false},
+        {{.host = "more", .config_file = path}, false},
+        {{.host = "h", .config_file = path, .options = ciphers}, false},
+        {{.host = "h", .config_file = "/nowhere"}, false},                          /* ssh will say what is wrong */
+        {{.host = "h", .config_file = path, .program = "/bin/true"}, false},        /* says nothing */
+        {{.host = "h", .config_file = path, .program = "orbit-no-program"}, false}, /* is not there */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct orb_ssh_plan plan;
+        make_plan(&plan, &cases[i].settings);
+        assert_int_equal(orb_ssh_cipher_is_open(&plan, -1), cases[i].open);
+        orb_ssh_plan_release(&plan);
+    }
+    unlink(path);
+}
+
+static void who_stops_meanwhile_does_not_wait_for_the_answer(void **state)
+{
+    (void)state;
+    char path[64];
+    int wake[2];
+    write_config(path, "#!/bin/sh\nsleep 0.2\necho ciphers one,two\n");
+    assert_int_equal(chmod(path, 0700), 0);
+    assert_int_equal(pipe(wake), 0);
+    struct orb_ssh_settings settings = {.host = "h", .program = path};
+    struct orb_ssh_plan plan;
+    make_plan(&plan, &settings);
+    assert_true(orb_ssh_cipher_is_open(&plan, wake[0]));
+    assert_int_equal(write(wake[1], "", 1), 1);
+    assert_false(orb_ssh_cipher_is_open(&plan, wake[0])); /* whose answer would have been the same */
+    orb_ssh_plan_release(&plan);
+    close(wake[0]);
+    close(wake[1]);
+    unlink(path);
+}
+
+static void aes_goes_first_where_it_was_chosen(void **state)
+{
+    (void)state;
+    struct orb_ssh_settings settings = {.host = "h"};
+    struct orb_ssh_plan plan;
+    make_plan(&plan, &settings);
+    for (enum orb_ssh_cipher cipher = ORB_SSH_CIPHER_UNKNOWN; cipher <= ORB_SSH_CIPHER_AES; cipher++) {
+        plan.cipher = cipher;
+        char **words = orb_ssh_plan_words(&plan, "/tmp/x/c");
+        bool there = find_word(words, "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com") != SIZE_MAX;
+        assert_int_equal(there, cipher == ORB_SSH_CIPHER_AES);
+        orb_ssh_list_free(words);
+    }
+    orb_ssh_plan_release(&plan);
+}
+
 static void secrets_are_in_neither_command_line_nor_environment(void **state)
 {
     (void)state;
@@ -442,6 +517,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_stands_behind_two_dashes_and_what_is_no_host_is_refused),
         cmocka_unit_test(ssh_asks_nobody_unless_it_may),
+        cmocka_unit_test(order_of_ciphers_is_open_until_somebody_chose_one),
+        cmocka_unit_test(who_stops_meanwhile_does_not_wait_for_the_answer),
+        cmocka_unit_test(aes_goes_first_where_it_was_chosen),
         cmocka_unit_test(secrets_are_in_neither_command_line_nor_environment),
         cmocka_unit_test(questions_are_told_apart),
         cmocka_unit_test(each_secret_is_told_for_its_own_question_and_once),
