@@ -41,6 +41,12 @@ struct sftp_store {
     unsigned channels_most; /* at once; fewer when the server refused more */
     struct sftp_channel channels[SFTP_CHANNELS_MAX];
     orbit_op *closing;
+    bool was_there;           /* a session stood once: */
+    bool impatient;           /* it is waited for, unless nothing is to be tried again */
+    uint64_t absent_ns;       /* since when it cannot be reached; 0: it can, or was not tried */
+    uint32_t absent_ms;       /* the last wait */
+    struct sftp_call *absent; /* calls that wait for */
+    struct orb_timer *absent_timer;
     struct sftp_held *held; /* files that are open for reading */
     struct orb_timer *held_timer;
 };
@@ -115,6 +121,17 @@ void sftp_call_leave(struct sftp_call *call);
 /* Ends all channels; the store's `closing` is done when nothing runs any more. */
 void sftp_store_close(struct sftp_store *store, orbit_op *op);
 bool sftp_store_can(const struct sftp_store *store, unsigned extension);
+
+/* Lists of waiting calls: all of one, and each started again. */
+struct sftp_call *sftp_calls_take(struct sftp_call **list);
+void sftp_calls_start(struct sftp_call *waiting);
+
+/* ---- sftp_absent.c: a server that cannot be reached any more ----------------------------------------------------------- */
+
+void sftp_absent_is_back(struct sftp_store *store);
+/* No connection could be made: whether calls are to wait in store->absent, where they are started again. */
+bool sftp_absent_wait(struct sftp_store *store, const orbit_error *error);
+void sftp_absent_end(struct sftp_store *store);
 
 /* ---- sftp_command.c: a server of this machine on a socketpair ------------------------------------------------------- */
 struct sftp_command *sftp_command_start(struct sftp_store *store, const char *command, int *fd,

@@ -11,7 +11,7 @@
 
 #define FAR_NS (3 * ORB_MS) /* a round trip for which a second channel is worth it */
 
-static struct sftp_call *take_calls(struct sftp_call **list)
+struct sftp_call *sftp_calls_take(struct sftp_call **list)
 {
     struct sftp_call *calls = *list;
     *list = NULL;
@@ -53,9 +53,10 @@ static void on_ready(void *ctx)
     struct sftp_channel *channel = ctx;
     if (!sftp_is_openssh(channel->session)) /* which has a process for each session; others may mix them up */
         channel->store->channels_most = 1;
-    struct sftp_call *waiting = take_calls(&channel->waiting), *call;
+    struct sftp_call *waiting = sftp_calls_take(&channel->waiting), *call;
     channel->ready = true;
     channel->ssh.spoken = true;
+    sftp_absent_is_back(channel->store);
     orb_log(&channel->store->host->log, ORBIT_LOG_DEBUG, "sftp: channel %u of '%s' is open",
             (unsigned)(channel - channel->store->channels), channel->store->peer);
     while ((call = waiting)) {
@@ -73,7 +74,7 @@ static void on_ended(void *ctx, const orbit_error *error)
     struct sftp_store *store = channel->store;
     orbit_error own;
     bool was_ready = channel->ready;
-    struct sftp_call *waiting = error || was_ready ? take_calls(&channel->waiting) : NULL;
+    struct sftp_call *waiting = error || was_ready ? sftp_calls_take(&channel->waiting) : NULL;
     drop_session(channel, error);
     if (error || was_ready) {
         if (channel->transport && store->ssh)
@@ -89,7 +90,7 @@ static void on_ended(void *ctx, const orbit_error *error)
 
 static bool open_channel(struct sftp_channel *channel);
 
-static void start_calls(struct sftp_call *waiting)
+void sftp_calls_start(struct sftp_call *waiting)
 {
     struct sftp_call *call;
     while ((call = waiting)) {
@@ -106,7 +107,17 @@ static void move_calls(struct sftp_store *store, struct sftp_call *waiting)
     for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
         if (store->channels[i].ready && i >= store->channels_most)
             store->channels_most = i + 1;
-    start_calls(waiting);
+    sftp_calls_start(waiting);
+}
+
+static void wait_for_absent(struct sftp_store *store, struct sftp_call *waiting)
+{
+    struct sftp_call *call;
+    while ((call = waiting)) {
+        waiting = call->next;
+        call->counted = false; /* the channel counts anew */
+        wait_in(&store->absent, call);
+    }
 }
 
 static void transport_ended(struct sftp_channel *channel, const orbit_error *error)
@@ -121,14 +132,16 @@ static void transport_ended(struct sftp_channel *channel, const orbit_error *err
     }
     bool spare = error->status == ORBIT_E_LIMIT && channel != store->channels && !store->closing;
     /* Who hears of the end may open the channel again. */
-    struct sftp_call *waiting = take_calls(&channel->waiting), *late = take_calls(&channel->late);
+    struct sftp_call *waiting = sftp_calls_take(&channel->waiting), *late = sftp_calls_take(&channel->late);
     if (channel->session) /* what its requests hear; those of a stream that still has bytes are lost with it */
         drop_session(channel, error);
     if (spare)
         move_calls(store, waiting);
+    else if (sftp_absent_wait(store, error))
+        wait_for_absent(store, waiting);
     else
         fail_calls(waiting, error);
-    start_calls(late);
+    sftp_calls_start(late);
     close_when_quiet(store);
 }
 
@@ -173,7 +186,7 @@ static bool open_channel(struct sftp_channel *channel)
     if (status < 0) {
         if (channel->session)
             drop_session(channel, &error);
-        fail_calls(take_calls(&channel->waiting), &error);
+        fail_calls(sftp_calls_take(&channel->waiting), &error);
     }
     return status >= 0;
 }
@@ -220,6 +233,10 @@ void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call))
     struct sftp_store *store = call->store;
     struct sftp_channel *channel = choose(store, call);
     call->go = go;
+    if (store->absent_timer && !channel->session) {
+        wait_in(&store->absent, call);
+        return;
+    }
     call->channel = channel;
     call->generation = channel->generation;
     if (!usable(channel) && channel->transport) {
@@ -251,6 +268,8 @@ static void leave_list(struct sftp_call **list, const struct sftp_call *call)
 void sftp_call_leave(struct sftp_call *call)
 {
     struct sftp_channel *channel = call->channel;
+    if (call->waits)
+        leave_list(&call->store->absent, call);
     if (!channel)
         return;
     if (call->waits) {
@@ -300,6 +319,7 @@ void sftp_store_close(struct sftp_store *store, orbit_op *op)
 {
     store->closing = op;
     sftp_held_end(store);
+    sftp_absent_end(store);
     for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++) {
         struct sftp_channel *channel = &store->channels[i];
         if (channel->session)

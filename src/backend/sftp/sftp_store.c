@@ -76,6 +76,7 @@ static orbit_status sftp_open(void **self, orbit_host *host, const orbit_open_re
         status = orb_fail_memory(error);
     store->host = host;
     store->stall_ms = request->options->stall_timeout_ms ? request->options->stall_timeout_ms : 15000;
+    store->impatient = request->options->retry_attempts == 1;
     store->channels_most = config.channels ? (unsigned)config.channels : SFTP_CHANNELS_MAX;
     for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
         store->channels[i].store = store;

@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A server that is killed and started again in the middle of a copy: nobody notices, whichever way the bytes go.
+. "$(dirname "$0")/lib.sh" || exit 1
+: "${SSHD_SH:?the private SSH server}" "${DELAY:?the far proxy}"
+unset XDG_RUNTIME_DIR
+export TMPDIR=$work
+delay_pid=
+trap '[ -z "$delay_pid" ] || kill "$delay_pid"; "$SSHD_SH" stop "$work/sshd"; cleanup' EXIT
+
+server() { "$SSHD_SH" "$1" "$work/sshd" ${2:+"$2"} || failed "sshd.sh $1"; }
+server start 0
+. "$work/sshd/env" || exit 1
+files=$ORBIT_TEST_SSH_FILES
+
+# Far enough to be met in the middle: one channel carries 2 MiB a round trip.
+"$DELAY" --to "$ORBIT_TEST_SSH_PORT" --port 0 --port-file "$work/delay.port" --ms 20 &
+delay_pid=$!
+check "the proxy" wait_until 100 0.05 test -s "$work/delay.port"
+port=$(cat "$work/delay.port")
+sed "s/]:$ORBIT_TEST_SSH_PORT/]:$port/" "$work/sshd/known_hosts" >far.hosts
+sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $port/" -e "s|$work/sshd/known_hosts\$|$work/far.hosts|" "$ORBIT_TEST_SSH_CONFIG" >far.config
+export ORBIT_SSH_OPTIONS="-F '$work/far.config'"
+
+size=67108864 kills=3
+bytes $size >data
+there() { # there DIR: bytes of a file that is not whole yet, its journal not counted
+    local file bytes=0
+    for file in "$1"/.orbit-????????????????; do
+        [ ! -f "$file" ] || bytes=$(stat -c %s "$file" 2>/dev/null)
+    done
+    echo "${bytes:-0}"
+}
+reaches() { [ "$(there "$1")" -ge "$2" ] || gone $pid; }
+
+# survives WHAT DIR SOURCE TARGET: the server dies at every quarter of it. A part has five tries, which are over in less than a
+# second where nobody answers.
+survives() {
+    local i killed=0
+    "$ORBIT" -q --retry-count=4 cp -c 1 "$3" "$4" >.out 2>.err &
+    pid=$!
+    command_line="cp $3 $4"
+    for ((i = 1; i <= kills; i++)); do
+        wait_until 3000 0.01 reaches "$2" $((size / (kills + 1) * i))
+        gone $pid && break
+        server halt
+        [ "$i$1" != "2an upload" ] || sleep 1.5 # longer than its tries last
+        server again
+        killed=$((killed + 1))
+    done
+    wait $pid
+    code=$?
+    exits 0 "$1"
+    says_nothing "$1"
+    check "$1: in the middle of it" is $killed $kills
+}
+mkdir up down
+ln -s "$files" far
+mkdir far/up
+survives "an upload" far/up data "sftp://direct$files/up/data"
+same "an upload" data far/up/data
+holds "an upload" far/up data
+survives "a download" down "sftp://direct$files/up/data" down/data
+same "a download" data down/data
+holds "a download" down data
+
+# Who was never there is not waited for.
+server halt
+orbit --log=info ls "sftp://direct$files"
+exits 5 "a server that is not there"
+check "a server that is not there is not waited for" is "$(grep -c 'waiting for' .err)" 0
+finish
