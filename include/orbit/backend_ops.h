@@ -165,6 +165,7 @@ typedef struct orbit_capabilities {
     bool list_versions; /* list_begin takes `versions` */
     bool reads_twice; /* puts and parts read their body before they send it: it must rewind, whatever the options say */
     bool md5_etags;   /* an ETag of 32 hexadecimal digits is the MD5 of the bytes, unless `encryption` says otherwise */
+    bool resolves_rename; /* rename() takes `resolve`: one whose reply was lost is asked for again */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */
@@ -361,6 +362,9 @@ typedef struct orbit_rename_request {
     const char *from, *to;
     bool overwrite;
     bool create_parents;
+    /* Set after a rename whose reply was lost (MAYBE_DONE), where the backend resolves_rename: when nothing is at `from`
+     * any more and something is at `to`, it was done: ORBIT_OK. */
+    bool resolve;
 } orbit_rename_request;
 
 typedef struct orbit_set_metadata_request {

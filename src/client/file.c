@@ -103,7 +103,8 @@ static bool again(struct orb_call *call, const orbit_error *error)
     bool lost = error->flags & ORBIT_ERROR_MAYBE_DONE;
     file->maybe_done = file->maybe_done || lost;
     /* A reply that was lost is asked for again only where the repetition shows what became of the first. */
-    return !lost || (error->flags & ORBIT_ERROR_RETRIABLE && file->kind->op != offsetof(orbit_backend_ops, rename));
+    bool shows = file->kind->op != offsetof(orbit_backend_ops, rename) || file->backend->core.caps.resolves_rename;
+    return !lost || (error->flags & ORBIT_ERROR_RETRIABLE && shows);
 }
 
 static void done(struct orb_call *call, orbit_status status, const orbit_error *error)

@@ -19,7 +19,8 @@ static void rename_attempt(struct file_task *file)
     file->request.rename = (orbit_rename_request){.from = file->path,
                                                   .to = file->second,
                                                   .overwrite = file->overwrite,
-                                                  .create_parents = file->options.recursive};
+                                                  .create_parents = file->options.recursive,
+                                                  .resolve = file->maybe_done};
     orb_call_names(&file->call, ORBIT_REQUEST_RENAME, file->path);
     core->ops->rename(core->self, &file->call.op.op, &file->request.rename);
 }

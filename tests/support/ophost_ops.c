@@ -358,7 +358,7 @@ orbit_status ophost_mkdir(struct orb_backend *b, const char *path, bool parents,
 
 orbit_status ophost_rename(struct orb_backend *b, const char *from, const char *to, bool overwrite, orbit_error *error)
 {
-    orbit_rename_request request = {from, to, overwrite, false};
+    orbit_rename_request request = {.from = from, .to = to, .overwrite = overwrite};
     return RUN(rename, .request = &request);
 }
 

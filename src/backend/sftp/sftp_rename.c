@@ -13,7 +13,7 @@ struct rename_call {
     char *from, *to;
     struct orb_sftp_request look, move, look_to, clear;
     struct sftp_maker maker;
-    bool made_parents, cleared, there;
+    bool made_parents, cleared, onto_directory;
     orbit_status status;
     orbit_error error;
 };
@@ -49,6 +49,35 @@ static void cleared(struct orb_sftp_request *request)
         move((struct rename_call *)call);
 }
 
+/* It did not go, and something stands at the new name. */
+static void judge(struct rename_call *rename)
+{
+    struct sftp_call *call = &rename->call;
+    bool plain = !sftp_store_can(call->store, ORB_SFTP_CAN_POSIX_RENAME);
+    if (!rename->request->overwrite) {
+        sftp_end_with(call, ORBIT_E_EXISTS, 0, "the new name is taken");
+    } else if (plain && !rename->cleared) {
+        rename->cleared = true;
+        orb_sftp_path(&rename->clear, rename->onto_directory ? ORB_SFTP_RMDIR : ORB_SFTP_REMOVE, rename->to);
+        sftp_call_ask(call, &rename->clear, cleared);
+    } else if (rename->onto_directory) {
+        sftp_end_with(call, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the new name");
+    } else {
+        sftp_call_end(call, rename->status, &rename->error);
+    }
+}
+
+/* An earlier request, whose reply was lost, may have been done just now: what it gave the new name is not cleared away. */
+static void looked_again(struct orb_sftp_request *request)
+{
+    struct sftp_call *call = sftp_call_of(request);
+    struct rename_call *rename = (struct rename_call *)call;
+    if (rename->request->resolve && sftp_is_status(request, ORB_SFTP_STATUS_NO_SUCH_FILE))
+        sftp_call_end(call, ORBIT_OK, NULL);
+    else if (sftp_fine(call, request, ORB_SFTP_ATTRS))
+        judge(rename);
+}
+
 static void looked_to(struct orb_sftp_request *request)
 {
     struct sftp_call *call = sftp_call_of(request);
@@ -57,19 +86,9 @@ static void looked_to(struct orb_sftp_request *request)
     char *parent = NULL;
     if (request->type == ORB_SFTP_ATTRS) {
         orb_sftp_get_attributes(&request->reply, &attributes);
-        bool directory = sftp_kind(&attributes) == ORBIT_KIND_DIRECTORY;
-        bool plain = !sftp_store_can(call->store, ORB_SFTP_CAN_POSIX_RENAME);
-        if (!rename->request->overwrite) {
-            sftp_end_with(call, ORBIT_E_EXISTS, 0, "the new name is taken");
-        } else if (plain && !rename->cleared) {
-            rename->cleared = true;
-            orb_sftp_path(&rename->clear, directory ? ORB_SFTP_RMDIR : ORB_SFTP_REMOVE, rename->to);
-            sftp_call_ask(call, &rename->clear, cleared);
-        } else if (directory) {
-            sftp_end_with(call, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "a directory stands at the new name");
-        } else {
-            sftp_call_end(call, rename->status, &rename->error);
-        }
+        rename->onto_directory = sftp_kind(&attributes) == ORBIT_KIND_DIRECTORY;
+        orb_sftp_path(&rename->look, ORB_SFTP_LSTAT, rename->from);
+        sftp_call_ask(call, &rename->look, looked_again);
     } else if (sftp_lost(request)) {
         (void)sftp_fine(call, request, ORB_SFTP_ATTRS);
     } else if (rename->request->create_parents && !rename->made_parents && (parent = sftp_parent(rename->to))) {
@@ -106,11 +125,24 @@ static void move(struct rename_call *rename)
     sftp_call_ask(call, &rename->move, moved);
 }
 
+/* It was here before a reply was lost, and is not any more. */
+static void resolved(struct orb_sftp_request *request)
+{
+    struct sftp_call *call = sftp_call_of(request);
+    if (sftp_fine(call, request, ORB_SFTP_ATTRS))
+        sftp_call_end(call, ORBIT_OK, NULL);
+}
+
 /* What is not there cannot be in the way of itself, and nothing is cleared away for it. */
 static void looked_from(struct orb_sftp_request *request)
 {
     struct sftp_call *call = sftp_call_of(request);
     struct rename_call *rename = (struct rename_call *)call;
+    if (rename->request->resolve && sftp_is_status(request, ORB_SFTP_STATUS_NO_SUCH_FILE)) {
+        orb_sftp_path(&rename->look_to, ORB_SFTP_LSTAT, rename->to);
+        sftp_call_ask(call, &rename->look_to, resolved);
+        return;
+    }
     if (!sftp_fine(call, request, ORB_SFTP_ATTRS))
         return;
     if (strcmp(rename->from, rename->to) == 0)

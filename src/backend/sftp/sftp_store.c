@@ -59,6 +59,7 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->hierarchical = true;
     capabilities->atomic_no_overwrite = true;
     capabilities->atomic_rename = true;
+    capabilities->resolves_rename = true;
     capabilities->endpoint = store->command ? NULL : store->locator;
 }
 
