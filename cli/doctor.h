@@ -16,6 +16,8 @@ struct examination {
 /* One line or JSON object. `status` is what failed, for the exit code; `advice` nullable. */
 void doctor_tell(struct examination *examination, orbit_finding_level level, orbit_status status, const char *what,
                  const char *advice, const char *format, ...) ORBIT_PRINTF(6, 7);
+/* What to ask for where something is denied: a right of the store's, or one to files and directories. */
+const char *doctor_ask(const struct examination *examination, const char *of_objects, const char *of_files);
 /* Writes a small object, reads it back, tries to write it again where it exists, removes it. */
 void doctor_write(struct examination *examination);
 /* Moves up to so many bytes: there and back where writing is allowed, else of the sample. */

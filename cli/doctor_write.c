@@ -74,9 +74,11 @@ static void probe_end(struct probe *probe)
     free(probe->path);
 }
 
-static const char *write_advice(orbit_status status)
+static const char *write_advice(const struct examination *examination, orbit_status status)
 {
-    return status == ORBIT_E_PERMISSION ? "ask for the right to write here (s3:PutObject)" : NULL;
+    return status == ORBIT_E_PERMISSION ? doctor_ask(examination, "ask for the right to write here (s3:PutObject)",
+                                                     "ask for the right to write to the directory")
+                                        : NULL;
 }
 
 /* ---- a tiny object -------------------------------------------------------------------------------------- */
@@ -130,7 +132,8 @@ void doctor_write(struct examination *examination)
     uint64_t begun_ns = monotonic_ns();
     orbit_status status = probe_put(&probe, orbit_source_memory(bytes, TINY), TINY, true, &error);
     if (status < 0) {
-        doctor_tell(examination, ORBIT_FINDING_FAILURE, status, "write", write_advice(status), "%s", error.message);
+        doctor_tell(examination, ORBIT_FINDING_FAILURE, status, "write", write_advice(examination, status), "%s",
+                    error.message);
         if (status == ORBIT_E_PERMISSION) { /* nothing of it is there */
             free(probe.path);
             return;
@@ -142,7 +145,8 @@ void doctor_write(struct examination *examination)
         status = read_back(&probe, bytes, &error);
         if (status < 0)
             doctor_tell(examination, ORBIT_FINDING_FAILURE, status, "read",
-                        status == ORBIT_E_PERMISSION ? "ask for s3:GetObject" : NULL, "%s", error.message);
+                        status == ORBIT_E_PERMISSION ? doctor_ask(examination, "ask for s3:GetObject", NULL) : NULL,
+                        "%s", error.message);
         else
             doctor_tell(examination, ORBIT_FINDING_OK, ORBIT_OK, "read", NULL, "the same bytes back in %.1f ms",
                         (double)(monotonic_ns() - begun_ns) / 1e6);
@@ -216,7 +220,7 @@ static void both_rates(struct examination *examination, uint64_t bytes)
         uint64_t begun_ns = monotonic_ns();
         orbit_status status = probe_put(&probe, orbit_source_function(generate, &generator), bytes, true, &error);
         if (status < 0) {
-            doctor_tell(examination, ORBIT_FINDING_FAILURE, status, "upload", write_advice(status), "%s",
+            doctor_tell(examination, ORBIT_FINDING_FAILURE, status, "upload", write_advice(examination, status), "%s",
                         error.message);
         } else {
             tell_rate(examination, "upload", bytes, begun_ns);

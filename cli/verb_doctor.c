@@ -75,6 +75,16 @@ void doctor_tell(struct examination *examination, orbit_finding_level level, orb
     tell(examination, &finding);
 }
 
+static bool keeps_objects(const struct place *place)
+{
+    return strcmp(orbit_backend_name(place->store->backend), "s3") == 0;
+}
+
+const char *doctor_ask(const struct examination *examination, const char *of_objects, const char *of_files)
+{
+    return keeps_objects(examination->place) ? of_objects : of_files;
+}
+
 /* ---- the steps ------------------------------------------------------------------------------------------ */
 
 static void look_at_the_way(struct examination *examination)
@@ -129,7 +139,9 @@ static void look_at_list(struct examination *examination)
                     count == LISTED_MAX ? " or more" : "", count == 1 ? "entry" : "entries", took_ms);
     else if (status == ORBIT_E_PERMISSION)
         doctor_tell(examination, ORBIT_FINDING_WARNING, status, "list",
-                    "ask for s3:ListBucket: ls, rm -r and copies of trees need it", "%s", error.message);
+                    doctor_ask(examination, "ask for s3:ListBucket: ls, rm -r and copies of trees need it",
+                               "ask for the right to read the directory: ls, rm -r and copies of trees need it"),
+                    "%s", error.message);
     else if (status == ORBIT_E_NOT_FOUND && *place->path)
         doctor_tell(examination, ORBIT_FINDING_WARNING, status, "list", "nothing is wrong if it is yet to be written",
                     "%s", error.message);
@@ -152,8 +164,10 @@ static void look_at_head(struct examination *examination)
         doctor_tell(examination, ORBIT_FINDING_OK, ORBIT_OK, "head", NULL, "a name that is not there is told as such");
     else if (status == ORBIT_E_PERMISSION)
         doctor_tell(examination, ORBIT_FINDING_WARNING, status, "head",
-                    "ask for s3:GetObject; without s3:ListBucket what is not there is told as denied, too", "%s",
-                    error.message);
+                    doctor_ask(examination,
+                               "ask for s3:GetObject; without s3:ListBucket what is not there is told as denied, too",
+                               "ask for the right to search the directory"),
+                    "%s", error.message);
     else
         doctor_tell(examination, ORBIT_FINDING_FAILURE, status, "head", NULL, "%s", error.message);
 }
@@ -162,8 +176,8 @@ static void examine(struct session *session, const struct place *place)
 {
     const struct options *o = session->options;
     struct examination examination = {.session = session, .place = place};
-    bool service = strcmp(orbit_backend_name(place->store->backend), "s3") == 0 &&
-                   (strcmp(place->typed, "s3://") == 0 || strncmp(place->typed, "s3://?", 6) == 0);
+    bool service =
+        keeps_objects(place) && (strcmp(place->typed, "s3://") == 0 || strncmp(place->typed, "s3://?", 6) == 0);
     look_at_the_way(&examination);
     if (!examination.stopped && !place->local && !session_stopped(session))
         look_at_list(&examination);

@@ -272,12 +272,16 @@ static uint64_t product(uint64_t a, uint64_t b)
 bool orb_sftp_get_space(struct orb_sftp_reader *reader, struct orb_sftp_space *space)
 {
     uint64_t block = orb_sftp_get_u64(reader), fragment = orb_sftp_get_u64(reader);
-    uint64_t blocks = orb_sftp_get_u64(reader);
-    (void)orb_sftp_get_u64(reader); /* free for root */
-    uint64_t available = orb_sftp_get_u64(reader);
+    uint64_t blocks = orb_sftp_get_u64(reader), spare = orb_sftp_get_u64(reader), available = orb_sftp_get_u64(reader);
+    space->files = orb_sftp_get_u64(reader);
+    space->free_files = orb_sftp_get_u64(reader);
+    (void)orb_sftp_get_u64(reader); /* files for who is not root */
+    (void)orb_sftp_get_u64(reader); /* the file system's id */
+    space->read_only = orb_sftp_get_u64(reader) & 1;
     if (fragment == 0)
         fragment = block;
     space->total_bytes = product(blocks, fragment);
     space->free_bytes = product(available, fragment);
+    space->spare_bytes = product(spare, fragment);
     return !reader->bad;
 }

@@ -161,10 +161,14 @@ struct orb_sftp_limits {
 };
 bool orb_sftp_get_limits(struct orb_sftp_reader *reader, struct orb_sftp_limits *limits);
 
+/* Products that do not fit are UINT64_MAX. */
 struct orb_sftp_space {
-    uint64_t total_bytes, free_bytes;
+    uint64_t total_bytes;
+    uint64_t free_bytes;  /* for who is not root */
+    uint64_t spare_bytes; /* what root has beside that, included */
+    uint64_t files, free_files;
+    bool read_only;
 };
-/* What is free for who is not root; products that do not fit are UINT64_MAX. */
 bool orb_sftp_get_space(struct orb_sftp_reader *reader, struct orb_sftp_space *space);
 
 #endif

@@ -13,7 +13,8 @@
  *       bad_names=N     NAME reply N says more than it has    bad_type=N    reply N is of a type that answers nothing
  *       no_attributes=1 names come without attributes         read_only=1   what changes anything is refused
  *       space=N         writes beyond N bytes in all fail     version=N     it says that it speaks version N
- *       pause=N         every reply comes N ms late           openssh=1     it announces lsetstat@openssh.com */
+ *       pause=N         every reply comes N ms late           openssh=1     it announces lsetstat@openssh.com
+ *       free=N          statvfs@openssh.com: N MiB are free       sealed=1      … and the file system is read-only */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -462,6 +463,24 @@ static void on_path(uint8_t type)
     }
 }
 
+/* statvfs@openssh.com, the one extension that there is: https://github.com/openssh/openssh-portable, PROTOCOL §4.3. */
+static void extended(void)
+{
+    char name[32];
+    if (strcmp(get_text(name, sizeof(name)), "statvfs@openssh.com") != 0 || !fault("free")) {
+        status(UNSUPPORTED);
+        return;
+    }
+    uint64_t free_blocks = (uint64_t)fault_value("free"), file_count = 1000;
+    const uint64_t fields[11] = {1 << 20,    1 << 20,    free_blocks + 10, free_blocks, free_blocks,
+                                 file_count, file_count, file_count,       0,           fault_value("sealed") ? 1 : 0,
+                                 255};
+    begin(201);
+    for (size_t i = 0; i < 11; i++)
+        put(fields[i], 8);
+    send_reply();
+}
+
 static void answer(uint8_t type)
 {
     static const uint8_t changing[] = {6, 9, 10, 13, 14, 15, 18, 20};
@@ -509,6 +528,9 @@ static void answer(uint8_t type)
     case 19:
     case 20:
         on_path(type);
+        break;
+    case 200:
+        extended();
         break;
     default:
         status(UNSUPPORTED);
@@ -570,6 +592,10 @@ int main(int count, char **arguments)
             if (fault_value("openssh")) {
                 put_text("lsetstat@openssh.com", 20);
                 put_text("1", 1);
+            }
+            if (fault("free")) {
+                put_text("statvfs@openssh.com", 19);
+                put_text("2", 1);
             }
             size_t length = out_length;
             out_length = 0;

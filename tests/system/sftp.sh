@@ -68,16 +68,16 @@ prints "doctor" '^ok +list '
 # ---- what does not work ----
 orbit --retry-count 0 ls sftp://unknown/
 exits 4 "an unknown host"
-says "an unknown host" "the host key of unknown is not known: run 'ssh unknown' once"
+says_once "an unknown host" "the host key of unknown is not known: run 'ssh unknown' once"
 orbit --retry-count 0 ls sftp://changed/
 exits 4 "a changed host key"
-says "a changed host key" 'ssh-keygen -f .* -R '
+says_once "a changed host key" 'ssh-keygen -f .* -R '
 orbit --retry-count 0 ls sftp://stranger/
 exits 4 "a key that is not let in"
-says "a key that is not let in" 'it takes publickey'
+says_once "a key that is not let in" 'it takes publickey'
 orbit --retry-count 0 ls sftp://direct:1/
 exits 5 "nobody listens"
-says "nobody listens" 'connection refused'
+says_once "nobody listens" 'connection refused'
 orbit --retry-count 0 ls sftp://name.invalid/
 exits 5 "no such name"
 orbit ls sftp://root:hunter2@direct/

@@ -15,6 +15,7 @@ enum {
 
 struct sftp_call;
 struct sftp_command;
+struct sftp_why;
 
 /* One session with the server. Its handles are worth something until it ends: `generation` tells. */
 struct sftp_channel {
@@ -64,7 +65,11 @@ struct sftp_call {
     void (*step)(struct sftp_call *call);    /* nullable: resumed */
     struct orb_message step_message, last_message;
     _Atomic bool posted;
-    bool over;
+    /* Nullable: where the path stands that it changes. What fails there without a reason is looked into before it ends. */
+    char *const *changes;
+    bool refused;         /* it is bytes that the server did not take */
+    struct sftp_why *why; /* freed with the call */
+    bool released, over;
     unsigned refs;
 };
 
@@ -137,6 +142,17 @@ void sftp_absent_end(struct sftp_store *store);
 struct sftp_command *sftp_command_start(struct sftp_store *store, const char *command, int *fd,
                                         void (*ended)(void *ctx), void *ctx, orbit_error *error);
 
+/* ---- sftp_why.c: a failure of which the server gave no reason ------------------------------------------------------- */
+
+#define SFTP_READ_ONLY "the file system there is mounted read-only"
+/* True: the file system is asked, and then() is called with what became of the error. False: nothing to be asked, or once
+ * already. */
+bool sftp_why(struct sftp_call *call, orbit_status status, const orbit_error *error,
+              void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
+void sftp_why_end(struct sftp_call *call);
+/* The question for the space of the directory that a path is in. */
+void sftp_ask_space(struct orb_sftp_request *request, const char *full);
+
 /* ---- sftp_mkdir.c: directories on the way to a path -------------------------------------------------------------------- */
 struct sftp_maker {
     struct sftp_call *call;
@@ -144,6 +160,8 @@ struct sftp_maker {
     char *path; /* of the deepest directory, owned */
     size_t cut; /* it is cut here now */
     bool rising;
+    orbit_status status; /* of the last MKDIR */
+    orbit_error error;
     void (*done)(struct sftp_call *call, orbit_status status, const orbit_error *error);
 };
 /* mkdir -p; an existing directory is fine. */

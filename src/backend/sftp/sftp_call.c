@@ -13,8 +13,10 @@
 
 static void call_drop(struct sftp_call *call)
 {
-    if (--call->refs == 0)
-        orb_free(call);
+    if (--call->refs > 0)
+        return;
+    orb_free(call->why);
+    orb_free(call);
 }
 
 static void deliver_last(struct orb_message *message)
@@ -30,7 +32,8 @@ static void deliver_step(struct orb_message *message)
         return;
     }
     atomic_store(&call->posted, false);
-    call->step(call);
+    if (!call->released)
+        call->step(call);
 }
 
 void *sftp_call_new(struct sftp_store *store, orbit_op *op, size_t bytes, const char *verb, const char *what,
@@ -58,8 +61,14 @@ void sftp_call_end(struct sftp_call *call, orbit_status status, const orbit_erro
     orbit_error own;
     if (error) /* what is released may be where it lies */
         own = *error;
+    bool asked = !call->released && sftp_why(call, status, error, sftp_call_end);
+    if (!call->released) /* nothing more is heard of its requests */
+        call->release(call);
+    call->released = true;
+    if (asked)
+        return;
     sftp_call_leave(call);
-    call->release(call);
+    sftp_why_end(call);
     call->over = true;
     if (atomic_exchange(&call->posted, true)) /* for good: nobody posts it any more */
         call->refs++;

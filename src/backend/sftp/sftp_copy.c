@@ -68,6 +68,7 @@ static void piece_done(struct orb_sftp_request *request)
     orbit_error error;
     orbit_status status = sftp_check(call, request, ORB_SFTP_STATUS, &error);
     if (status < 0) {
+        call->refused = true;
         sftp_writing_discard(&copy->write.writing, status, &error);
         return;
     }
@@ -122,7 +123,7 @@ static void source_described(struct orb_sftp_request *request)
         sftp_end_with(call, ORBIT_E_CHANGED, 0, "it was changed meanwhile");
         return;
     }
-    copy->size = attributes.size;
+    copy->size = copy->write.writing.need = attributes.size;
     orbit_status status = sftp_target_init(&copy->target, call->store, copy->request->to, copy->request->options,
                                            copy->request->preserve ? &copy->about : NULL, &error);
     if (status < 0)
@@ -161,6 +162,7 @@ void sftp_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbi
         return;
     copy->request = request;
     copy->reply = reply;
+    copy->write.call.changes = &copy->target.full;
     copy->write.writing.call = &copy->write.call;
     copy->write.writing.target = &copy->target;
     copy->target.store = self;

@@ -53,6 +53,10 @@ static void looked(struct orb_sftp_request *request)
     struct orb_sftp_attributes attributes;
     orbit_error error;
     orbit_status status = sftp_check(maker->call, request, ORB_SFTP_ATTRS, &error);
+    if (sftp_is_status(request, ORB_SFTP_STATUS_NO_SUCH_FILE)) { /* that is why it was to be made */
+        maker_end(maker, maker->status, &maker->error);
+        return;
+    }
     if (status >= 0) {
         orb_sftp_get_attributes(&request->reply, &attributes);
         uint32_t kind = sftp_kind(&attributes);
@@ -69,14 +73,13 @@ static void looked(struct orb_sftp_request *request)
 static void made(struct orb_sftp_request *request)
 {
     struct sftp_maker *maker = maker_of(request);
-    orbit_error error;
-    orbit_status status = sftp_check(maker->call, request, ORB_SFTP_STATUS, &error);
+    orbit_status status = maker->status = sftp_check(maker->call, request, ORB_SFTP_STATUS, &maker->error);
     if (status >= 0) {
         go_down(maker);
         return;
     }
     if (sftp_lost(request)) {
-        maker_end(maker, status, &error);
+        maker_end(maker, status, &maker->error);
         return;
     }
     char *slash = strrchr(maker->path, '/');
@@ -189,6 +192,7 @@ void sftp_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request)
     if (!mkdir)
         return;
     mkdir->request = request;
+    mkdir->call.changes = &mkdir->full;
     mkdir->full = sftp_full_path(self, request->path, &error);
     if (!mkdir->full)
         sftp_call_end(&mkdir->call, (orbit_status)error.status, &error);

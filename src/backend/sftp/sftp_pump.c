@@ -26,9 +26,10 @@ static void answered(struct orb_sftp_request *request)
     pump->busy[request - pump->slots] = false;
     pump->count--;
     pump->under_way -= request->payload_length;
-    if (status < 0)
+    if (status < 0) {
+        pump->call->refused = true;
         pump_end(pump, status, &error);
-    else if (pump->ended && pump->count == 0)
+    } else if (pump->ended && pump->count == 0)
         pump_end(pump, ORBIT_OK, NULL);
     else if (!pump->ended)
         sftp_pump_step(pump);

@@ -96,6 +96,7 @@ void sftp_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_
         return;
     put->body = body;
     put->reply = reply;
+    put->write.call.changes = &put->target.full;
     put->write.writing.call = &put->write.call;
     put->write.writing.target = &put->target;
     put->write.writing.size = body->length;
@@ -142,6 +143,7 @@ static struct upload_call *upload_new(struct sftp_store *store, orbit_op *op, co
     if (!upload)
         return NULL;
     upload->target = target;
+    upload->write.call.changes = &target->full;
     upload->write.writing.call = &upload->write.call;
     upload->write.writing.target = target;
     return upload;
@@ -186,6 +188,7 @@ void sftp_begin(void *self, orbit_op *op, const orbit_begin_request *request, or
         return;
     }
     upload->begun = reply;
+    upload->write.writing.need = request->size_hint == ORBIT_SIZE_UNKNOWN ? 0 : request->size_hint;
     sftp_call_start(&upload->write.call, begin_go);
 }
 

@@ -17,6 +17,7 @@ struct remove_call {
     size_t left;
     bool lost;
     orbit_error error;
+    struct removal *unclear; /* one that failed, and the server did not say why */
 };
 
 static void remove_release(struct sftp_call *call)
@@ -30,6 +31,26 @@ static void remove_release(struct sftp_call *call)
     orb_free(remove->removals);
 }
 
+static bool is_unclear(const orbit_remove_item *item)
+{
+    return item->status == ORBIT_E_IO && item->error.native == ORB_SFTP_STATUS_FAILURE;
+}
+
+/* What holds for one of them holds for all. */
+static void explained(struct sftp_call *call, orbit_status status, const orbit_error *error)
+{
+    struct remove_call *remove = (struct remove_call *)call;
+    (void)error;
+    for (size_t i = 0; status == ORBIT_E_PERMISSION && i < remove->request->count; i++) {
+        orbit_remove_item *item = &remove->request->items[i];
+        if (!is_unclear(item))
+            continue;
+        call->what = item->path;
+        item->status = sftp_fail(call, status, 0, SFTP_READ_ONLY, &item->error);
+    }
+    sftp_call_end(call, ORBIT_OK, NULL);
+}
+
 static void item_end(struct remove_call *remove, struct removal *removal, orbit_status status, const orbit_error *error)
 {
     orbit_remove_item *item = removal->item;
@@ -38,8 +59,15 @@ static void item_end(struct remove_call *remove, struct removal *removal, orbit_
     item->status = status;
     if (status < 0)
         item->error = *error;
+    if (is_unclear(item))
+        remove->unclear = removal;
     if (--remove->left > 0)
         return;
+    if (!remove->lost && remove->unclear) {
+        remove->call.changes = &remove->unclear->full;
+        if (sftp_why(&remove->call, ORBIT_E_IO, &remove->unclear->item->error, explained))
+            return;
+    }
     if (remove->lost)
         sftp_call_end(&remove->call, (orbit_status)remove->error.status, &remove->error);
     else

@@ -165,6 +165,7 @@ void sftp_rename(void *self, orbit_op *op, const orbit_rename_request *request)
     if (!rename)
         return;
     rename->request = request;
+    rename->call.changes = &rename->to;
     rename->from = sftp_full_path(self, request->from, &error);
     if (rename->from)
         rename->to = sftp_full_path(self, request->to, &error);

@@ -128,6 +128,7 @@ void sftp_stat(void *self, orbit_op *op, const orbit_stat_request *request, orbi
 static void set_go(struct sftp_call *call)
 {
     struct simple *simple = (struct simple *)call;
+    call->changes = &simple->full;
     const orbit_set_metadata_request *request = simple->request;
     struct orb_sftp_attributes attributes = sftp_attributes(request->metadata, request->metadata->fields);
     orb_sftp_path_attributes(&simple->first, ORB_SFTP_SETSTAT, simple->full, &attributes);
@@ -155,6 +156,7 @@ static void set_stat_done(struct orb_sftp_request *request)
 static void set_stat_go(struct sftp_call *call)
 {
     struct simple *simple = (struct simple *)call;
+    call->changes = &simple->full;
     orb_sftp_path(&simple->first, ORB_SFTP_STAT, simple->full);
     sftp_call_ask(call, &simple->first, set_stat_done);
 }
@@ -197,6 +199,7 @@ static void symlink_done(struct orb_sftp_request *request)
 static void symlink_go(struct sftp_call *call)
 {
     struct simple *simple = (struct simple *)call;
+    call->changes = &simple->full;
     const orbit_link_request *request = simple->request;
     orb_sftp_paths(&simple->first, ORB_SFTP_SYMLINK, request->target, simple->full);
     sftp_call_ask(call, &simple->first, symlink_done);

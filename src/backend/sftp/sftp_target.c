@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "base/temporary.h"
 
-enum { OPEN, LOOK, LINK, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
+#define LARGE ((uint64_t)64 << 20) /* bytes for which the room is looked at before */
+
+enum { OPEN, LOOK, LINK, SPACE, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
 
 /* ---- targets --------------------------------------------------------------------------------------------------------- */
 
@@ -198,6 +200,14 @@ static void real_path_done(struct orb_sftp_request *request)
     open_again(writing);
 }
 
+static void fail_for_room(struct sftp_writing *writing)
+{
+    char why[160];
+    (void)snprintf(why, sizeof(why), "it has %llu MiB, and there are %llu MiB free: make room there",
+                   (unsigned long long)(writing->need >> 20), (unsigned long long)(writing->room >> 20));
+    sftp_writing_fail(writing, ORBIT_E_NO_SPACE, 0, why);
+}
+
 /* All have been answered. */
 static void judge(struct sftp_writing *writing, bool stands)
 {
@@ -227,6 +237,8 @@ static void judge(struct sftp_writing *writing, bool stands)
     } else if (stands && kind == ORBIT_KIND_FILE) {
         target->replaces = true;
     }
+    if (writing->status >= 0 && writing->room < writing->need)
+        fail_for_room(writing);
     sftp_writing_end(writing);
 }
 
@@ -270,14 +282,27 @@ static void link_done(struct orb_sftp_request *request)
     open_answered(writing);
 }
 
+/* What is kept for root counts, since that may be who writes. */
+static void space_done(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = sftp_writing_of(request);
+    struct orb_sftp_space space;
+    if (request->type == ORB_SFTP_EXTENDED_REPLY && orb_sftp_get_space(&request->reply, &space) && space.total_bytes)
+        writing->room = space.spare_bytes;
+    open_answered(writing);
+}
+
 static void open_again(struct sftp_writing *writing)
 {
     struct sftp_target *target = writing->target;
     writing->status = ORBIT_OK;
+    writing->room = UINT64_MAX;
     writing->looking = writing->link = false;
     if (sftp_writing_lost(writing))
         return;
-    bool doubt = !sftp_is_openssh(sftp_call_session(writing->call));
+    const struct orb_sftp *session = sftp_call_session(writing->call);
+    bool doubt = !sftp_is_openssh(session);
+    bool space = writing->need >= LARGE && orb_sftp_can(session, ORB_SFTP_CAN_STATVFS);
     target->temporary = name_temporary(target->full);
     if (!target->temporary) {
         writing->status = orb_fail_memory(&writing->error);
@@ -292,6 +317,10 @@ static void open_again(struct sftp_writing *writing)
     if (doubt) {
         orb_sftp_path(&writing->requests[LINK], ORB_SFTP_READLINK, target->full);
         sftp_writing_ask(writing, &writing->requests[LINK], link_done);
+    }
+    if (space) {
+        sftp_ask_space(&writing->requests[SPACE], target->full);
+        sftp_writing_ask(writing, &writing->requests[SPACE], space_done);
     }
 }
 
@@ -349,6 +378,14 @@ static void settle_check(struct orb_sftp_request *request)
         writing->error = error;
     }
     settled(writing);
+}
+
+/* The last of the bytes. */
+static void settle_stored(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = sftp_writing_of(request);
+    writing->call->refused = writing->call->refused || sftp_is_status(request, ORB_SFTP_STATUS_FAILURE);
+    settle_check(request);
 }
 
 /* Carried over where that can be. */
@@ -423,13 +460,13 @@ void sftp_writing_settle(struct sftp_writing *writing,
     if (target->sync && orb_sftp_can(session, ORB_SFTP_CAN_FSYNC)) {
         orb_sftp_extended_handle(&writing->requests[FLUSH], ORB_SFTP_CAN_FSYNC, handle);
         writing->requests[FLUSH].patient = true;
-        sftp_writing_ask(writing, &writing->requests[FLUSH], settle_check);
+        sftp_writing_ask(writing, &writing->requests[FLUSH], settle_stored);
     }
     orb_sftp_on_handle(&writing->requests[STAT], ORB_SFTP_FSTAT, handle);
     sftp_writing_ask(writing, &writing->requests[STAT], settle_stat);
     for (unsigned i = 0; (open = next_open(target, &i)); i++) { /* a full disk or a quota may be told here */
         orb_sftp_on_handle(&writing->closing[i], ORB_SFTP_CLOSE, &target->open[i].handle);
-        writing->closing[i].done = settle_check;
+        writing->closing[i].done = settle_stored;
         writing->closing[i].ctx = writing;
         writing->left++;
         orb_sftp_start(open, &writing->closing[i]);
@@ -446,8 +483,15 @@ static void discarded(struct orb_sftp_request *request)
     sftp_call_end(writing->call, writing->status, writing->status < 0 ? &writing->error : NULL);
 }
 
+static void explained(struct sftp_call *call, orbit_status status, const orbit_error *error)
+{
+    sftp_writing_discard(&((struct sftp_write_call *)call)->writing, status, error);
+}
+
 void sftp_writing_discard(struct sftp_writing *writing, orbit_status status, const orbit_error *error)
 {
+    if (sftp_why(writing->call, status, error, explained)) /* while the temporary still takes its room */
+        return;
     struct sftp_target *target = writing->target;
     struct orb_sftp *session = sftp_call_session(writing->call);
     char *temporary = target->published ? NULL : target->temporary;

@@ -37,11 +37,13 @@ struct sftp_writing {
     struct sftp_call *call;
     struct sftp_target *target;
     void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error);
-    struct orb_sftp_request requests[7], closing[SFTP_CHANNELS_MAX];
+    struct orb_sftp_request requests[8], closing[SFTP_CHANNELS_MAX];
     struct sftp_maker maker;
     bool made_parents, followed, cleared, looking, link, resolving;
     unsigned left;
     uint64_t size; /* that the file must have */
+    uint64_t need; /* the bytes that are to come; 0: not known */
+    uint64_t room; /* for them, where less */
     orbit_status status;
     orbit_error error;
 };
