@@ -13,9 +13,10 @@
 #include "base/mem.h"
 
 enum {
-    LARGE_PAGES = 8,   /* left: cut it before going on at the frontier */
-    OVERSHOT_MAX = 10, /* then one going over in 1,024 pages */
-    DENSE_PAGES = 4,   /* how much of the past the density is measured over */
+    LARGE_PAGES = 8,      /* left: cut it before going on at the frontier */
+    ENDS_DOUBTED_MAX = 3, /* by one segment */
+    OVERSHOT_MAX = 10,    /* then one going over in 1,024 pages */
+    DENSE_PAGES = 4,      /* how much of the past the density is measured over */
     PAGES_PER_WORKER = 8,
     YIELD_MEMORY = 16 /* segments */
 };
@@ -393,9 +394,26 @@ static void learn_end(struct orb_list_plan *plan, struct orb_list_segment *segme
         return;
     plan->has_end = set_key(plan, &plan->end, end, length);
     for (struct orb_list_segment *next = segment->next; next; next = next->next)
-        if (!next->busy && !next->broken &&
+        if (!next->busy && !next->broken && !next->done &&
             orb_keys_compare(orb_buf_string(&next->lo), next->lo.length, end, length) >= 0)
-            next->done = true;
+            next->done = next->ended = true;
+}
+
+struct orb_list_segment *orb_list_plan_doubt_ends(struct orb_list_plan *plan, const struct orb_buf *key)
+{
+    for (struct orb_list_segment *segment = plan->head; segment; segment = segment->next) {
+        const struct orb_buf *begin = begin_of(segment);
+        if (!segment->ended ||
+            orb_keys_compare(orb_buf_string(begin), begin->length, orb_buf_string(key), key->length) >= 0)
+            continue;
+        if (segment->ends_doubted >= ENDS_DOUBTED_MAX)
+            return segment;
+        segment->ended = segment->done = false;
+        segment->ends_doubted++;
+        plan->has_end = false;
+        estimate(plan, segment);
+    }
+    return NULL;
 }
 
 /* Going over is worth a request now and then: fewer and fewer where it found nothing. */
@@ -434,6 +452,7 @@ void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *
         (segment->has_hi && news->kept &&
          orb_keys_compare(news->kept, news->kept_length, orb_buf_string(&segment->hi), segment->hi.length) >= 0);
     segment->done = passed || !news->more;
+    segment->ended = segment->done && !passed;
     segment->brought += news->kept_count;
     if (passed)
         learn_yield(plan, segment);
@@ -504,7 +523,8 @@ struct orb_list_segment *orb_list_plan_finished(struct orb_list_plan *plan)
 {
     for (struct orb_list_segment **link = &plan->head; *link; link = &(*link)->next) {
         struct orb_list_segment *segment = *link;
-        if (segment->done && !segment->buffered && !segment->busy) {
+        bool doubtful = segment->ended && segment != plan->head; /* what lies before it may prove otherwise */
+        if (segment->done && !segment->buffered && !segment->busy && !doubtful) {
             *link = segment->next;
             return segment;
         }

@@ -18,6 +18,7 @@ struct orb_list_segment {
     bool busy;                 /* a page is under way */
     bool broken;               /* its next page never comes */
     bool done;                 /* nothing more is to be asked for */
+    bool ended;                /* because the store said that no key follows */
     uint32_t pages;            /* that came */
     uint32_t buffered;         /* of them, not given out yet */
     void *owner_data;
@@ -33,6 +34,7 @@ struct orb_list_segment {
     bool uncut;                      /* no place for a cut was found */
     bool blind;                      /* where it has got to is not known */
     bool over;                       /* begins behind all that is known of the keys */
+    uint32_t ends_doubted;
 };
 
 struct orb_list_plan {
@@ -77,6 +79,9 @@ struct orb_list_news {
 };
 void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *segment,
                            const struct orb_list_news *news);
+/* This key exists, or did: segments that ended before it, because the store said that nothing follows, are asked for
+ * again. The one that has been asked for often enough is returned; NULL: none. */
+struct orb_list_segment *orb_list_plan_doubt_ends(struct orb_list_plan *plan, const struct orb_buf *key);
 /* A page came that nobody looked into: only while not parallel. */
 void orb_list_plan_unseen(struct orb_list_plan *plan, struct orb_list_segment *segment, bool buffered, bool more);
 /* The page that was under way is not coming: it may be asked for again. */

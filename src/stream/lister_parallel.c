@@ -36,6 +36,7 @@ static void free_parallel(struct orb_parallel *parallel)
     drop_parts(parallel);
     orb_page_release(&parallel->spare);
     orb_buf_release(&parallel->given_key);
+    orb_buf_release(&parallel->seen_key);
     orb_free(parallel);
     orb_stream_gone(&lister->stream);
 }
@@ -142,7 +143,8 @@ static bool begin_plan(struct orb_parallel *parallel)
         workers = WORKERS_MAX;
     if (!orb_list_plan_init(&parallel->plan, workers, lister->page_entries))
         return false;
-    const char *after = parallel->given_known ? orb_buf_string(&parallel->given_key) : lister->options.start_after;
+    const char *after = parallel->given_known && !parallel->skipping ? orb_buf_string(&parallel->given_key)
+                                                                     : lister->options.start_after;
     struct orb_list_segment *head = parallel->plan.head;
     head->has_lo = after != NULL;
     return !after || orb_buf_text(&head->lo, after);
@@ -240,6 +242,27 @@ static void look_past_trial(struct orb_parallel *parallel, struct orb_list_part 
     sight->cut_count = part->page.count;
 }
 
+/* A store that says that nothing lies behind a place, and has named a key that does: MinIO, where more keys than a page
+ * takes lie between the name of a directory and a place in it ("c-1" to "c-2000", asked for what follows "c/k"). It
+ * answers so whenever it is asked, but its tokens lead on. Keys that were removed meanwhile look the same, and cost a
+ * serial listing. */
+static void look_at_ends(struct orb_parallel *parallel, struct orb_list_part *part)
+{
+    if (!parallel->proven || !orb_list_plan_doubt_ends(&parallel->plan, &parallel->seen_key))
+        return;
+    if (parallel->plan.unordered) {
+        part->failed = orb_fail(&part->error, ORBIT_E_PROTOCOL, 0,
+                                "listing '%s': the store names no keys behind one that is not its last: list it with "
+                                "one worker",
+                                parallel->producer.lister->path);
+        part->segment->done = part->segment->ended = false;
+        part->segment->broken = true;
+    } else {
+        parallel->skipping = true;
+        fall_back(parallel, "it names no keys behind one that is not its last");
+    }
+}
+
 static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
 {
     struct orbit_page *page = &part->page;
@@ -250,7 +273,12 @@ static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
     orb_parallel_learn_time(parallel, part, orb_now_ns());
     if (page->count)
         orb_parallel_bound_pages(parallel, page);
-    bool trial = on_trial(part);
+    if (parallel->skipping && !orb_parallel_drop_given(parallel, page)) {
+        orbit_error error;
+        part_failed(part, orb_fail_memory(&error), &error);
+        return;
+    }
+    bool trial = on_trial(part), more = page->more;
     part->came |= page->count > 0;
     if (!segment->has_hi && !worth_it(parallel) && !trial) {
         orb_list_plan_unseen(&parallel->plan, segment, page->count > 0, page->more);
@@ -259,6 +287,10 @@ static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
     } else if (orb_parallel_look_into(parallel, part, page, &sight)) {
         look_past_trial(parallel, part, &sight);
         orb_parallel_tell_plan(parallel, part, &sight);
+        if (trial && !sight.keys && !more) { /* nothing there, or no knowledge of start-after: it proves neither */
+            drop_trial(parallel, parallel->plan.head, part);
+            return;
+        }
         if (part->guess && sight.keys) {
             parallel->proven = true;
             parallel->plan.unordered = parallel->producer.lister->options.unordered;
@@ -266,6 +298,7 @@ static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
         parallel->plan.on_trial &= !trial;
         if (sight.cut_count)
             orb_parallel_keep_page(part, &sight);
+        look_at_ends(parallel, part);
     } else if (trial) {
         part->came = false;
         condemn(part, "it seems not to know start-after");
@@ -273,7 +306,7 @@ static void page_came(struct orb_parallel *parallel, struct orb_list_part *part)
     } else {
         inverted(parallel, part);
     }
-    if (segment->done) {
+    if (segment->done || !more) {
         parallel->backend->ops->list_end(parallel->backend->self, part->cursor);
         part->cursor = NULL;
         orb_page_release(page);
@@ -500,13 +533,17 @@ struct orb_producer *orb_parallel_new(struct orbit_lister *lister, orbit_error *
     orb_lister_page_init(lister, &parallel->spare);
     orb_buf_init(&parallel->given_key, ORB_KEY_ROOM);
     static const char room[ORB_KEY_ROOM];
-    if (!begin_plan(parallel) || !orb_buf_append(&parallel->given_key, room, sizeof room)) {
+    orb_buf_init(&parallel->seen_key, ORB_KEY_ROOM + 1);
+    if (!begin_plan(parallel) || !orb_buf_append(&parallel->given_key, room, sizeof room) ||
+        !orb_buf_append(&parallel->seen_key, room, sizeof room) || !orb_buf_append(&parallel->seen_key, room, 1)) {
         orb_list_plan_release(&parallel->plan);
         orb_buf_release(&parallel->given_key);
+        orb_buf_release(&parallel->seen_key);
         orb_free(parallel);
         orb_fail_memory(error);
         return NULL;
     }
     orb_buf_reset(&parallel->given_key);
+    orb_buf_reset(&parallel->seen_key);
     return &parallel->producer;
 }

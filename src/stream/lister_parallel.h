@@ -51,11 +51,13 @@ struct orb_parallel {
     bool far;                 /* waiting for pages outweighs reading them */
     struct orb_buf given_key; /* the last one given out, where given_known */
     bool given_known;
+    struct orb_buf seen_key; /* at least as great a one exists: a page held it, or has more behind it */
     bool wanted, stopped, shut, over;
-    bool falling; /* what is under way is ended, then the listing goes on serially */
-    bool serial;  /* for good */
-    bool proven;  /* a guess was answered as it should be: the store knows start-after */
-    bool refused; /* a guess was: no more of them */
+    bool falling;  /* what is under way is ended, then the listing goes on serially */
+    bool serial;   /* for good */
+    bool skipping; /* it began at the very beginning again: what was given out is dropped */
+    bool proven;   /* a guess was answered as it should be: the store knows start-after */
+    bool refused;  /* a guess was: no more of them */
 };
 
 /* A key as the store orders it: a directory's ends in '/'. */
@@ -107,6 +109,8 @@ bool orb_parallel_look_into(struct orb_parallel *parallel, const struct orb_list
                             const struct orbit_page *page, struct orb_list_sight *sight);
 void orb_parallel_tell_plan(struct orb_parallel *parallel, struct orb_list_part *part,
                             const struct orb_list_sight *sight);
+/* While skipping: drops what was given out from a page of the listing that began again. False when memory is out. */
+bool orb_parallel_drop_given(struct orb_parallel *parallel, struct orbit_page *page);
 /* What came waits until it is given out; `sight` is NULL where nobody looked into it. */
 void orb_parallel_keep_page(struct orb_list_part *part, const struct orb_list_sight *sight);
 

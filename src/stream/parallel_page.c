@@ -84,6 +84,15 @@ void orb_parallel_bound_pages(struct orb_parallel *parallel, const struct orbit_
 
 /* ---- what is in it --------------------------------------------------------------------------------- */
 
+/* Where more follow, what exists is at least the next possible key. */
+static void remember_seen(struct orb_parallel *parallel, const struct orb_list_key *key, bool more)
+{
+    orb_buf_reset(&parallel->seen_key);
+    (void)orb_buf_append(&parallel->seen_key, key->bytes, key->length); /* there is room */
+    if (more)
+        (void)orb_buf_append(&parallel->seen_key, "", 1);
+}
+
 bool orb_parallel_look_into(struct orb_parallel *parallel, const struct orb_list_part *part,
                             const struct orbit_page *page, struct orb_list_sight *sight)
 {
@@ -127,6 +136,45 @@ bool orb_parallel_look_into(struct orb_parallel *parallel, const struct orb_list
         before = now;
         now = swap;
     }
+    if (sight->keys && orb_list_key_compare(before, &parallel->seen_key) > 0)
+        remember_seen(parallel, before, page->more);
+    return true;
+}
+
+static bool take_rest(struct orbit_page *kept, const struct orbit_page *page, struct orb_page_cursor at)
+{
+    struct orb_page_item item;
+    orbit_status status = ORBIT_OK;
+    orb_page_reset(kept);
+    while (status == ORBIT_OK && orb_page_next(page, &at, &item)) {
+        const orbit_entry *entry = &item.entry;
+        status = item.failed ? orbit_page_add_failed(kept, entry->path, entry->path_length, item.error, item.position)
+                             : orbit_page_add(kept, entry, item.position);
+    }
+    return status == ORBIT_OK;
+}
+
+bool orb_parallel_drop_given(struct orb_parallel *parallel, struct orbit_page *page)
+{
+    struct orb_page_cursor at = {0}, begin = {0};
+    struct orb_page_item item;
+    struct orb_list_key key;
+    struct orbit_page *kept = &parallel->spare, old = *page;
+    while (parallel->skipping && orb_page_next(page, &at, &item)) {
+        if (!item.failed && key_of(&item, &key) && orb_list_key_compare(&key, &parallel->given_key) > 0)
+            parallel->skipping = false;
+        else
+            begin = at;
+    }
+    if (!begin.at)
+        return true;
+    if (!take_rest(kept, page, begin))
+        return false;
+    *page = *kept;
+    page->more = old.more;
+    page->busy_ns = old.busy_ns;
+    *kept = old;
+    orb_page_reset(kept);
     return true;
 }
 

@@ -144,6 +144,8 @@ bool orb_list_part_start(struct orb_parallel *parallel, struct orb_list_segment 
         fetch(part);
         return true;
     }
+    if (segment->at.length) /* it goes on behind an end that was none */
+        part->request.start_after = orb_buf_string(&segment->at);
     part->running = true;
     parallel->running++;
     part->call.tally = &parallel->producer.lister->stream.tally;

@@ -138,6 +138,54 @@ static void repeated_token_ends_a_parallel_listing_with_an_error_after_what_is_s
     }
 }
 
+static void end_before_a_known_key_is_asked_for_again(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        struct outcome serial, parallel;
+        open_keys(4000, shapes[i]);
+        endpoint_control(&at.endpoint, "set?page_max=50");
+        list_keys(1, &serial);
+        endpoint_control(&at.endpoint, "clear"); /* those of the last shape */
+        FAULT("op=ListObjectsV2&probability=0.02&seed=%u&false_end=1", (unsigned)i + 1);
+        list_keys(8, &parallel);
+        assert_same(&serial, &parallel, shapes[i]);
+        orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+        options.recursive = options.unordered = true;
+        options.list_workers = 8;
+        list_all(&options, "", &parallel);
+        assert_int_equal(parallel.status, ORBIT_END);
+        assert_int_equal(parallel.count, serial.count);
+        assert_true(parallel.sum == serial.sum);
+    }
+}
+
+static void place_behind_which_the_store_never_names_a_key_ends_in_a_serial_listing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        struct outcome serial, parallel;
+        open_keys(4000, shapes[i]);
+        endpoint_control(&at.endpoint, "set?page_max=50");
+        list_keys(1, &serial);
+        endpoint_control(&at.endpoint, "clear"); /* those of the last shape */
+        FAULT("op=ListObjectsV2&false_end=2");
+        list_keys(8, &parallel);
+        assert_same(&serial, &parallel, shapes[i]);
+        orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+        options.recursive = options.unordered = true;
+        options.list_workers = 8;
+        list_all(&options, "", &parallel);
+        if (parallel.status != ORBIT_E_PROTOCOL) {
+            if (parallel.status != ORBIT_END)
+                print_error("%s: %s\n", shapes[i], parallel.error.message);
+            assert_int_equal(parallel.status, ORBIT_END);
+            assert_int_equal(parallel.count, serial.count);
+            assert_true(parallel.sum == serial.sum);
+        }
+    }
+}
+
 static void error_in_the_middle_is_never_an_end(void **state)
 {
     (void)state;
@@ -427,6 +475,8 @@ int main(void)
         FAULT_TEST(parallel_listing_gives_the_same_entries_in_the_same_order),
         FAULT_TEST(parallel_listing_is_whole_while_pages_fail),
         FAULT_TEST(repeated_token_ends_a_parallel_listing_with_an_error_after_what_is_sure),
+        FAULT_TEST(end_before_a_known_key_is_asked_for_again),
+        FAULT_TEST(place_behind_which_the_store_never_names_a_key_ends_in_a_serial_listing),
         FAULT_TEST(error_in_the_middle_is_never_an_end),
         FAULT_TEST(options_mean_the_same_in_parallel),
         FAULT_TEST(unordered_listing_gives_every_entry_once),

@@ -396,6 +396,9 @@ void list_objects(struct request *request, bool v2)
     if (!read_listing(request, &list))
         return;
     list.owner |= !v2;
+    const char *after = query_has(request, "continuation-token") ? NULL : query_value(request, "start-after");
+    if (after != NULL && request->fault.false_end > (strchr(after, '/') == NULL))
+        list.max_keys = 0; /* as MinIO answers now and then: nothing lies behind */
     text_clear(out);
     text_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                   "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>");

@@ -149,6 +149,7 @@ struct fault {
     bool wrong_checksum, wrong_etag;
     bool change; /* the object is another one after this request */
     bool repeat_token, no_token;
+    int false_end;       /* 1: to every start-after; 2: to those with a slash */
     int64_t truncate;    /* bytes of an XML body that are sent, with a matching length; -1 none */
     int64_t upload_stop; /* the request's body is read up to here, then the connection is reset; -1 none */
     bool no_continue;    /* Expect: 100-continue is not answered */
