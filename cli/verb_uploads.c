@@ -212,6 +212,18 @@ static void abort_open(struct session *session, const struct place *place, const
 
 /* ---- resume -------------------------------------------------------------------------------------------------- */
 
+/* Nothing was there to go on with: where somebody named what, that is not found. */
+static void nothing_resumed(struct session *session, const char *where)
+{
+    if (session_stopped(session) || session->tally.done || session->tally.failed)
+        return;
+    if (where)
+        report_refused(session, session->verb, where, NULL, ORBIT_E_NOT_FOUND,
+                       "this machine keeps no unfinished upload to it");
+    else if (!session->options->quiet && !session->options->json)
+        output_talk("orbit uploads resume: there is nothing to go on with: this machine keeps no unfinished uploads");
+}
+
 /* "s3://bucket" is a whole name, "s3://bucket/a" begins keys. */
 static bool is_below(const char *typed, const char *target)
 {
@@ -272,6 +284,7 @@ void verb_uploads(struct session *session)
     } else if (strcmp(what, "resume") == 0) {
         session->verb = "uploads resume";
         each_journal(session, resume_journal);
+        nothing_resumed(session, where);
     } else if (strcmp(what, "abort") == 0 && where) {
         session->verb = "uploads abort";
         each_open(session, where, abort_open);

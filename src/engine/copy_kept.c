@@ -100,8 +100,9 @@ void orb_copy_kept_opened(struct orb_copy *copy)
     copy->started_over |= reply->dropped;
     if (reply->dropped)
         orb_log(log, ORBIT_LOG_WARN,
-                "'%s' is fetched from its beginning: what an earlier attempt left of '%s' is not "
-                "of this version of it",
+                "'%s' is fetched from its beginning: what an earlier attempt left of '%s' is of another version of it, "
+                "or its "
+                "journal is damaged",
                 copy->from_path, copy->to_path);
     for (size_t i = 0; i < reply->extent_count; i++)
         copy->resumed += reply->extents[i].length;

@@ -132,6 +132,10 @@ check "an empty file" test -f empty2 -a ! -s empty2
 chmod 640 copy
 orbit cp tree/a.txt copy
 check "a replaced file keeps its mode" is "$(stat -c %a copy)" 640
+(umask 027 && printf '#!/bin/sh\n' >program && chmod 4755 program && "$ORBIT" cp -q program again)
+check "a program stays one, within the umask" is "$(stat -c %a again)" 750
+mkdir -p programs/in && cp -p program programs/in/ && orbit cp -r programs/ programs-too/
+check "in a tree, too" is "$(stat -c %a programs-too/in/program)" 755
 orbit cp data /dev/null
 exits 0 "cp to a device"
 check "a device stays a device" test -c /dev/null

@@ -124,6 +124,14 @@ check "no journal is left of it" is "$(journals)" 0
 orbit uploads ls
 exits 0 "no journals"
 prints_exactly "no journals are nothing to tell" ""
+orbit uploads resume
+exits 0 "nothing to go on with"
+says_once "nothing to go on with" '^orbit uploads resume: there is nothing to go on with'
+orbit -q uploads resume
+says_nothing "and not said to whom wants quiet"
+orbit uploads resume s3://bucket
+exits 3 "nothing to go on with of a bucket"
+says_once "nothing to go on with of a bucket" '^ERROR "uploads resume s3://bucket": .*keeps no unfinished upload'
 begin() { # begin KEY: an upload that is ended in the middle
     control "set?bandwidth=$((8 << 20))" >/dev/null
     interrupted INT /dev/null "$ORBIT" cp --part-size 5M -c 2 "$2" "s3://bucket/$1"

@@ -401,6 +401,27 @@ static void journal_of_another_temporary_is_not_believed(void **state)
     assert_int_equal(count_names("."), 0);
 }
 
+/* What hinders is told, and not that the bytes were of something else. */
+static void journal_that_cannot_be_opened_is_told(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    orbit_begin_reply reply;
+    char name[80];
+    leave_two(f);
+    snprintf(name, sizeof(name), ".orbit-%016" PRIx64 ".journal", orb_crc64nvme(0, "file", 4));
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(mkdir(name, 0700), 0);
+    assert_status(begin(f, "a", &reply), ORBIT_OK);
+    assert_int_equal(reply.extent_count, 0);
+    assert_false(reply.dropped);
+    assert_false(reply.keeps);
+    assert_true(ophost_logged(&f->host, "'file' is written from its beginning, not gone on with: "));
+    assert_true(
+        ophost_logged(&f->host, "'file' will not be resumable: ")); /* the new one, for it is still in the way */
+    assert_int_equal(rmdir(name), 0);
+    suspend(f, reply.upload);
+}
+
 static void temporary_and_journal_are_not_listed(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -566,6 +587,7 @@ int main(void)
         KEEP_TEST(after_a_reboot_only_what_was_flushed_is_believed),
         KEEP_TEST(what_was_flushed_is_believed_after_a_reboot),
         KEEP_TEST(journal_of_another_temporary_is_not_believed),
+        KEEP_TEST(journal_that_cannot_be_opened_is_told),
         KEEP_TEST(temporary_and_journal_are_not_listed),
         KEEP_TEST(plain_write_removes_what_was_kept),
         KEEP_TEST(every_failed_allocation_leaves_it_resumable_or_away),

@@ -138,6 +138,7 @@ struct orb_local_target {
     /* What to set: `must` fails where it is not permitted, `may` is left out there. ORBIT_HAS_… */
     uint32_t must, may;
     uint32_t mode, uid, gid;
+    uint32_t most; /* rights of a new file whose mode nothing says, before umask or the directory's default ACL */
     int64_t mtime_ns, atime_ns;
 };
 struct orb_local_target_request {
@@ -146,6 +147,7 @@ struct orb_local_target_request {
     const orbit_metadata *preserve; /* nullable */
     const char *resume_id;          /* nullable */
     const orbit_keep_request *keep; /* nullable */
+    const struct statx *like;       /* nullable: the file whose copy it is to be, also without `preserve` */
 };
 /* A zeroed target is prepared by this; after a failure it needs nothing. */
 orbit_status orb_local_target_open(struct orb_local_target *target, struct orb_local *self, const orbit_op *op,

@@ -73,8 +73,8 @@ static mode_t process_umask(struct orb_local *self)
     return (mode_t)mask;
 }
 
-/* The mode of a new file where nothing else says it: 0666 less the umask, or less what the directory's default
- * ACL leaves out (then the umask does not count). An ACL is a version of 4 bytes, then entries of 8: tag, rights
+/* The mode of a new file where nothing else says it: 0666, or what the file has that is copied, less the umask, or less
+ * what the directory's default ACL leaves out (then the umask does not count). An ACL is a version of 4 bytes, then entries of 8: tag, rights
  * (16 bits each, little-endian), id. */
 static uint32_t default_mode(const struct orb_local_target *target)
 {
@@ -83,7 +83,7 @@ static uint32_t default_mode(const struct orb_local_target *target)
     uint8_t acl[ACL_MAX];
     ssize_t length = getxattr(orb_local_proc(&proc, target->directory, NULL), acl_default, acl, sizeof(acl));
     if (length < 4)
-        return 0666u & ~(uint32_t)process_umask(target->self);
+        return target->most & ~(uint32_t)process_umask(target->self);
     uint32_t owner = 6, group = 0, mask = UINT32_MAX, other = 0;
     for (ssize_t at = 4; at + 8 <= length; at += 8) {
         uint32_t tag = (uint32_t)acl[at] | (uint32_t)acl[at + 1] << 8;
@@ -97,7 +97,7 @@ static uint32_t default_mode(const struct orb_local_target *target)
         else if (tag == OTHER)
             other = rights;
     }
-    return 0666u & (owner << 6 | (mask != UINT32_MAX ? mask : group) << 3 | other);
+    return target->most & (owner << 6 | (mask != UINT32_MAX ? mask : group) << 3 | other);
 }
 
 static int set_owner(const struct orb_local_target *target, uint32_t *mode)

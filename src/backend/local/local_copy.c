@@ -176,8 +176,12 @@ static orbit_status open_target(struct orb_local *self, struct copying *copying,
 {
     static const orbit_write_options defaults = ORBIT_WRITE_OPTIONS_INIT;
     orbit_metadata preserve = ORBIT_METADATA_INIT;
-    const struct orb_local_target_request target = {request->to, request->options ? request->options : &defaults,
-                                                    request->preserve ? &preserve : NULL, NULL, NULL};
+    const struct orb_local_target_request target = {request->to,
+                                                    request->options ? request->options : &defaults,
+                                                    request->preserve ? &preserve : NULL,
+                                                    NULL,
+                                                    NULL,
+                                                    &copying->stat};
     orb_local_fill(&preserve, &copying->stat);
     orbit_status status = orb_local_target_open(copying->target, self, copying->op, &target, error);
     if (status < 0)

@@ -189,6 +189,7 @@ static orbit_status open_at_place(struct orb_local_target *target, const orbit_o
     memcpy(target->name, place->last, length + 1);
     target->directory = place->directory;
     place->directory = AT_FDCWD;
+    target->most = request->like ? request->like->stx_mode & 0777u : 0666u; /* a program stays one, as with cp(1) */
     orb_local_take_attributes(target, request->options, request->preserve);
     return open_temporary(target, request, error);
 }

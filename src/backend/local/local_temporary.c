@@ -162,8 +162,10 @@ static orbit_status open_journal(struct orb_local_target *target, const orbit_ke
     orbit_status status = orb_local_journal_open(&target->journal, target->self, &request, error);
     if (status == ORBIT_OK || status == ORBIT_END || status == ORBIT_E_MEMORY)
         return status;
-    /* No room for a journal, or it cannot be had here: written without. */
-    orb_log(&target->self->host->log, ORBIT_LOG_WARN, "'%s' will not be resumable: %s", target->name, error->message);
+    /* No room for a journal, or it cannot be had here: written without. One that is there may be followed by a new one. */
+    orb_log(&target->self->host->log, ORBIT_LOG_WARN,
+            fresh ? "'%s' will not be resumable: %s" : "'%s' is written from its beginning, not gone on with: %s",
+            target->name, error->message);
     return ORBIT_OK;
 }
 
@@ -189,7 +191,7 @@ int orb_local_open_kept(struct orb_local_target *target, const orbit_keep_reques
             *said = open_journal(target, keep, false, error);
             if (*said < 0 || target->journal)
                 return 0;
-            target->dropped = true;
+            target->dropped = *said == ORBIT_END; /* else it was told why */
             target->fd = -1;
         }
         int removed = fd >= 0 ? orb_local_unlink_temporary(target) : -EPERM;

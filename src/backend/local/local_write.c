@@ -199,7 +199,7 @@ static orbit_status put_open(struct orb_local *self, orbit_op *op, struct orb_lo
     writing->upload = upload_new(put->path);
     if (!writing->upload)
         return orb_fail_memory(error);
-    const struct orb_local_target_request request = {put->path, put->options, put->preserve, NULL, NULL};
+    const struct orb_local_target_request request = {put->path, put->options, put->preserve, NULL, NULL, NULL};
     return orb_local_target_open(&writing->upload->target, self, op, &request, error);
 }
 
@@ -395,8 +395,8 @@ static void begin_work(void *self, orbit_op *op)
     if (!upload) {
         status = orb_fail_memory(&error);
     } else {
-        const struct orb_local_target_request request = {begin->path, begin->options, begin->preserve, begin->resume_id,
-                                                         begin->keep};
+        const struct orb_local_target_request request = {begin->path,      begin->options, begin->preserve,
+                                                         begin->resume_id, begin->keep,    NULL};
         status = orb_local_target_open(&upload->target, self, op, &request, &error);
     }
     bool prefix = status >= 0 && begin->keep && begin->keep->prefix_bytes && upload->target.journal;
