@@ -247,6 +247,9 @@ typedef struct orbit_read_request {
 typedef struct orbit_read_reply {
     orbit_metadata metadata; /* of the whole object: size, etag, … The engine releases it */
     uint64_t length;         /* bytes that this read will deliver: 0 past the end or of an empty object */
+    /* A part was asked for and the store sends the object whole; what lies before `offset` the backend passes over. From
+     * then on the engine takes the backend's ranged_read for false. */
+    bool whole;
 } orbit_read_reply;
 
 /* put: the whole object in one request. begin: a large one in parts. `options` is never NULL. */

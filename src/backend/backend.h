@@ -97,6 +97,9 @@ struct orb_backend {
     struct orb_flow *_Atomic flow; /* engine/flow's own, made when first needed, given up with the backend */
 };
 
+/* A reply was `whole`: from now on objects are read in order, from their first byte. Loop thread. */
+void orb_backend_in_order(struct orb_backend *backend);
+
 /* A page of a listing: entries packed behind one another in one slab, charged to the budget. User metadata
  * (pairs) is not kept. A page is full by count, by bytes, or, once it holds something, when memory is out; an
  * empty page that gets no memory says ORBIT_E_MEMORY and sets out_of_memory. */

@@ -54,6 +54,16 @@ void orb_host_detach_all(struct orbit_host *host)
     }
 }
 
+void orb_backend_in_order(struct orb_backend *backend)
+{
+    if (!backend->caps.ranged_read)
+        return;
+    backend->caps.ranged_read = false;
+    orb_log(&backend->host->log, ORBIT_LOG_INFO,
+            "%s sends objects whole where a range is asked for: they are read in order",
+            backend->url ? backend->url : backend->ops->name);
+}
+
 void orbit_host_log(orbit_host *host, orbit_log_level level, const char *format, ...)
 {
     if (!host || !orb_log_wants(&host->log, level))

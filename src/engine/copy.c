@@ -46,7 +46,7 @@ static void tell_end(struct orb_message *message)
     free_ranges(copy);
     if (copy->stored.algorithm) /* nobody reads by this pin any more */
         copy->source.checksum = copy->stored;
-    if (orb_copy_kept_again(copy))
+    if (orb_copy_kept_again(copy) || orb_copy_again_in_order(copy))
         return;
     if (copy->well) {
         copy->ended(copy->ctx, ORBIT_OK, NULL);
@@ -97,6 +97,7 @@ void orb_copy_fail(struct orb_copy *copy, orbit_status status, const orbit_error
 
 void orb_copy_stop(struct orb_copy *copy, orbit_status status, const orbit_error *error)
 {
+    copy->called_off = true;
     orb_copy_fail(copy, status, error);
 }
 
@@ -477,7 +478,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
         return status;
     orb_copy_ramp_answered(copy);
     copy->total = orb_copy_bytes(copy);
-    if (copy->total == ORBIT_SIZE_UNKNOWN) {
+    if ((reply->whole && orb_copy_wants_order(copy, range)) || copy->total == ORBIT_SIZE_UNKNOWN) {
         orb_copy_begin_anew(copy, range, ORB_COPY_AS_STREAM);
         return ORBIT_OK;
     }

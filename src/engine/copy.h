@@ -114,6 +114,8 @@ struct orb_copy {
     bool checking;   /* `call` asks whether the source is still what it was, … */
     bool check_void; /* … but meanwhile it is being read once more */
     bool asking;     /* `call` asks for the checksum of the whole */
+    bool in_order;   /* it ends because the source has no ranges, and begins again without */
+    bool called_off; /* by the owner: it does not begin again */
     bool stopping;
     bool well; /* all is done */
     orbit_status status;
@@ -197,6 +199,16 @@ uint64_t orb_copy_ramp_length(const struct orb_copy *copy, uint64_t length);
 uint64_t orb_copy_even(uint64_t total, uint64_t count);
 /* Few ranges carry much each: larger blocks, where there is memory for them. Before `range` starts. */
 void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length);
+
+/* copy_again.c: a copy begins again from its beginning, because a reply was the whole object where a range of it was asked
+ * for. Whether that is so: whether more is to be copied than `range`; it then ends, by the second, which is for ranges that
+ * began when the source was known. */
+bool orb_copy_wants_order(struct orb_copy *copy, const struct orb_relay *range);
+void orb_copy_end_for_order(struct orb_copy *copy);
+/* The copy has ended. True: it was for that, and it begins again. */
+bool orb_copy_again_in_order(struct orb_copy *copy);
+/* Forgets all but what the owner set, and starts; the source is looked at anew unless it is passed on. */
+void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source);
 
 /* copy_kept.c: what an earlier attempt left. Before the upload begins; when it has; before each range: moves
  * next_offset to the first byte that is missing, and gives how many are missing there. */

@@ -101,8 +101,7 @@ void orb_copy_kept_opened(struct orb_copy *copy)
     if (reply->dropped)
         orb_log(log, ORBIT_LOG_WARN,
                 "'%s' is fetched from its beginning: what an earlier attempt left of '%s' is of another version of it, "
-                "or its "
-                "journal is damaged",
+                "or its journal is damaged",
                 copy->from_path, copy->to_path);
     for (size_t i = 0; i < reply->extent_count; i++)
         copy->resumed += reply->extents[i].length;
@@ -136,39 +135,12 @@ uint64_t orb_copy_kept_next(struct orb_copy *copy)
 
 bool orb_copy_kept_again(struct orb_copy *copy)
 {
-    if (copy->well || copy->status != ORBIT_E_CHECKSUM || !copy->prefix)
+    if (copy->well || copy->called_off || copy->status != ORBIT_E_CHECKSUM || !copy->prefix)
         return false;
     orb_log(&copy->to->host->log, ORBIT_LOG_WARN,
             "'%s' is fetched from its beginning: the first %" PRIu64 " bytes of '%s' are not its own", copy->from_path,
             copy->prefix, copy->to_path);
-    struct orb_copy fresh = {
-        .from = copy->from,
-        .to = copy->to,
-        .from_path = copy->from_path,
-        .to_path = copy->to_path,
-        .version_id = copy->version_id,
-        .if_match = copy->if_match,
-        .source_key = copy->source_key,
-        .offset = copy->offset,
-        .length = copy->length,
-        .length_hint = copy->length_hint,
-        .options = copy->options,
-        .tally = copy->tally,
-        .preserve = copy->preserve,
-        .no_server_copy = copy->no_server_copy,
-        .server_only = copy->server_only,
-        .verify = copy->verify,
-        .no_hedge = copy->no_hedge,
-        .verify_full = copy->verify_full,
-        .keeps = copy->keeps,
-        .moved = copy->moved,
-        .ended = copy->ended,
-        .ctx = copy->ctx,
-        .started_over = true,
-        .told = copy->told,
-    };
-    orb_copy_release(copy);
-    memcpy(copy, &fresh, sizeof(*copy));
-    orb_copy_start(copy);
+    orb_copy_start_again(copy, NULL);
+    copy->started_over = true;
     return true;
 }

@@ -63,8 +63,12 @@ static void begin_source(struct orb_relay *range)
 static orbit_status head(struct orb_relay *range, struct orb_race_leg *leg, orbit_error *error)
 {
     orbit_status status = ORBIT_OK;
-    if (range->headed)
-        return orb_copy_identify(range->copy, &leg->reply.metadata, error);
+    if (range->headed) {
+        status = orb_copy_identify(range->copy, &leg->reply.metadata, error);
+        if (status >= 0 && leg->reply.whole && orb_copy_wants_order(range->copy, range))
+            orb_copy_end_for_order(range->copy);
+        return status;
+    }
     range->headed = true;
     status = orb_copy_range_head(range->copy, range, &leg->reply, error);
     if (status < 0 || range->stopping)
@@ -74,12 +78,12 @@ static orbit_status head(struct orb_relay *range, struct orb_race_leg *leg, orbi
     return orb_pipe_set_length(&range->pipe, range->length, error);
 }
 
-/* One that took over from another is looked at at once, the others when they have ended. */
+/* One that took over from another is looked at at once, as one that is the whole object, the others when they have ended. */
 static void source_head(struct orb_race *race, struct orb_race_leg *leg)
 {
     struct orb_relay *range = race->ctx;
     orbit_error error;
-    if (range->stopping || range->again || (range->headed && !leg->hedge))
+    if (range->stopping || range->again || (range->headed && !leg->hedge && !leg->reply.whole))
         return;
     orbit_status status = head(range, leg, &error);
     if (status < 0)

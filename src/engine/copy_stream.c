@@ -17,6 +17,7 @@ struct orb_copy_stream {
     orbit_read_request request;
     orbit_read_reply reply;
     _Atomic uint64_t received;
+    uint64_t skip;  /* bytes to drop before the next one to keep; the source's thread, the loop between reads */
     uint64_t crc64; /* the source's thread, until the source is over */
     uint32_t crc32c;
     uint8_t spill[64];
@@ -115,10 +116,23 @@ static void *sink_acquire(orbit_sink *sink, size_t want, size_t *room)
     return memory;
 }
 
+/* What lies before the bytes that are wanted; how many are left. */
+static size_t drop_skipped(struct orb_copy_stream *stream, size_t length)
+{
+    size_t drop = length < stream->skip ? length : (size_t)stream->skip;
+    if (!drop || stream->lent == stream->spill)
+        return length;
+    stream->skip -= drop;
+    memmove(stream->lent, stream->lent + drop, length - drop);
+    orb_call_alive(&stream->source);
+    return length - drop;
+}
+
 static orbit_status sink_commit(orbit_sink *sink, size_t length)
 {
     struct orb_copy_stream *stream = (struct orb_copy_stream *)sink;
     orbit_status status = ORBIT_OK;
+    length = drop_skipped(stream, length);
     if (stream->lent != stream->spill && length > 0) {
         if (stream->copy->verify) {
             stream->crc64 = orb_crc64nvme(stream->crc64, stream->lent, length);
@@ -154,16 +168,37 @@ static void room_again(void *ctx)
 
 /* ---- the read, on the loop ------------------------------------------------------------------------------ */
 
+/* Whether what is wanted can be asked for from its first byte on. */
+static bool has_ranges(const struct orb_copy *copy)
+{
+    return copy->from->caps.ranged_read && copy->source.kind != ORBIT_KIND_OTHER;
+}
+
+/* The version is known as soon as there is a reply: what was cut off goes on with just that one. */
+static void source_head(struct orb_op *op)
+{
+    struct orb_call *call = (struct orb_call *)((char *)op - offsetof(struct orb_call, op));
+    struct orb_copy_stream *stream = call->ctx;
+    orbit_error error;
+    if (stream->stopping || stream->copy->have_source)
+        return;
+    if (orb_copy_identify(stream->copy, &stream->reply.metadata, &error) < 0)
+        orb_copy_fail(stream->copy, (orbit_status)error.status, &error);
+}
+
 static void start_source(struct orb_call *call)
 {
     struct orb_copy_stream *stream = call->ctx;
     struct orb_copy *copy = stream->copy;
-    uint64_t received = atomic_load(&stream->received);
+    uint64_t from = copy->offset + atomic_load(&stream->received);
+    uint64_t end = copy->length >= ORBIT_TO_END - copy->offset ? ORBIT_TO_END : copy->offset + copy->length;
+    stream->skip = has_ranges(copy) ? 0 : from;
+    uint64_t offset = from - stream->skip;
     stream->request = (orbit_read_request){
         .path = copy->from_path,
         .version_id = copy->version_id,
-        .offset = copy->offset + received,
-        .length = copy->length == ORBIT_TO_END ? ORBIT_TO_END : copy->length - received,
+        .offset = offset,
+        .length = end == ORBIT_TO_END ? ORBIT_TO_END : end - offset,
         .pin = copy->have_source ? &copy->source : NULL,
         .if_match = copy->if_match,
         .sse_customer_key = copy->source_key,
@@ -175,18 +210,19 @@ static void start_source(struct orb_call *call)
     stream->locked.op = &call->op.op;
     stream->locked.waits = false;
     pthread_mutex_unlock(&stream->mutex);
+    call->op.on_head = source_head;
     orb_call_names(call, ORBIT_REQUEST_READ, copy->from_path);
     copy->from->ops->read(copy->from->self, &call->op.op, &stream->request, &stream->sink, &stream->reply);
 }
 
-/* What has gone by cannot be asked for again where there are no ranges. */
+/* What has gone by comes again where there are no ranges, and is dropped; a pipe has it no more. */
 static bool source_again(struct orb_call *call, const orbit_error *error)
 {
     struct orb_copy_stream *stream = call->ctx;
     (void)error;
     detach(stream);
-    bool ranges = stream->copy->from->caps.ranged_read && stream->copy->source.kind != ORBIT_KIND_OTHER;
-    return !stream->stopping && (ranges || atomic_load(&stream->received) == 0);
+    bool same = stream->copy->have_source && stream->copy->source.kind != ORBIT_KIND_OTHER;
+    return !stream->stopping && (same || has_ranges(stream->copy) || atomic_load(&stream->received) == 0);
 }
 
 static orbit_status judge(struct orb_copy_stream *stream, orbit_error *error)
@@ -204,10 +240,13 @@ static orbit_status judge(struct orb_copy_stream *stream, orbit_error *error)
     if (expected->algorithm && bits != orb_checksum_value(expected))
         return orb_fail(error, ORBIT_E_CHECKSUM, 0,
                         "the bytes read from '%s' are not those whose checksum the store keeps", copy->from_path);
-    if ((copy->source.fields & ORBIT_HAS_SIZE) && copy->source.kind != ORBIT_KIND_OTHER && copy->offset == 0 &&
-        copy->length == ORBIT_TO_END && received != copy->source.size)
+    uint64_t wanted = orb_copy_bytes(copy);
+    bool sized = wanted != ORBIT_SIZE_UNKNOWN && copy->source.kind != ORBIT_KIND_OTHER;
+    if (sized && received != wanted)
         return orb_fail(error, ORBIT_E_PROTOCOL, 0, "'%s' ended after %" PRIu64 " of %" PRIu64 " bytes",
-                        copy->from_path, received, copy->source.size);
+                        copy->from_path, received, wanted);
+    if (stream->skip && received) /* after a cut it came from its beginning, but not as far */
+        return orb_fail(error, ORBIT_E_PROTOCOL, 0, "'%s' was longer when it was read before", copy->from_path);
     copy->verified = expected->algorithm != ORBIT_CHECKSUM_NONE;
     copy->total = received;
     return ORBIT_OK;
@@ -282,14 +321,9 @@ void orb_copy_stream_start(struct orb_copy *copy)
     stream->fill.ctx = stream;
     stream->fill.upload.tally = copy->tally;
     copy->stream = stream;
-    orbit_status status = ORBIT_OK;
-    if (copy->offset > 0 && !copy->from->caps.ranged_read)
-        status = orb_fail(&error, ORBIT_E_UNSUPPORTED, 0, "%s cannot read '%s' from the middle", copy->from->ops->name,
-                          copy->from_path);
-    else
-        status = orb_fill_init(&stream->fill, copy->to, copy->to_path, copy->options,
-                               copy->preserve && copy->have_source ? &copy->source : NULL,
-                               copy->total == ORBIT_SIZE_UNKNOWN ? copy->length_hint : copy->total, &error);
+    orbit_status status = orb_fill_init(&stream->fill, copy->to, copy->to_path, copy->options,
+                                        copy->preserve && copy->have_source ? &copy->source : NULL,
+                                        copy->total == ORBIT_SIZE_UNKNOWN ? copy->length_hint : copy->total, &error);
     if (status < 0) {
         orb_copy_fail(copy, status, &error);
         return;

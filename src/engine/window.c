@@ -430,6 +430,11 @@ void orb_window_open(struct orb_window *window)
 {
     if (window->closing || orb_window_stopped(window))
         return;
+    pthread_mutex_lock(&window->mutex);
+    window->sequential = !window->backend->caps.ranged_read; /* what is learned of a store changes it */
+    pthread_mutex_unlock(&window->mutex);
+    orb_hedger_init(&window->hedger, window->backend, window->config.no_hedge);
+    orb_window_choose_sizes(window);
     if (!window->sequential) /* else what was given up could not be had again */
         orb_admission_hold(&window->lender, window->host, orb_window_pressed, window);
     first_range(window);
@@ -550,7 +555,6 @@ orbit_status orb_window_new(struct orb_window **out, const struct orb_window_con
     window->config = *config;
     window->backend = config->backend;
     window->host = config->backend->host;
-    window->sequential = !config->backend->caps.ranged_read;
     window->next_offset = config->offset;
     window->wanted_end =
         config->length >= ORBIT_TO_END - config->offset ? ORBIT_TO_END : config->offset + config->length;
@@ -562,8 +566,6 @@ orbit_status orb_window_new(struct orb_window **out, const struct orb_window_con
     window->nudge_message.deliver = orb_window_nudged;
     window->close_message.deliver = close_delivered;
     window->sequence.source.window = window;
-    orb_hedger_init(&window->hedger, config->backend, config->no_hedge);
-    orb_window_choose_sizes(window);
     *out = window;
     return ORBIT_OK;
 }

@@ -60,8 +60,26 @@ static orbit_status commit(orbit_sink *sink, size_t length)
 
 /* ---- the operation ------------------------------------------------------------------------------- */
 
+/* The first reply is the whole object where this range of it was asked for, and more than the range is wanted: to ask for
+ * the others would bring it as often. */
+static bool wants_order(struct orb_range *range, const struct orb_race_leg *leg)
+{
+    struct orb_window *window = range->window;
+    const orbit_metadata *metadata = &leg->reply.metadata;
+    if (!leg->reply.whole)
+        return false;
+    orb_backend_in_order(window->backend);
+    window->hedger.off = true;
+    uint64_t size = metadata->fields & ORBIT_HAS_SIZE ? metadata->size : ORBIT_TO_END;
+    return !window->locked.opened && window->next_offset < (size < window->wanted_end ? size : window->wanted_end);
+}
+
 static orbit_status learn(struct orb_range *range, struct orb_race_leg *leg)
 {
+    if (wants_order(range, leg)) {
+        range->in_order = true;
+        return orb_fail(&range->refusal, ORBIT_E_CANCELLED, 0, "'%s' is read in order", range->window->config.path);
+    }
     if (!range->window->locked.opened)
         orb_window_answered(range->window, leg->call.attempt_ns);
     return orb_window_learn(range->window, &leg->request, &leg->reply, range, (size_t)leg->from, &range->refusal);
@@ -203,6 +221,10 @@ static void done(struct orb_race *race, struct orb_race_leg *leg, orbit_status s
         orb_window_measured(window, range->locked.filled - (size_t)leg->from, leg->call.attempt_ns);
     if (orb_window_ended(window))
         return;
+    if (range->in_order && !orb_window_stopped(window)) {
+        orb_sequence_take_over(window, range);
+        return;
+    }
     if (status < 0 && !good_enough(range, error)) {
         orbit_error own;
         if (range->overflowed) {
@@ -259,7 +281,7 @@ void orb_range_start(struct orb_range *range, uint64_t offset, size_t length)
     range->offset = offset;
     range->asked = length;
     range->crc = range->crc_length = 0;
-    range->done = range->orphan = false;
+    range->done = range->orphan = range->in_order = false;
     atomic_store(&range->skipped, false);
     range->running = true;
     range->refused = ORBIT_OK;

@@ -42,6 +42,7 @@ struct orb_range {
     struct orb_race race;
     orbit_sink sink;
     bool running, done, orphan;
+    bool in_order;        /* the store has no ranges: one long read takes its place */
     orbit_status refused; /* negative: a reply was of another version, or promised another length */
     orbit_error refusal;
 };
@@ -63,7 +64,7 @@ struct orb_window {
     struct orb_window_config config;
     struct orb_backend *backend;
     struct orbit_host *host;
-    bool sequential;
+    bool sequential; /* the loop writes it, under the mutex */
 
     /* Loop. */
     uint64_t chunk_bytes, memory_bytes; /* of one range; of all buffers */
@@ -191,6 +192,8 @@ void orb_window_measured(struct orb_window *window, uint64_t bytes, uint64_t ask
 
 /* ---- window_sequential.c */
 void orb_sequence_start(struct orb_window *window, struct orb_range *first);
+/* Loop: the same in place of `range`, the first and only one, of which nothing was taken. */
+void orb_sequence_take_over(struct orb_window *window, struct orb_range *range);
 /* Loop: takes back what was consumed, lets a paused read go on. */
 void orb_sequence_go_on(struct orb_window *window);
 /* The window was told to begin anew at its next_offset; `abandoned` is set if the read runs. */

@@ -288,6 +288,20 @@ void orb_sequence_start(struct orb_window *window, struct orb_range *first)
     begin(window);
 }
 
+/* The only range there is has shown that the store has no others, before any of its bytes was seen. */
+void orb_sequence_take_over(struct orb_window *window, struct orb_range *range)
+{
+    pthread_mutex_lock(&window->mutex);
+    window->locked.head = window->locked.tail = window->locked.current = NULL;
+    window->sequential = true;
+    pthread_mutex_unlock(&window->mutex);
+    orb_admission_let_go(&window->lender);
+    window->near.few = 0;
+    orb_window_choose_sizes(window);
+    window->next_offset = range->offset;
+    orb_sequence_start(window, range);
+}
+
 /* Buffers the consumer has passed are spare again. */
 static void retire(struct orb_window *window)
 {

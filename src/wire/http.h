@@ -74,6 +74,7 @@ struct orb_http_request {
     struct orb_buf headers; /* lines for orb_http_header() */
     orbit_body *body;       /* nullable; `length` of it is what is sent */
     orbit_sink *sink;       /* nullable */
+    uint64_t sink_skip;     /* so many bytes are dropped before the sink gets any; head may set it, and sink_max */
     uint64_t sink_max;      /* more than this many bytes are not taken: the request ends well with `enough` set */
     struct orb_buf memory;  /* initialised with its cap by the caller */
     bool large;             /* more than a few KiB will flow: spread over lanes, with larger buffers */

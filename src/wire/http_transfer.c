@@ -132,6 +132,12 @@ static size_t to_sink(struct orb_http_request *request, const char *bytes, size_
 {
     size_t at = request->skip;
     request->skip = 0;
+    if (request->sink_skip) {
+        size_t n = length - at < request->sink_skip ? length - at : (size_t)request->sink_skip;
+        at += n;
+        request->sink_skip -= n;
+        request->dropped += n;
+    }
     while (at < length) {
         if (request->received >= request->sink_max) {
             request->enough = true;

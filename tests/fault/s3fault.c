@@ -53,6 +53,16 @@ void s3fault_reopen(void)
     OK(orbit_open_s3(&at.store, at.client, &at.config, &at.options, &told));
 }
 
+void s3fault_fresh_client(void)
+{
+    orbit_backend_close(at.store);
+    at.store = NULL;
+    orbit_client_close(at.client);
+    at.client = NULL;
+    OK(orbit_client_open(&at.client, NULL, &told));
+    s3fault_reopen();
+}
+
 int s3fault_setup(void **state)
 {
     (void)state;

@@ -35,7 +35,8 @@ int s3fault_setup(void **state); /* a clean endpoint and a new store */
 int s3fault_teardown(void **state);
 /* Opens the store anew after at.config or at.options were changed. */
 void s3fault_reopen(void);
-void s3fault_defaults(void); /* puts at.config and at.options back */
+void s3fault_fresh_client(void); /* the same by a client that has learned nothing yet */
+void s3fault_defaults(void);     /* puts at.config and at.options back */
 
 /* Adds a rule to the endpoint. */
 #define FAULT(...)  endpoint_control(&at.endpoint, "fault?" __VA_ARGS__)

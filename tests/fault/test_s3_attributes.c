@@ -131,7 +131,7 @@ static void a_store_without_them_is_asked_once(void **state)
     size_t count;
     bool more;
     for (unsigned how = 0; how <= 2; how += 2) {
-        s3fault_reopen();
+        s3fault_fresh_client();
         endpoint_control(&at.endpoint, "set?attributes=%u", how);
         int64_t before = COUNT("requests.GetObjectAttributes");
         for (unsigned i = 0; i < 3; i++)

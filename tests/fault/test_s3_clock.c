@@ -5,23 +5,13 @@
 
 #include <stdio.h>
 
-enum { WRONG_S = 1200, MANY = 6, BUCKETS = 40 };
+enum { WRONG_S = 1200, MANY = 6, BUCKETS = 80 };
 
 static const int directions[] = {WRONG_S, -WRONG_S};
 
 static void wrong_clock(int seconds)
 {
     endpoint_control(&at.endpoint, "set?clock_offset_s=%d", seconds);
-}
-
-/* A client that knows nothing yet. */
-static void fresh_client(void)
-{
-    orbit_backend_close(at.store);
-    at.store = NULL;
-    orbit_client_close(at.client);
-    OK(orbit_client_open(&at.client, NULL, &told));
-    s3fault_reopen();
 }
 
 static orbit_status look(orbit_error *error)
@@ -69,7 +59,7 @@ static void first_request_of_any_kind_corrects_the_clock(void **state)
     for (size_t i = 0; i < COUNT_OF(calls); i++)
         for (size_t d = 0; d < COUNT_OF(directions); d++) {
             wrong_clock(directions[d]);
-            fresh_client();
+            s3fault_fresh_client();
             OK(calls[i](&told));
             OK(calls[i](&told));
             assert_int_equal(COUNT("open_uploads"), 0);
@@ -86,7 +76,7 @@ static void requests_that_are_wrong_at_once_all_come_right(void **state)
         orbit_metadata metadata[MANY] = {ORBIT_METADATA_INIT};
         wrong_clock(directions[d]);
         FAULT("op=*&latency_ms=50&count=20");
-        fresh_client();
+        s3fault_fresh_client();
         for (size_t i = 0; i < MANY; i++) {
             char key[16];
             snprintf(key, sizeof(key), "at-once-%zu", i);
@@ -122,7 +112,7 @@ static void what_one_backend_learned_the_next_one_knows(void **state)
     for (size_t d = 0; d < COUNT_OF(directions); d++) {
         wrong_clock(directions[d]);
         at.config.region = "eu-north-1";
-        fresh_client();
+        s3fault_fresh_client();
         OK(look(&told));
         int64_t refused = COUNT("status_4xx");
         assert_true(refused >= 2);
@@ -142,7 +132,7 @@ static void many_buckets_are_remembered_and_none_is_mistaken(void **state)
 {
     (void)state;
     char bucket[32];
-    fresh_client();
+    s3fault_fresh_client();
     at.config.bucket = bucket;
     for (int i = 0; i < BUCKETS; i++) {
         snprintf(bucket, sizeof(bucket), "bucket-%d", i);

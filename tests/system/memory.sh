@@ -51,6 +51,13 @@ if [ -n "${S3D:-}" ] && [ -x "$S3D" ]; then
     rm -f got
     within 96 "cat of a large object" bash -o pipefail -c "'$ORBIT' cat 's3://bucket/gen-$size' | wc -c"
     prints_exactly "the object was read whole" "$size"
+    control 'fault?op=GetObject&ignore_range=1'
+    within 64 "get of a large object from a store without ranges" "$ORBIT" cp -q "s3://bucket/gen-$size" got
+    check "the object arrived whole" is "$(stat -c %s got)" "$size"
+    rm -f got
+    within 48 "cat of its end" bash -o pipefail -c "'$ORBIT' cat --range -3 's3://bucket/gen-$size' | wc -c"
+    prints_exactly "the end was read" 3
+    control clear
     within 24 "ls -r of $entries objects" bash -c "exec '$ORBIT' ls -r 's3://keys-$entries' >names"
     check "all objects are listed" is "$(wc -l <names)" "$entries"
 fi

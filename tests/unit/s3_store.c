@@ -57,12 +57,17 @@ int s3_tests_stop(void **state)
     return 0;
 }
 
+void s3_forget(void)
+{
+    ophost_close(&host);
+    ophost_open(&host, 2);
+}
+
 int s3_tests_reset(void **state)
 {
     (void)state;
     endpoint_reset(&endpoint);
-    ophost_close(&host); /* what it has learned of the endpoint is of the test before */
-    ophost_open(&host, 2);
+    s3_forget();
     return 0;
 }
 

@@ -20,6 +20,8 @@ orbit_status s3_look(struct orb_backend *store, const char *path, orbit_error *e
 bool s3_retriable(const orbit_error *error);
 void s3_put_keys(struct orb_backend *store, const char *const *keys, size_t count); /* small objects */
 
+void s3_forget(void); /* what was learned of the endpoint; no backend is open */
+
 int s3_tests_start(void **state);
 int s3_tests_stop(void **state);
 int s3_tests_reset(void **state);

@@ -263,6 +263,116 @@ static void that_a_store_removes_one_by_one_is_learned(void **state)
     ophost_backend_close(store);
 }
 
+/* ---- what one backend learned, the next one knows -------------------------------------------------------- */
+
+static void list_all(struct orb_backend *store)
+{
+    struct ophost_listing listing;
+    orbit_error error;
+    orbit_list_request request = {.path = "", .recursive = true, .want_metadata = true};
+    orbit_status status = ophost_list(store, "", &request, &listing, &error);
+    if (status < 0 && s3_retriable(&error)) {
+        ophost_listing_release(&listing);
+        status = ophost_list(store, "", &request, &listing, &error);
+    }
+    assert_int_equal(status, ORBIT_OK);
+    ophost_listing_release(&listing);
+}
+
+static void remove_two(struct orb_backend *store)
+{
+    orbit_error error;
+    orbit_remove_item items[2] = {{.path = "a"}, {.path = "b"}};
+    orbit_remove_request request = {.items = items, .count = 2, .missing_ok = true};
+    assert_int_equal(ophost_remove_many(store, &request, &error), ORBIT_OK);
+}
+
+static void put_new(struct orb_backend *store, const char *path, const orbit_write_options *options)
+{
+    orbit_error error;
+    orbit_status status;
+    for (int tries = 0; tries < 5; tries++)
+        if ((status = ophost_put(store, path, options, "x", 1, NULL, &error)) >= 0 || !s3_retriable(&error))
+            break;
+    assert_int_equal(status, ORBIT_OK);
+}
+
+static orbit_status read_part(struct orb_backend *store)
+{
+    orbit_read_request request = {.path = "big", .offset = 1000, .length = 10};
+    orbit_read_reply reply = {0};
+    orbit_error error;
+    char *bytes = NULL;
+    size_t got;
+    orbit_status status = ophost_read(store, &request, &bytes, &got, &reply, &error);
+    free(bytes);
+    orbit_metadata_release(&reply.metadata);
+    return status;
+}
+
+static void what_one_backend_learned_the_next_one_knows(void **state)
+{
+    (void)state;
+    orbit_write_options options = not_over();
+    int64_t before = 0;
+    orbit_error error;
+    static const char bytes[5000];
+    struct orb_backend *first = open_as(NULL);
+    assert_int_equal(ophost_put(first, "big", NULL, bytes, sizeof bytes, NULL, &error), ORBIT_OK);
+    ophost_backend_close(first);
+    endpoint_control(&endpoint, "set?conditions=0&list_v2=0&checksums=0");
+    endpoint_control(&endpoint, "fault?op=DeleteObjects&status=501&code=NotImplemented");
+    endpoint_control(&endpoint, "fault?op=GetObject&ignore_range=1");
+    for (int round = 0; round < 2; round++) {
+        struct orb_backend *store = open_as(NULL);
+        assert_int_equal(store->caps.ranged_read, round == 0);
+        assert_int_equal(store->caps.remove_batch > 1, round == 0);
+        put_new(store, round ? "second" : "first", &options);
+        list_all(store);
+        remove_two(store);
+        assert_int_equal(read_part(store), ORBIT_OK);
+        ophost_backend_close(store);
+        int64_t refused = endpoint_count(&endpoint, "status_5xx");
+        if (round == 0)
+            assert_true(refused >= 4); /* one of a kind */
+        else
+            assert_int_equal(refused, before);
+        before = refused;
+    }
+    /* Of another bucket, and by another client, nothing is known; who asks for a checksum means it. */
+    orbit_s3_config other = s3_config_for("bucket"), checks = s3_config_for("store");
+    struct orb_backend *store = s3_open_with(&other);
+    assert_true(store->caps.ranged_read && store->caps.remove_batch > 1);
+    ophost_backend_close(store);
+    checks.checksum = ORBIT_CHECKSUM_CRC32C;
+    store = s3_open_with(&checks);
+    assert_true(ophost_put(store, "third", NULL, "x", 1, NULL, &error) < 0);
+    ophost_backend_close(store);
+    s3_forget();
+    store = open_as(NULL);
+    assert_true(store->caps.ranged_read && store->caps.remove_batch > 1);
+    ophost_backend_close(store);
+    endpoint_control(&endpoint, "set?conditions=1&list_v2=1&checksums=1");
+}
+
+/* A store of one name that is known is not taken for what another handle called it. */
+static void what_was_set_is_not_taken_for_learned(void **state)
+{
+    (void)state;
+    orbit_s3_config old = s3_config_for("store");
+    old.list_v1 = true;
+    old.provider = "b2";
+    struct orb_backend *store = s3_open_with(&old);
+    list_all(store);
+    assert_int_equal(read_part(store), ORBIT_E_NOT_FOUND);
+    remove_two(store);
+    ophost_backend_close(store);
+    store = open_as(NULL);
+    list_all(store);
+    assert_int_equal(endpoint_count(&endpoint, "requests.ListObjectsV2"), 1);
+    ophost_backend_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +385,8 @@ int main(void)
         S3_TEST(that_conditions_are_refused_is_learned),
         S3_TEST(that_a_store_lists_in_the_old_way_is_learned),
         S3_TEST(that_a_store_removes_one_by_one_is_learned),
+        S3_TEST(what_one_backend_learned_the_next_one_knows),
+        S3_TEST(what_was_set_is_not_taken_for_learned),
     };
     return cmocka_run_group_tests_name("s3_stores", tests, s3_tests_start, s3_tests_stop);
 }

@@ -54,6 +54,7 @@ struct orb_s3 {
     bool reached;                           /* it has answered before: a refused connection is then worth another try */
     bool written;                           /* it has taken a change */
     struct orb_s3_ways ways;
+    struct orb_s3_ways told; /* of them what is remembered, or was known at the beginning */
 
     struct orb_buf scratch, authorization; /* for signing */
 };
@@ -66,6 +67,7 @@ struct orb_s3_reply {
     uint32_t retry_after_ms;
     int64_t date_ns; /* 0: none */
     bool has_length, has_range, delete_marker;
+    bool chunked;                            /* without a length: the body says where it ends */
     uint64_t length;                         /* Content-Length */
     uint64_t range_first, range_last, total; /* Content-Range; total UINT64_MAX: "*" */
     bool range_unsatisfied;                  /* "bytes * /total" */
@@ -154,11 +156,12 @@ const char *orb_s3_name(const struct orb_s3 *s3, const char *path, char *out, si
 /* Appends the full key of a path. */
 bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
 
-/* s3_learned.c: region and clock as replies taught them, for backends that the client opens later. remember_… when they were
- * learned, recall when host, bucket and region are configured, before orb_s3_locate(). What cannot be remembered is learned
- * again. Any thread. */
+/* s3_learned.c: region, clock and ways as replies taught them, for backends that the client opens later. remember_… when they
+ * were learned (ways: loop thread, at the end of every operation), recall when host, bucket, region and the store's ways are
+ * configured, before orb_s3_locate(). What cannot be remembered is learned again. Any thread. */
 void orb_s3_remember_region(struct orb_s3 *s3);
 void orb_s3_remember_clock(struct orb_s3 *s3);
+void orb_s3_remember_ways(struct orb_s3 *s3);
 void orb_s3_recall(struct orb_s3 *s3);
 
 /* s3_reply.c: the header event of all requests, and what replies are made of. */

@@ -429,7 +429,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     take_site_name(s3);
     caps->endpoint = *s3->site_name ? s3->site_name : NULL;
     caps->reads_twice = orb_s3_checksum_comes_first(config->checksum);
-    caps->ranged_read = true;
+    caps->ranged_read = s3->ways.ranges != ORB_S3_RANGES_IGNORED;
     caps->deep_list = !orb_s3_is_service(s3);
     caps->list_versions = caps->deep_list && !s3->store->no_versions && !s3->address.is_directory;
     caps->lacks |= caps->list_versions ? 0 : 1u << ORBIT_OPERATION_VERSIONING;

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What replies taught of stores, kept by the client for the backends it opens later: a bucket's region, the clock of an
- * endpoint. A wrong clock or region then costs one request a client and not one a backend. A small table, of which the
- * places that were not asked for longest are given to others. Any thread; what is inside is guarded by its mutex. */
+ * What replies taught of stores, kept by the client for the backends it opens later: a bucket's region and its store's
+ * ways, the clock of an endpoint. A wrong clock, or a store that refuses something, then costs one request a client and not
+ * one a backend. Only what is settled is kept, and only what replies taught: settings are the backend's that has them. A
+ * small table, of which the places that were not asked for longest are given to others. Any thread; what is inside is
+ * guarded by its mutex. */
 #include "backend/s3/s3.h"
 #include "base/str.h"
 
-enum { PLACES = 32, NAME_MAX_BYTES = 512 };
+enum { PLACES = 64, NAME_MAX_BYTES = 512 };
 
 struct place {
-    char
-        *name; /* owned; NULL: free. "http://host:port" for its clock, with "/bucket" behind it for that one's region */
-    char region[ORB_S3_REGION_MAX];
+    char *
+        name; /* owned; NULL: free. "http://host:port" for its clock, with "/bucket" behind it for what is that one's */
+    char region[ORB_S3_REGION_MAX]; /* "": not learned */
+    struct orb_s3_ways ways;        /* zero: not learned, each */
     int64_t clock_offset_s;
     uint64_t used; /* when, in uses of the table */
 };
@@ -113,17 +116,75 @@ void orb_s3_remember_clock(struct orb_s3 *s3)
     pthread_mutex_unlock(&learned->mutex);
 }
 
+/* clang-format off */
+/* X(field) for all of them. */
+#define WAYS(X) \
+    X(checksums) X(body_checksums) X(listed) X(conditions) X(upload_tags) X(ranges) X(no_lengths) \
+    X(bare_copies) X(list_v1) X(no_batches) X(no_attributes)
+/* clang-format on */
+
+/* Without what is only suspected. */
+static struct orb_s3_ways settled(const struct orb_s3 *s3)
+{
+    struct orb_s3_ways ways = s3->ways;
+    if (ways.checksums == ORB_S3_CHECKSUMS_SUSPECT)
+        ways.checksums = s3->told.checksums;
+    if (ways.body_checksums == ORB_S3_BODY_SUSPECT)
+        ways.body_checksums = s3->told.body_checksums;
+    return ways;
+}
+
+void orb_s3_remember_ways(struct orb_s3 *s3)
+{
+    struct orb_s3_ways now = settled(s3), before = s3->told;
+    char name[NAME_MAX_BYTES];
+    bool same = true;
+#define SAME(field) same = same && now.field == before.field;
+    WAYS(SAME)
+#undef SAME
+    if (same)
+        return;
+    s3->told = now;
+    struct learned *learned = learned_of(s3);
+    if (!learned || !name_of(s3, true, name))
+        return;
+    pthread_mutex_lock(&learned->mutex);
+    struct place *place = find_or_make(learned, name);
+#define KEEP(field)                         \
+    if (place && now.field != before.field) \
+        place->ways.field = now.field;
+    WAYS(KEEP)
+#undef KEEP
+    pthread_mutex_unlock(&learned->mutex);
+}
+
+static void recall_ways(struct orb_s3 *s3, const struct orb_s3_ways *learned)
+{
+    enum orb_s3_checksums checksums = s3->ways.checksums;
+#define TAKE(field)     \
+    if (learned->field) \
+        s3->ways.field = learned->field;
+    WAYS(TAKE)
+#undef TAKE
+    if (s3->checksum) /* who asks for one means it */
+        s3->ways.checksums = checksums;
+}
+
 void orb_s3_recall(struct orb_s3 *s3)
 {
+    s3->told = s3->ways;
     struct learned *learned = learned_of(s3);
     char site[NAME_MAX_BYTES], bucket[NAME_MAX_BYTES];
     if (!learned || !name_of(s3, false, site) || !name_of(s3, true, bucket))
         return;
     pthread_mutex_lock(&learned->mutex);
-    struct place *clock = find(learned, site), *region = find(learned, bucket);
+    struct place *clock = find(learned, site), *known = find(learned, bucket);
     if (clock)
         s3->clock_offset_s = clock->clock_offset_s;
-    if (region)
-        memcpy(s3->region, region->region, sizeof s3->region);
+    if (known && *known->region)
+        memcpy(s3->region, known->region, sizeof s3->region);
+    if (known)
+        recall_ways(s3, &known->ways);
+    s3->told = s3->ways;
     pthread_mutex_unlock(&learned->mutex);
 }

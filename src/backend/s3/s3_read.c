@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * read: a range of an object straight into the sink. Nothing reaches the sink before the headers have shown that
- * these are the bytes that were asked for. The head is judged on the lane; the rest is the loop's. */
+ * these are the bytes that were asked for. The head is judged on the lane; the rest is the loop's.
+ *
+ * Some stores, and proxies before others, send the object whole where a range was asked for: of that is taken what was
+ * wanted, and the engine is told. Some do not say how long it is: then HEAD is asked, so that a body that was cut is
+ * told from one that came to its end; where HEAD does not tell either, the body must say itself where it ends
+ * (chunks, RFC 9112 section 7.1). */
 #include <inttypes.h>
 
 #include "backend/s3/s3.h"
@@ -12,8 +17,25 @@ struct read_op {
     orbit_sink *sink;
     orbit_read_reply *out;
     bool ranged, is_head_only, told;
-    bool is_empty; /* a 206 without bytes and without a range: of an empty object, or so it seems */
+    bool range_kept; /* the store is known to have ranges */
+    bool is_empty;   /* a 206 without bytes and without a range: of an empty object, or so it seems */
+    bool lengthless; /* the reply does not say how long the object is */
+    bool is_unsized; /* … so it was given up, to ask HEAD */
+    bool sizing;     /* HEAD is asked, for the size */
+    bool sized;      /* it was asked: `seen` is its reply, which may hold no size */
+    orbit_metadata seen;
 };
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void release(struct orb_s3_op *op)
+{
+    struct read_op *read = (struct read_op *)op;
+    orbit_metadata_release(&read->seen);
+}
 
 static orbit_status fail_head(struct read_op *read, orbit_status status, unsigned flags, const char *what)
 {
@@ -54,6 +76,7 @@ static orbit_status check_range(struct read_op *read)
     if (reply->range_first != offset || reply->range_last != last || (reply->has_length && reply->length != count))
         return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store answered with another range than the one asked for");
     read->out->metadata.size = reply->total;
+    read->out->metadata.fields |= ORBIT_HAS_SIZE;
     read->out->length = count;
     /* Where the range is one of the parts an object was made of, a store may send the checksum of that part: only
      * that of the whole object counts, and an object of one piece has no other. */
@@ -62,17 +85,53 @@ static orbit_status check_range(struct read_op *read)
     return ORBIT_OK;
 }
 
-/* 200: the whole object, which a store sends also when it does not know ranges. */
+/* How long an object is whose reply does not say so; UINT64_MAX: nobody knows, but its chunks will show. */
+static orbit_status size_of_lengthless(struct read_op *read, uint64_t *size)
+{
+    const orbit_metadata *pin = read->request.pin, *seen = &read->seen;
+    read->lengthless = true;
+    *size = UINT64_MAX;
+    if (pin && (pin->fields & ORBIT_HAS_SIZE)) {
+        *size = pin->size;
+    } else if (!read->sized) {
+        read->is_unsized = true;
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply does not say how long the object is");
+    } else if (seen->etag && read->out->metadata.etag && strcmp(seen->etag, read->out->metadata.etag) != 0) {
+        return fail_head(read, ORBIT_E_CHANGED, ORBIT_ERROR_RETRIABLE, "the object has just been replaced");
+    } else if (seen->fields & ORBIT_HAS_SIZE) {
+        *size = seen->size;
+    } else if (!read->base.reply.chunked) {
+        return fail_head(
+            read, ORBIT_E_PROTOCOL, 0,
+            "the store says neither how long the object is nor where it ends: what is cut off could not be "
+            "told from what is complete");
+    }
+    return ORBIT_OK;
+}
+
+/* 200: the whole object, which a store sends also when it does not know ranges. Of a range that begins behind the end some
+ * stores send the whole, too, not a 416. */
 static orbit_status check_whole(struct read_op *read)
 {
     struct orb_s3_reply *reply = &read->base.reply;
-    if (!reply->has_length)
-        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply does not say how long the object is");
-    bool beyond = read->request.offset >= reply->length; /* of such a range some stores send the whole, not a 416 */
-    if (read->request.offset && !beyond)
-        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store ignores Range: parts of objects cannot be read from it");
-    read->out->metadata.size = reply->length;
-    read->out->length = beyond ? 0 : read->request.length < reply->length ? read->request.length : reply->length;
+    uint64_t size = reply->length, offset = read->request.offset, length = read->request.length;
+    orbit_status status = reply->has_length ? ORBIT_OK : size_of_lengthless(read, &size);
+    if (status < 0)
+        return status;
+    bool beyond = offset >= size;
+    uint64_t rest = beyond ? 0 : size - offset;
+    read->out->whole = !read->range_kept && !beyond && (offset || length < rest);
+    if (read->range_kept && !beyond && offset) /* of several servers one has none */
+        return fail_head(read, ORBIT_E_PROTOCOL, ORBIT_ERROR_RETRIABLE,
+                         "the store sent the whole object where a part of it was asked for");
+    if (size != UINT64_MAX) {
+        read->out->metadata.size = size;
+        read->out->metadata.fields |= ORBIT_HAS_SIZE;
+        read->out->length = length < rest ? length : rest;
+    } else {
+        read->out->length = length;
+    }
+    read->base.http.sink_skip = beyond ? 0 : offset;
     return ORBIT_OK;
 }
 
@@ -80,12 +139,11 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
 {
     struct read_op *read = (struct read_op *)request;
     orbit_status status;
-    if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only)
+    if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only || read->sizing)
         return ORBIT_OK;
     status = request->http_status == 206 ? check_range(read) : check_whole(read);
     if (read->is_empty)
         return ORBIT_OK; /* a HEAD has to say what it is */
-    read->out->metadata.fields |= ORBIT_HAS_SIZE;
     read->out->metadata.kind = ORBIT_KIND_FILE;
     if (strcasecmp(read->base.reply.checksum_type, "COMPOSITE") == 0)
         read->out->metadata.checksum.composite = true;
@@ -193,32 +251,111 @@ static void beyond_the_end(struct read_op *read)
 
 /* ---- the read -------------------------------------------------------------------------------------- */
 
+static void received(struct orb_s3_op *op);
+
+static void send_get(struct read_op *read)
+{
+    struct orb_s3_op *base = &read->base;
+    const orbit_read_request *request = &read->request;
+    orb_s3_begin(base, "GET", request->path);
+    read->range_kept = base->s3->ways.ranges == ORB_S3_RANGES_KEPT;
+    read->ranged =
+        (request->offset || request->length != ORBIT_TO_END) && base->s3->ways.ranges != ORB_S3_RANGES_IGNORED;
+    if (read->ranged) {
+        char range[64];
+        uint64_t last = request->offset + request->length - 1;
+        if (request->length == ORBIT_TO_END || last < request->offset)
+            (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-", request->offset);
+        else
+            (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, request->offset, last);
+        orb_s3_header(base, "range", range);
+    }
+    common(read);
+    base->http.sink = read->sink;
+    base->http.large = request->length > 64 << 10;
+    orb_s3_send(base, received);
+}
+
+/* What HEAD says counts; a store that has none, or whose HEAD tells no length, leaves it to the body. */
+static void sized(struct orb_s3_op *op)
+{
+    struct read_op *read = (struct read_op *)op;
+    orbit_error error;
+    orbit_status status = orb_s3_check(op, false, &error);
+    if (status < 0 && (op->http.status < 0 || (error.flags & ORBIT_ERROR_RETRIABLE) || status == ORBIT_E_MEMORY)) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    if (status >= 0 && op->reply.has_length) {
+        read->seen.size = op->reply.length;
+        read->seen.fields |= ORBIT_HAS_SIZE;
+        op->s3->ways.no_lengths = true;
+    }
+    read->sizing = read->is_unsized = false;
+    read->sized = true;
+    orbit_metadata_release(&read->out->metadata); /* of the reply that was given up */
+    *read->out = (orbit_read_reply){0};
+    send_get(read);
+}
+
+static void ask_size(struct read_op *read)
+{
+    struct orb_s3_op *op = &read->base;
+    orb_s3_begin(op, "HEAD", read->request.path);
+    read->sizing = true;
+    common(read);
+    op->metadata = &read->seen;
+    orb_s3_send(op, sized);
+}
+
+static void fail_received(struct read_op *read, orbit_status status, unsigned flags, const char *what)
+{
+    struct orb_s3_op *op = &read->base;
+    orbit_error error;
+    char name[240];
+    (void)orb_fail(&error, status, 0, "cannot read '%s': %s", orb_s3_name(op->s3, op->path, name, sizeof name), what);
+    error.http_status = op->http.http_status;
+    error.flags |= flags;
+    orb_s3_op_end(op, status, &error);
+}
+
 static void received(struct orb_s3_op *op)
 {
     struct read_op *read = (struct read_op *)op;
+    if (read->out->whole)
+        op->s3->ways.ranges = ORB_S3_RANGES_IGNORED;
+    if (read->is_unsized && op->http.status != ORBIT_E_CANCELLED) {
+        ask_size(read);
+        return;
+    }
     if (op->http.status >= 0 && (op->http.http_status == 416 || read->is_empty)) {
         beyond_the_end(read);
         return;
     }
     if (!orb_s3_fine(op))
         return;
+    if (read->base.reply.has_range && op->s3->ways.ranges == ORB_S3_RANGES_UNKNOWN)
+        op->s3->ways.ranges = ORB_S3_RANGES_KEPT;
     if (!read->told) {
-        orbit_error error;
-        char name[240];
-        orbit_status status = orb_fail(&error, ORBIT_E_PROTOCOL, 0, "cannot read '%s': the store answered with HTTP %d",
-                                       orb_s3_name(op->s3, op->path, name, sizeof name), op->http.http_status);
-        error.http_status = op->http.http_status;
-        orb_s3_op_end(op, status, &error);
+        char what[64];
+        (void)snprintf(what, sizeof what, "the store answered with HTTP %d", op->http.http_status);
+        fail_received(read, ORBIT_E_PROTOCOL, 0, what);
+        return;
+    }
+    if (read->lengthless && !(read->out->metadata.fields & ORBIT_HAS_SIZE)) {
+        orb_s3_op_end(op, ORBIT_OK, NULL); /* its chunks were complete */
+        return;
+    }
+    if (read->lengthless && op->http.enough &&
+        read->out->length == read->out->metadata.size - smaller(read->request.offset, read->out->metadata.size)) {
+        fail_received(read, ORBIT_E_PROTOCOL, 0, "the reply is longer than the object is said to be");
         return;
     }
     if (op->http.received < read->out->length) {
-        orbit_error error;
-        char name[240];
-        orbit_status status = orb_fail(
-            &error, ORBIT_E_NETWORK, 0, "cannot read '%s': the reply ended after %" PRIu64 " of %" PRIu64 " bytes",
-            orb_s3_name(op->s3, op->path, name, sizeof name), op->http.received, read->out->length);
-        error.flags |= ORBIT_ERROR_RETRIABLE;
-        orb_s3_op_end(op, status, &error);
+        char what[96];
+        (void)snprintf(what, sizeof what, "the reply ended after %" PRIu64 " of %" PRIu64 " bytes", op->http.received,
+                       read->out->length);
+        fail_received(read, ORBIT_E_NETWORK, ORBIT_ERROR_RETRIABLE, what);
         return;
     }
     orb_s3_op_end(op, ORBIT_OK, NULL);
@@ -235,29 +372,18 @@ void orb_s3_read(void *self, orbit_op *op, const orbit_read_request *request, or
     read->out = reply;
     base->http.events = &read_events;
     op->resume = orb_s3_op_resume;
+    base->release = release;
     if (!*request->path) {
         orbit_error error;
         orb_s3_op_end(
             base, orb_fail(&error, ORBIT_E_PATH, 0, "cannot read 's3://%s': it is a bucket", base->s3->bucket), &error);
         return;
     }
-    if (request->length == 0) {
+    bool size_known = request->pin && (request->pin->fields & ORBIT_HAS_SIZE);
+    if (request->length == 0)
         send_head(read);
-        return;
-    }
-    orb_s3_begin(base, "GET", request->path);
-    read->ranged = request->offset || request->length != ORBIT_TO_END;
-    if (read->ranged) {
-        char range[64];
-        uint64_t last = request->offset + request->length - 1;
-        if (request->length == ORBIT_TO_END || last < request->offset)
-            (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-", request->offset);
-        else
-            (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, request->offset, last);
-        orb_s3_header(base, "range", range);
-    }
-    common(read);
-    base->http.sink = sink;
-    base->http.large = request->length > 64 << 10;
-    orb_s3_send(base, received);
+    else if (base->s3->ways.no_lengths && !size_known)
+        ask_size(read);
+    else
+        send_get(read);
 }

@@ -151,6 +151,8 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
     struct orb_s3_reply *reply = &op->reply;
     if (strcmp(name, "content-length") == 0) {
         reply->has_length = orb_parse_u64(value, &reply->length) && reply->length <= INT64_MAX;
+    } else if (strcmp(name, "transfer-encoding") == 0) {
+        reply->chunked = strcasecmp(value, "chunked") == 0;
     } else if (strcmp(name, "content-range") == 0) {
         parse_range(reply, value);
     } else if (strcmp(name, "date") == 0) {

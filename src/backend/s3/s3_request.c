@@ -63,6 +63,7 @@ void orb_s3_op_end(struct orb_s3_op *op, orbit_status status, const orbit_error 
 {
     struct orb_loop *loop = op->s3->host->loop;
     op->ended = true;
+    orb_s3_remember_ways(op->s3);
     orbit_op_done(op->op, status, error);
     orb_loop_post(loop, &op->free_message);
 }
@@ -137,6 +138,7 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     http->method = method;
     http->body = NULL;
     http->sink = NULL;
+    http->sink_skip = 0;
     http->sink_max = UINT64_MAX;
     http->large = http->expect = http->patient = http->once = false;
     http->first_byte_timeout_ms = 0;

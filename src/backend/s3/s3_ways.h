@@ -25,6 +25,9 @@ enum orb_s3_conditions { ORB_S3_CONDITIONS_SENT = 0, ORB_S3_CONDITIONS_DECIDE, O
 /* The tags that an upload in parts was begun with. UNKNOWN: looked at after the first one. */
 enum orb_s3_upload_tags { ORB_S3_TAGS_UNKNOWN = 0, ORB_S3_TAGS_KEPT, ORB_S3_TAGS_DROPPED };
 
+/* Ranges of objects. IGNORED: the object is sent whole, whatever part was asked for. */
+enum orb_s3_ranges { ORB_S3_RANGES_UNKNOWN = 0, ORB_S3_RANGES_KEPT, ORB_S3_RANGES_IGNORED };
+
 /* Zero is what a store that nobody knows is taken for. Loop thread. */
 struct orb_s3_ways {
     enum orb_s3_checksums checksums;
@@ -32,6 +35,8 @@ struct orb_s3_ways {
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
     enum orb_s3_conditions conditions;
     enum orb_s3_upload_tags upload_tags;
+    enum orb_s3_ranges ranges;
+    bool no_lengths;    /* it sends objects without saying how long they are, but HEAD tells */
     bool bare_copies;   /* parts that it copies go only into uploads without checksums */
     bool list_v1;       /* it does not know ListObjectsV2 */
     bool no_batches;    /* nor the removal of many keys in one request */

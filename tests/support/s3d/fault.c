@@ -183,6 +183,8 @@ static bool rule_number(struct fault *fault, const char *name, const char *value
         fault->bandwidth = number;
     else if (strcmp(name, "wrong_length") == 0)
         fault->wrong_length = number;
+    else if (strcmp(name, "no_length") == 0)
+        fault->no_length = (int)number;
     else if (strcmp(name, "wrong_range") == 0)
         fault->wrong_range = number;
     else if (strcmp(name, "corrupt") == 0)
@@ -302,6 +304,7 @@ static void merge(struct fault *to, const struct fault *from, uint64_t *random)
     TAKE(stall_ms, 0);
     TAKE(bandwidth, 0);
     TAKE(wrong_length, 0);
+    TAKE(no_length, 0);
     TAKE(empty_206, false);
     TAKE(wrong_range, 0);
     TAKE(reset_before, false);

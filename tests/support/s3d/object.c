@@ -208,6 +208,7 @@ static void serve_object(struct request *request, const struct object *object, b
     const char *type = query_value(request, "response-content-type");
     if (type == NULL)
         type = object_get_header(object, "content-type");
+    request->lengthless = request->fault.no_length != 0;
     if (!reply_head(request, ranged > 0 ? 206 : 200, type, length))
         return;
     if (head) {

@@ -58,6 +58,11 @@ void reply_header(struct request *request, const char *format, ...)
     }
 }
 
+static bool in_chunks(const struct request *request)
+{
+    return request->lengthless && request->fault.no_length == 1 && request->kind != KIND_HeadObject;
+}
+
 static void make_head(struct request *request, int status, const char *type, uint64_t length)
 {
     static atomic_uint_fast64_t ids;
@@ -68,7 +73,7 @@ static void make_head(struct request *request, int status, const char *type, uin
         request->keep_alive = false;
         return;
     }
-    if (request->fault.close)
+    if (request->fault.close || (request->lengthless && request->fault.no_length == 2))
         request->keep_alive = false;
     text_format(head, "HTTP/1.1 %d %s\r\nServer: s3d\r\nx-amz-request-id: S3D%013llX\r\nDate: ", status, reason(status),
                 (unsigned long long)atomic_fetch_add(&ids, 1));
@@ -76,7 +81,9 @@ static void make_head(struct request *request, int status, const char *type, uin
     text_str(head, "\r\n");
     if (type != NULL)
         text_format(head, "Content-Type: %s\r\n", type);
-    if (status != 204 && status != 304)
+    if (in_chunks(request))
+        text_str(head, "Transfer-Encoding: chunked\r\n");
+    else if (status != 204 && status != 304 && !request->lengthless)
         text_format(head, "Content-Length: %lld\r\n", (long long)length + (long long)request->fault.wrong_length);
     if (!request->keep_alive)
         text_str(head, "Connection: close\r\n");
@@ -138,7 +145,7 @@ static void body_paced(struct request *request, uint64_t sent)
     conn_carry(request, sent);
 }
 
-static bool send_flipped(struct request *request, const char *bytes, uint64_t done, size_t length)
+static bool send_piece(struct request *request, const char *bytes, uint64_t done, size_t length)
 {
     int64_t at = request->fault.corrupt;
     if (at < 0 || (uint64_t)at < done || (uint64_t)at >= done + length)
@@ -147,6 +154,17 @@ static bool send_flipped(struct request *request, const char *bytes, uint64_t do
     size_t before = (size_t)((uint64_t)at - done);
     return conn_write(request->conn, bytes, before) && conn_write(request->conn, &other, 1) &&
            conn_write(request->conn, bytes + before + 1, length - before - 1);
+}
+
+/* Whatever a rule wants to be wrong with it, and as a chunk where there is no length. */
+static bool send_flipped(struct request *request, const char *bytes, uint64_t done, size_t length)
+{
+    char line[24];
+    if (!in_chunks(request))
+        return send_piece(request, bytes, done, length);
+    int head = snprintf(line, sizeof(line), "%zx\r\n", length);
+    return conn_write(request->conn, line, (size_t)head) && send_piece(request, bytes, done, length) &&
+           conn_write(request->conn, "\r\n", 2);
 }
 
 static void send_memory(struct request *request, const char *bytes, uint64_t *done, uint64_t length)
@@ -245,7 +263,7 @@ static void stream_pattern(struct request *request, uint64_t seed, uint64_t offs
             piece = PATTERN_ROOM - at;
         if (piece == 0)
             break;
-        if (conn->ssl != NULL || request->fault.corrupt >= 0) {
+        if (conn->ssl != NULL || request->fault.corrupt >= 0 || in_chunks(request)) {
             if (!send_flipped(request, (const char *)pattern_bytes() + at, *done, (size_t)piece))
                 break;
         } else {
@@ -288,7 +306,7 @@ void reply_stream(struct request *request, const struct stream_source *source, u
     uint64_t done = 0;
     bool pattern = source->object == NULL;
     /* Head and first bytes leave in one packet; a small body leaves with it in one call. */
-    if (pattern && conn->ssl == NULL && plain_fault(&request->fault) && length <= 65536) {
+    if (pattern && conn->ssl == NULL && plain_fault(&request->fault) && length <= 65536 && !in_chunks(request)) {
         uint64_t at = (source->seed + offset) % PATTERN_PERIOD;
         text_add(&conn->head, (const char *)pattern_bytes() + at, (size_t)length);
         conn_write(conn, conn->head.bytes, conn->head.length);
@@ -302,6 +320,8 @@ void reply_stream(struct request *request, const struct stream_source *source, u
             stream_pattern(request, source->seed, offset, length, &done);
         else
             stream_object(request, source->object, offset, length, &done);
+        if (in_chunks(request) && !conn->dead)
+            conn_write(conn, "0\r\n\r\n", 5);
         cork(conn, 0);
     }
     if (request->fault.wrong_length != 0)

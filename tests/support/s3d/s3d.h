@@ -143,9 +143,10 @@ struct fault {
     int64_t bandwidth;
     bool ignore_range, close;
     int64_t wrong_length; /* added to Content-Length */
-    bool empty_206;       /* a range is answered with 206 and nothing */
-    int64_t wrong_range;  /* added to Content-Range's start */
-    int64_t corrupt;      /* the byte at this place of the body is flipped; -1 none */
+    int no_length;  /* of an object: 1: it comes in chunks, 2: until the connection ends; of a HEAD: none is told */
+    bool empty_206; /* a range is answered with 206 and nothing */
+    int64_t wrong_range; /* added to Content-Range's start */
+    int64_t corrupt;     /* the byte at this place of the body is flipped; -1 none */
     bool wrong_checksum, wrong_etag;
     bool change; /* the object is another one after this request */
     bool repeat_token, no_token;
@@ -226,6 +227,7 @@ struct request {
     bool body_broken;
 
     bool replied;
+    bool lengthless; /* the reply's body is an object, and fault.no_length is on */
     bool keep_alive;
     int status;        /* that was sent */
     uint64_t sent;     /* bytes of the body */
