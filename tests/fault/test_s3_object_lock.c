@@ -73,6 +73,62 @@ static void locked_objects_come_with_a_checksum(void **state)
     }
 }
 
+static orbit_status write_parts(const char *key, const orbit_write_options *options)
+{
+    uint8_t *bytes = make_bytes(LARGE, 6);
+    orbit_status status = orbit_write(at.store, key, orbit_source_memory(bytes, LARGE), LARGE, options, NULL, &told);
+    free(bytes);
+    return status;
+}
+
+/* Whether a store does is seen once, and only where a lock was asked for; from then on they are set afterwards, or not
+ * looked at. */
+static void locks_that_a_store_drops_are_set_when_the_object_is_there(void **state)
+{
+    (void)state;
+    orbit_write_options options = locked(), held = ORBIT_WRITE_OPTIONS_INIT, plain = ORBIT_WRITE_OPTIONS_INIT;
+    held.object_lock_legal_hold = "ON";
+    for (unsigned drops = 0; drops <= 1; drops++) {
+        s3fault_fresh_client();
+        endpoint_control(&at.endpoint, "set?drop_upload_locks=%u&drop_upload_tags=%u", drops, drops);
+        int64_t heads = COUNT("requests.HeadObject");
+        OK(write_parts("plain", &plain));
+        assert_int_equal(COUNT("requests.HeadObject"), heads);
+        options.tagging = drops ? "a=1" : NULL; /* both are set */
+        OK(write_parts("one", &options));
+        OK(write_parts("two", &options));
+        OK(write_parts("held", &held));
+        assert_int_equal(COUNT("requests.HeadObject") - heads, 1);
+        assert_int_equal(COUNT("requests.PutObjectRetention"), 2 * drops);
+        assert_int_equal(COUNT("requests.PutObjectLegalHold"), 3 * drops);
+        assert_int_equal(COUNT("requests.PutObjectTagging"), 2 * drops);
+        check_locked("one");
+        check_locked("two");
+        orbit_metadata metadata = ORBIT_METADATA_INIT;
+        OK(orbit_stat(at.store, "held", NULL, &metadata, &told));
+        assert_null(metadata.object_lock_mode);
+        assert_string_equal(metadata.object_lock_legal_hold, "ON");
+        orbit_metadata_release(&metadata);
+        OK(orbit_stat(at.store, "plain", NULL, &metadata, &told));
+        assert_null(metadata.object_lock_legal_hold);
+        orbit_metadata_release(&metadata);
+    }
+    FAULT("op=PutObjectRetention&status=403&code=AccessDenied");
+    EXPECT(ORBIT_E_PERMISSION, write_parts("three", &options));
+    assert_non_null(strstr(told.message, "was written, but it is not locked"));
+    endpoint_control(&at.endpoint, "clear");
+    FAULT("op=PutObjectLegalHold&nth=1&status=503"); /* the object is not written again for that */
+    assert_true(write_parts("four", &options) < 0);
+    assert_false(told.flags & ORBIT_ERROR_RETRIABLE);
+    /* Who may not look sets it. */
+    endpoint_control(&at.endpoint, "clear");
+    s3fault_fresh_client();
+    FAULT("op=HeadObject&status=403&count=1");
+    OK(write_parts("five", &options));
+    check_locked("five");
+    endpoint_control(&at.endpoint, "set?drop_upload_locks=0&drop_upload_tags=0");
+}
+
 static void copies_on_the_server_are_locked(void **state)
 {
     (void)state;
@@ -178,9 +234,13 @@ static void half_a_lock_is_refused_before_it_is_sent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAULT_TEST(locked_objects_come_with_a_checksum),        FAULT_TEST(copies_on_the_server_are_locked),
-        FAULT_TEST(bucket_that_locks_by_itself_is_learned_of),  FAULT_TEST(another_refusal_is_not_mistaken_for_that),
-        FAULT_TEST(store_without_trailers_says_what_to_choose), FAULT_TEST(half_a_lock_is_refused_before_it_is_sent),
+        FAULT_TEST(locked_objects_come_with_a_checksum),
+        FAULT_TEST(locks_that_a_store_drops_are_set_when_the_object_is_there),
+        FAULT_TEST(copies_on_the_server_are_locked),
+        FAULT_TEST(bucket_that_locks_by_itself_is_learned_of),
+        FAULT_TEST(another_refusal_is_not_mistaken_for_that),
+        FAULT_TEST(store_without_trailers_says_what_to_choose),
+        FAULT_TEST(half_a_lock_is_refused_before_it_is_sent),
     };
     return cmocka_run_group_tests_name("s3 object lock", tests, s3fault_group_setup, s3fault_group_teardown);
 }

@@ -309,6 +309,7 @@ struct orb_s3_upload {
     struct orb_s3 *s3;
     char *path, *upload_id, *if_match, *expected_bucket_owner; /* owned; the last two nullable */
     char *tagging;                                             /* owned, nullable: the object is to have these tags */
+    char *lock_mode, *lock_until, *lock_hold;                  /* and this lock; owned, nullable */
     uint32_t algorithm;                                        /* of the checksum; 0: none */
     bool overwrite, request_payer, has_key, locks;
     uint8_t customer_key[32];
@@ -356,6 +357,21 @@ orbit_status orb_s3_tags_read(struct orb_s3_op *op, struct orb_s3_tags *tags, or
 bool orb_s3_tags_body(struct orb_buf *body, struct orb_s3_tags *scratch, const char *tagging);
 void orb_s3_tags_send(struct orb_s3_op *op, const char *path, const char *version_id, const struct orb_buf *body,
                       struct orb_http_bytes *bytes, void (*finished)(struct orb_s3_op *op));
+
+/* s3_after.c: what an upload in parts was begun with beside its bytes and some stores drop: tags and locks. Set when the object
+ * is there. It is the first thing of the operation, which start() ends. */
+struct orb_s3_after {
+    struct orb_s3_op base; /* first */
+    const struct orb_s3_upload *upload;
+    const char *version;     /* that was written; NULL: the latest */
+    struct orb_s3_tags tags; /* of the object, while they are compared with those it is to have */
+    orbit_metadata seen;     /* the same for its lock */
+    struct orb_buf body;
+    struct orb_http_bytes bytes;
+};
+void orb_s3_after_init(struct orb_s3_after *after, const struct orb_s3_upload *upload);
+void orb_s3_after_release(struct orb_s3_after *after);
+void orb_s3_after_start(struct orb_s3_after *after, const char *version_id);
 
 /* s3_attributes.c: a page of the parts an object was made of: ask on an operation, then read in finished(), which calls
  * `each` for the parts after `last`, in order. ORBIT_E_UNSUPPORTED where the store does not offer that. */

@@ -28,7 +28,7 @@ struct part_list {
 };
 
 struct finish_op {
-    struct orb_s3_op base; /* first */
+    struct orb_s3_after after; /* first */
     struct orb_s3_upload *upload;
     orbit_finish_request request;
     orbit_metadata *out;
@@ -40,9 +40,6 @@ struct finish_op {
     bool resolving;
     bool completed; /* the reply's root element was seen */
     char reply_etag[256];
-    struct orb_s3_tags tags; /* of the object, while they are compared with those it is to have */
-    struct orb_buf tags_body;
-    struct orb_http_bytes tags_bytes;
 };
 
 /* ---- the list of parts ----------------------------------------------------------------------------- */
@@ -115,7 +112,7 @@ static bool list_init(struct finish_op *finish)
     list->body = (orbit_body){.peek = list_peek, .consume = list_consume, .rewind = list_rewind};
     list->upload = finish->upload;
     list->count = finish->request.part_count;
-    list->checksums = finish->upload->algorithm && finish->base.s3->ways.checksums == ORB_S3_CHECKSUMS_ON;
+    list->checksums = finish->upload->algorithm && finish->after.base.s3->ways.checksums == ORB_S3_CHECKSUMS_ON;
     for (uint32_t i = 0; i <= list->count + 1; i++) {
         size_t length = write_piece(list, i, list->piece, sizeof list->piece);
         if (!length)
@@ -196,7 +193,7 @@ static orbit_status expected_checksum(struct finish_op *finish, orbit_error *err
         return ORBIT_OK;
     char name[240];
     return orb_fail(error, ORBIT_E_CHECKSUM, 0, "cannot finish writing '%s': its parts are not the bytes of the source",
-                    orb_s3_name(finish->base.s3, finish->upload->path, name, sizeof name));
+                    orb_s3_name(finish->after.base.s3, finish->upload->path, name, sizeof name));
 }
 
 static orbit_status check_parts(struct finish_op *finish, orbit_error *error)
@@ -215,81 +212,6 @@ static orbit_status check_parts(struct finish_op *finish, orbit_error *error)
         return orb_fail(error, ORBIT_E_MISUSE, 0, "cannot finish writing '%s': its parts are not as long as the whole",
                         name);
     return ORBIT_OK;
-}
-
-/* ---- its tags -------------------------------------------------------------------------------------- */
-
-static const char *version_written(const struct finish_op *finish)
-{
-    const char *version = finish->out->version_id;
-    return version && strcmp(version, "null") != 0 ? version : NULL;
-}
-
-/* The object is there; who asks again would not be told of the tags any more. */
-static void tags_set(struct orb_s3_op *op)
-{
-    orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
-    if (status < 0 && status != ORBIT_E_MEMORY) {
-        orb_error_prefix(&error, "'%s' was written, but the store kept none of its tags", op->path);
-        error.flags &= ~(uint32_t)(ORBIT_ERROR_RETRIABLE | ORBIT_ERROR_MAYBE_DONE);
-    }
-    orb_s3_op_end(op, status, &error);
-}
-
-static void set_tags(struct finish_op *finish)
-{
-    struct orb_s3_op *op = &finish->base;
-    orbit_error error;
-    op->verb = "set the tags of";
-    if (orb_s3_tags_body(&finish->tags_body, &finish->tags, finish->upload->tagging)) {
-        orb_s3_tags_send(op, finish->upload->path, version_written(finish), &finish->tags_body, &finish->tags_bytes,
-                         tags_set);
-        return;
-    }
-    orbit_status status =
-        orb_fail(&error, ORBIT_E_CONFIG, 0,
-                 "'%s' was written, but its tags '%.100s' are not of the form name=value&name2=value2", op->path,
-                 finish->upload->tagging);
-    orb_s3_op_end(op, status, &error);
-}
-
-static void tags_told(struct orb_s3_op *op)
-{
-    struct finish_op *finish = (struct finish_op *)op;
-    struct orb_s3 *s3 = op->s3;
-    orbit_error error;
-    orbit_status status = orb_s3_tags_read(op, &finish->tags, &error);
-    if (status == ORBIT_E_CANCELLED || status == ORBIT_E_MEMORY) {
-        orb_s3_op_end(op, status, &error);
-        return;
-    }
-    if (status < 0) /* who may not look at them may set them with an upload all the same */
-        orb_log(&s3->host->log, ORBIT_LOG_WARN, "s3: nobody can tell whether %s keeps the tags of uploads: %s",
-                op->address->authority, error.message);
-    bool dropped = status >= 0 && !finish->tags.text.length;
-    s3->ways.upload_tags = dropped ? ORB_S3_TAGS_DROPPED : ORB_S3_TAGS_KEPT;
-    if (!dropped) {
-        orb_s3_op_end(op, ORBIT_OK, NULL);
-        return;
-    }
-    orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s drops the tags of uploads in parts: setting them afterwards",
-            op->address->authority);
-    set_tags(finish);
-}
-
-/* The object is complete. Some stores drop the tags that its upload was begun with, and say nothing: of one that nobody knows
- * the first object is looked at. */
-static void end_with_tags(struct finish_op *finish)
-{
-    struct orb_s3_op *op = &finish->base;
-    enum orb_s3_upload_tags known = op->s3->ways.upload_tags;
-    if (!finish->upload->tagging || known == ORB_S3_TAGS_KEPT || op->s3->store->no_tags)
-        orb_s3_op_end(op, ORBIT_OK, NULL);
-    else if (known == ORB_S3_TAGS_DROPPED)
-        set_tags(finish);
-    else
-        orb_s3_tags_ask(op, finish->upload->path, version_written(finish), tags_told);
 }
 
 /* ---- is it there? ---------------------------------------------------------------------------------- */
@@ -315,8 +237,7 @@ static void free_finish(struct orb_s3_op *op)
 {
     struct finish_op *finish = (struct finish_op *)op;
     orbit_metadata_release(&finish->seen);
-    orb_s3_tags_release(&finish->tags);
-    orb_buf_release(&finish->tags_body);
+    orb_s3_after_release(&finish->after);
 }
 
 static void send_complete(struct finish_op *finish);
@@ -327,7 +248,7 @@ static void taken_as_done(struct finish_op *finish)
     *finish->out = finish->seen;
     finish->seen = (orbit_metadata){0};
     finish->out->kind = ORBIT_KIND_FILE;
-    end_with_tags(finish);
+    orb_s3_after_start(&finish->after, finish->out->version_id);
 }
 
 static void refuse(struct finish_op *finish, orbit_status status, const char *why)
@@ -335,8 +256,8 @@ static void refuse(struct finish_op *finish, orbit_status status, const char *wh
     orbit_error error;
     char name[240];
     (void)orb_fail(&error, status, 0, "cannot write '%s': %s",
-                   orb_s3_name(finish->base.s3, finish->base.path, name, sizeof name), why);
-    orb_s3_op_end(&finish->base, status, &error);
+                   orb_s3_name(finish->after.base.s3, finish->after.base.path, name, sizeof name), why);
+    orb_s3_op_end(&finish->after.base, status, &error);
 }
 
 /* What stands at the key, before a Complete that must not replace it, or after one whose end is unknown. */
@@ -369,7 +290,7 @@ static void looked(struct orb_s3_op *op)
 
 static void look(struct finish_op *finish)
 {
-    struct orb_s3_op *op = &finish->base;
+    struct orb_s3_op *op = &finish->after.base;
     orb_s3_begin(op, "HEAD", finish->upload->path);
     orb_s3_upload_headers(op, finish->upload, true);
     orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
@@ -393,7 +314,7 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
 static orbit_status read_result(struct finish_op *finish, orbit_error *error)
 {
     static const struct orb_xml_events events = {NULL, on_end};
-    struct orb_s3_op *op = &finish->base;
+    struct orb_s3_op *op = &finish->after.base;
     finish->completed = false;
     orbit_status status = orb_s3_parse_beside_key(op, &events, finish, error);
     if (status == ORBIT_E_MEMORY || (status >= 0 && finish->completed))
@@ -437,12 +358,12 @@ static void completed(struct orb_s3_op *op)
     out->fields |= ORBIT_HAS_SIZE;
     out->part_count = finish->request.part_count;
     out->checksum = finish->checksum;
-    end_with_tags(finish);
+    orb_s3_after_start(&finish->after, finish->out->version_id);
 }
 
 static void send_complete(struct finish_op *finish)
 {
-    struct orb_s3_op *op = &finish->base;
+    struct orb_s3_op *op = &finish->after.base;
     struct orb_s3_upload *upload = finish->upload;
     char text[ORB_S3_CHECKSUM_TEXT];
     orb_s3_begin(op, "POST", upload->path);
@@ -488,27 +409,26 @@ void orb_s3_upload_finish(void *self, orbit_op *op, void *handle, const orbit_fi
     if (!finish)
         return;
     orbit_error error;
-    finish->base.release = free_finish;
+    finish->after.base.release = free_finish;
     finish->upload = upload;
     finish->request = *request;
     finish->out = reply;
-    orb_s3_tags_init(&finish->tags);
-    orb_buf_init(&finish->tags_body, (size_t)4 * ORB_S3_TAGS_MAX);
+    orb_s3_after_init(&finish->after, upload);
     orbit_status status = check_parts(finish, &error);
     if (status >= 0 && !list_init(finish))
         status = orb_fail_memory(&error);
     if (status >= 0)
         status = expected_checksum(finish, &error);
     if (status < 0) {
-        orb_s3_op_end(&finish->base, status, &error);
+        orb_s3_op_end(&finish->after.base, status, &error);
         return;
     }
-    if (!finish->base.s3->address.is_directory) /* there it is random */
+    if (!finish->after.base.s3->address.is_directory) /* there it is random */
         expected_etag(finish);
     finish->resolving = request->resolve;
     /* Other stores may ignore conditions here: look first. */
     bool conditional = !upload->overwrite || upload->if_match;
-    if (request->resolve || (conditional && finish->base.s3->ways.conditions != ORB_S3_CONDITIONS_DECIDE))
+    if (request->resolve || (conditional && finish->after.base.s3->ways.conditions != ORB_S3_CONDITIONS_DECIDE))
         look(finish);
     else
         send_complete(finish);

@@ -19,10 +19,10 @@ static const struct orb_s3_store stores[] = {
                "*.amazonaws.com.cn"},
      .is_aws = true,
      .virtual_hosts = true,
-     .ways = {DECIDE, .upload_tags = ORB_S3_TAGS_KEPT}},
+     .ways = {DECIDE, .upload_tags = ORB_S3_KEEPS, .upload_locks = ORB_S3_KEEPS}},
     {.name = "minio",
      .hosts = {"*.min.io"},
-     .ways = {WANTED, DECIDE, .upload_tags = ORB_S3_TAGS_KEPT, .bare_copies = true}},
+     .ways = {WANTED, DECIDE, .upload_tags = ORB_S3_KEEPS, .upload_locks = ORB_S3_KEEPS, .bare_copies = true}},
     {.name = "versitygw", .ways = {DECIDE, .bare_copies = true}},
     {.name = "ceph"}, /* drops the tags of uploads at 16, keeps them later */
     /* developers.cloudflare.com/r2/api/s3/api */

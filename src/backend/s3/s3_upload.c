@@ -99,6 +99,9 @@ void orb_s3_upload_release(void *self, void *handle)
     orb_free(upload->if_match);
     orb_free(upload->expected_bucket_owner);
     orb_free(upload->tagging);
+    orb_free(upload->lock_mode);
+    orb_free(upload->lock_until);
+    orb_free(upload->lock_hold);
     orb_free(upload);
 }
 
@@ -189,7 +192,13 @@ static struct orb_s3_upload *new_upload(struct orb_s3 *s3, const orbit_begin_req
     upload->upload_id = orb_strdup(request->resume_id);
     const char *tagging = options->tagging && *options->tagging ? options->tagging : NULL;
     upload->tagging = orb_strdup(tagging);
-    if (!upload->path || (tagging && !upload->tagging) || (options->if_match && !upload->if_match) ||
+    upload->lock_mode = orb_strdup(options->object_lock_mode);
+    upload->lock_until = orb_strdup(options->object_lock_until);
+    upload->lock_hold = orb_strdup(options->object_lock_legal_hold);
+    bool locks = !options->object_lock_mode == !upload->lock_mode &&
+                 !options->object_lock_until == !upload->lock_until &&
+                 !options->object_lock_legal_hold == !upload->lock_hold;
+    if (!locks || !upload->path || (tagging && !upload->tagging) || (options->if_match && !upload->if_match) ||
         (request->resume_id && !upload->upload_id) ||
         (options->expected_bucket_owner && !upload->expected_bucket_owner)) {
         orb_s3_upload_release(s3, upload);

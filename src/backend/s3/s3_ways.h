@@ -22,8 +22,8 @@ enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3
  * DECIDE: the store can be relied on. NONE: it refuses them or passes over them, so it is looked before every such write. */
 enum orb_s3_conditions { ORB_S3_CONDITIONS_SENT = 0, ORB_S3_CONDITIONS_DECIDE, ORB_S3_CONDITIONS_NONE };
 
-/* The tags that an upload in parts was begun with. UNKNOWN: looked at after the first one. */
-enum orb_s3_upload_tags { ORB_S3_TAGS_UNKNOWN = 0, ORB_S3_TAGS_KEPT, ORB_S3_TAGS_DROPPED };
+/* The tags, or the lock, that an upload in parts was begun with. UNKNOWN: looked at after the first one. */
+enum orb_s3_upload_keeps { ORB_S3_KEEPS_UNKNOWN = 0, ORB_S3_KEEPS, ORB_S3_DROPS };
 
 /* Ranges of objects. IGNORED: the object is sent whole, whatever part was asked for. */
 enum orb_s3_ranges { ORB_S3_RANGES_UNKNOWN = 0, ORB_S3_RANGES_KEPT, ORB_S3_RANGES_IGNORED };
@@ -34,7 +34,7 @@ struct orb_s3_ways {
     enum orb_s3_body_checksums body_checksums;
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
     enum orb_s3_conditions conditions;
-    enum orb_s3_upload_tags upload_tags;
+    enum orb_s3_upload_keeps upload_tags, upload_locks;
     enum orb_s3_ranges ranges;
     bool no_lengths;    /* it sends objects without saying how long they are, but HEAD tells */
     bool bare_copies;   /* parts that it copies go only into uploads without checksums */

@@ -18,6 +18,10 @@ static enum kind object_kind(const struct request *request)
             return KIND_PutObjectTagging;
         return strcmp(method, "DELETE") == 0 ? KIND_DeleteObjectTagging : KIND_Other;
     }
+    if (strcmp(method, "PUT") == 0 && query_has(request, "retention"))
+        return KIND_PutObjectRetention;
+    if (strcmp(method, "PUT") == 0 && query_has(request, "legal-hold"))
+        return KIND_PutObjectLegalHold;
     if (strcmp(method, "GET") == 0 && query_has(request, "attributes"))
         return KIND_GetObjectAttributes;
     if (strcmp(method, "GET") == 0)
@@ -263,6 +267,10 @@ static void serve(struct request *request)
     case KIND_PutObjectTagging:
     case KIND_DeleteObjectTagging:
         object_tagging(request);
+        break;
+    case KIND_PutObjectRetention:
+    case KIND_PutObjectLegalHold:
+        object_lock(request);
         break;
     default:
         reply_error(request, 501, "NotImplemented", "this endpoint does not do that");

@@ -61,11 +61,12 @@ void sleep_us(uint64_t us);
     X(part_min, 5 << 20)                                                                                              \
     X(part_max, (int64_t)5 << 30)                                                                                     \
     X(parts_max, 10000)                                                                                               \
-    X(equal_parts, 0)      /* all but the last of one size */                                                         \
-    X(drop_upload_tags, 0) /* uploads in parts lose them, as at some stores */                                        \
-    X(sum_with_part, 0)    /* a part comes with its checksum, or not at all, where the upload has an algorithm */     \
-    X(attributes, 1)       /* 0: GetObjectAttributes is not implemented; 2: it is status 500 and the object */        \
-    X(part_sums, 0)        /* a Complete must give each part's checksum where the upload has an algorithm */          \
+    X(equal_parts, 0)       /* all but the last of one size */                                                        \
+    X(drop_upload_tags, 0)  /* uploads in parts lose them, as at some stores */                                       \
+    X(drop_upload_locks, 0) /* and these */                                                                           \
+    X(sum_with_part, 0)     /* a part comes with its checksum, or not at all, where the upload has an algorithm */    \
+    X(attributes, 1)        /* 0: GetObjectAttributes is not implemented; 2: it is status 500 and the object */       \
+    X(part_sums, 0)         /* a Complete must give each part's checksum where the upload has an algorithm */         \
     X(put_max, (int64_t)5 << 30)                                                                                      \
     X(copy_max, (int64_t)5 << 30)                                                                                     \
     X(lock, 0)      /* the bucket locks objects by default */                                                         \
@@ -115,7 +116,7 @@ bool parse_size(const char *text, int64_t *size); /* 12, 4K, 8M, 1G, 2T */
     X(ListObjectsV2) X(ListObjectVersions) X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket)   \
     X(CreateMultipartUpload) X(UploadPart) X(UploadPartCopy) X(CompleteMultipartUpload)                   \
     X(AbortMultipartUpload) X(ListParts) X(ListMultipartUploads) X(GetObjectTagging) X(PutObjectTagging)  \
-    X(DeleteObjectTagging) X(GetBucketLocation) X(GetObjectAttributes) X(GetBucketVersioning) X(PutBucketVersioning)            \
+    X(DeleteObjectTagging) X(GetBucketLocation) X(PutObjectRetention) X(PutObjectLegalHold) X(GetObjectAttributes) X(GetBucketVersioning) X(PutBucketVersioning)            \
     X(CreateSession) X(Grant) X(Other)
 /* clang-format on */
 
@@ -462,6 +463,7 @@ void copy_object(struct request *request);
 void delete_object(struct request *request);
 void delete_objects(struct request *request);
 void object_tagging(struct request *request);
+void object_lock(struct request *request); /* lock.c: PutObjectRetention and PutObjectLegalHold */
 void object_attributes(struct request *request);
 void list_objects(struct request *request, bool v2);
 void list_versions(struct request *request);
@@ -477,6 +479,7 @@ void put_part_copy(struct request *request);
 void complete_upload(struct request *request);
 void abort_upload(struct request *request);
 
+void object_unlock(struct object *object);
 /* Parts of the above that several use (object.c). */
 struct received {
     struct sums sums;

@@ -60,6 +60,8 @@ void create_upload(struct request *request)
         free(upload->meta->tagging);
         upload->meta->tagging = NULL;
     }
+    if (atomic_load(&settings.drop_upload_locks))
+        object_unlock(upload->meta);
     pthread_rwlock_wrlock(&store.lock);
     snprintf(upload->id, sizeof(upload->id), "up%06llu-%llx", (unsigned long long)++store.id_counter,
              (unsigned long long)upload->started_ms);
