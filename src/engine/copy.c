@@ -46,7 +46,7 @@ static void tell_end(struct orb_message *message)
     free_ranges(copy);
     if (copy->stored.algorithm) /* nobody reads by this pin any more */
         copy->source.checksum = copy->stored;
-    if (orb_copy_kept_again(copy) || orb_copy_again_in_order(copy))
+    if (orb_copy_begins_again(copy))
         return;
     if (copy->well) {
         copy->ended(copy->ctx, ORBIT_OK, NULL);
@@ -541,6 +541,7 @@ static void admitted(void *ctx)
 /* The bytes go through this machine. */
 void orb_copy_through_here(struct orb_copy *copy)
 {
+    copy->through_here = true;
     bool sequential = !copy->from->caps.ranged_read || copy->source.kind == ORBIT_KIND_OTHER ||
                       orb_upload_reads_twice(copy->to, copy->options, copy->total) || /* a pipe's are gone */
                       (copy->have_source && copy->total == ORBIT_SIZE_UNKNOWN);

@@ -111,11 +111,12 @@ struct orb_copy {
     uint32_t pieces_busy;
     bool pieces_again; /* they were refused once */
     struct orb_copy_stream *stream;
-    bool checking;   /* `call` asks whether the source is still what it was, … */
-    bool check_void; /* … but meanwhile it is being read once more */
-    bool asking;     /* `call` asks for the checksum of the whole */
-    bool in_order;   /* it ends because the source has no ranges, and begins again without */
-    bool called_off; /* by the owner: it does not begin again */
+    bool checking;                    /* `call` asks whether the source is still what it was, … */
+    bool check_void;                  /* … but meanwhile it is being read once more */
+    bool asking;                      /* `call` asks for the checksum of the whole */
+    bool in_order;                    /* it ends because the source has no ranges, and begins again without */
+    bool through_here, fetched_twice; /* the bytes are; have been, because they were wrong */
+    bool called_off;                  /* by the owner: it does not begin again */
     bool stopping;
     bool well; /* all is done */
     orbit_status status;
@@ -200,13 +201,13 @@ uint64_t orb_copy_even(uint64_t total, uint64_t count);
 /* Few ranges carry much each: larger blocks, where there is memory for them. Before `range` starts. */
 void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length);
 
-/* copy_again.c: a copy begins again from its beginning, because a reply was the whole object where a range of it was asked
- * for. Whether that is so: whether more is to be copied than `range`; it then ends, by the second, which is for ranges that
- * began when the source was known. */
+/* copy_again.c: a copy begins again from its beginning. Because a reply was the whole object where a range of it was asked for:
+ * whether that is so, which is when more is to be copied than `range`; it then ends, by the second, which is for ranges
+ * that began when the source was known. */
 bool orb_copy_wants_order(struct orb_copy *copy, const struct orb_relay *range);
 void orb_copy_end_for_order(struct orb_copy *copy);
-/* The copy has ended. True: it was for that, and it begins again. */
-bool orb_copy_again_in_order(struct orb_copy *copy);
+/* The copy has ended. True: for that or another reason it begins again. */
+bool orb_copy_begins_again(struct orb_copy *copy);
 /* Forgets all but what the owner set, and starts; the source is looked at anew unless it is passed on. */
 void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source);
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A copy that begins again from its beginning. One reason is here: the source turned out to have no ranges, because a
- * reply was the whole object. Then the copy becomes a stream that reads it once, in order, instead of one whole object a
- * range. The first such copy of a client pays for that with what it had asked for; the later ones know. Loop thread only. */
+ * A copy that begins again from its beginning. One reason: the source turned out to have no ranges, because a reply was
+ * the whole object. Then the copy becomes a stream that reads it once, in order, instead of one whole object a range. The
+ * first such copy of a client pays for that with what it had asked for; the later ones know.
+ *
+ * Another: the bytes were not those whose checksum the store keeps. Which range was wrong nobody can say afterwards, without
+ * keeping a checksum of each; mostly it was the way, and the same bytes come right when they are fetched once more. Once:
+ * what is wrong again is wrong in the store. Loop thread only. */
 #include "base/mem.h"
 #include "engine/copy.h"
 
@@ -22,13 +26,37 @@ void orb_copy_end_for_order(struct orb_copy *copy)
     orb_copy_fail(copy, orb_fail(&error, ORBIT_E_UNSUPPORTED, 0, "'%s' is read in order", copy->from_path), &error);
 }
 
-bool orb_copy_again_in_order(struct orb_copy *copy)
+/* Of the same version, which is known. */
+static void fetch_again(struct orb_copy *copy)
 {
-    if (!copy->in_order || copy->called_off)
-        return false;
     copy->no_server_copy = true; /* it was asked before */
     orb_copy_start_again(copy, copy->have_source ? &copy->source : NULL);
+}
+
+static bool again_in_order(struct orb_copy *copy)
+{
+    if (!copy->in_order)
+        return false;
+    fetch_again(copy);
     return true;
+}
+
+static bool again_for_checksum(struct orb_copy *copy)
+{
+    const struct orb_backend *from = copy->from;
+    if (copy->status != ORBIT_E_CHECKSUM || !copy->through_here || copy->fetched_twice || from->caps.no_retry ||
+        from->options.retry_attempts == 1)
+        return false;
+    orb_log(&from->host->log, ORBIT_LOG_WARN, "'%s' is fetched once more: %s", copy->from_path, copy->error.message);
+    copy->fetched_twice = true;
+    fetch_again(copy);
+    return true;
+}
+
+bool orb_copy_begins_again(struct orb_copy *copy)
+{
+    return !copy->well && !copy->called_off &&
+           (orb_copy_kept_again(copy) || again_in_order(copy) || again_for_checksum(copy));
 }
 
 void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source)
@@ -57,6 +85,7 @@ void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source)
         .ended = copy->ended,
         .ctx = copy->ctx,
         .told = copy->told,
+        .fetched_twice = copy->fetched_twice,
     };
     if (source) {
         fresh.source = *source;

@@ -135,7 +135,7 @@ uint64_t orb_copy_kept_next(struct orb_copy *copy)
 
 bool orb_copy_kept_again(struct orb_copy *copy)
 {
-    if (copy->well || copy->called_off || copy->status != ORBIT_E_CHECKSUM || !copy->prefix)
+    if (copy->status != ORBIT_E_CHECKSUM || !copy->prefix)
         return false;
     orb_log(&copy->to->host->log, ORBIT_LOG_WARN,
             "'%s' is fetched from its beginning: the first %" PRIu64 " bytes of '%s' are not its own", copy->from_path,

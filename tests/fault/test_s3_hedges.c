@@ -219,7 +219,7 @@ static void bytes_that_a_hedge_got_wrong_are_noticed(void **state)
         uint64_t before = stats_now().hedges;
         endpoint_reset(&at.endpoint);
         FAULT("op=GetObject&nth=32&stall=0"); /* the last range; who asks for it again gets other bytes */
-        FAULT("op=GetObject&nth=33&corrupt=1000");
+        FAULT("op=GetObject&nth=33&count=1000&corrupt=1000"); /* and all when it is fetched once more */
         orbit_status status = download("gen-8M", false, NULL);
         hedges = stats_now().hedges - before;
         assert_true(hedges >= 1);

@@ -332,7 +332,7 @@ static void damaged_bytes_are_never_written_to_the_end(void **state)
     fixture_open();
     for (size_t i = 1; i < LENGTHS; i++) {
         have("o", lengths[i]);
-        wstore_fault(&fx.other, WSTORE_READ, fx.other.attempts[WSTORE_READ] + 1, 1, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
+        wstore_fault(&fx.other, WSTORE_READ, fx.other.attempts[WSTORE_READ] + 1, 1000, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
         assert_int_equal(copy("o", NULL), ORBIT_E_CHECKSUM);
         assert_null(wstore_find(&fx.store, "o"));
         fx.other.fault_count = 0;
@@ -344,15 +344,40 @@ static void damaged_bytes_are_never_written_to_the_end(void **state)
     assert_ok(orbit_copy(fx.from, "o", fx.backend, "o", &options, NULL, &fx.error));
 }
 
+/* On the way, mostly: the same bytes come right when they are fetched once more, and nobody has to ask for it. */
+static void bytes_that_were_damaged_once_are_fetched_once_more(void **state)
+{
+    (void)state;
+    fx.other.has_checksum = true;
+    fixture_open();
+    for (int in_order = 0; in_order < 2; in_order++) {
+        fx.from->core.caps.ranged_read = !in_order;
+        for (size_t i = 1; i < LENGTHS; i++) {
+            have("o", lengths[i]);
+            wstore_fault(&fx.other, WSTORE_READ, fx.other.attempts[WSTORE_READ] + 1, 1, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
+            orbit_write_result result = ORBIT_WRITE_RESULT_INIT;
+            assert_ok(copy("o", &result));
+            assert_int_equal(result.bytes, lengths[i]);
+            orbit_write_result_release(&result);
+            assert_there("o", lengths[i]);
+            fx.other.fault_count = 0;
+        }
+    }
+    fx.from->core.options.retry_attempts = 1; /* who wants no other try */
+    wstore_fault(&fx.other, WSTORE_READ, fx.other.attempts[WSTORE_READ] + 1, 1, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
+    assert_int_equal(copy("o", NULL), ORBIT_E_CHECKSUM);
+}
+
 static void a_checksum_that_only_stat_tells_is_compared(void **state)
 {
     (void)state;
     fx.other.has_checksum = fx.other.no_range_checksum = true;
     fixture_open();
     have("o", 9 * MIB);
-    wstore_fault(&fx.other, WSTORE_READ, 5, 1, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
+    wstore_fault(&fx.other, WSTORE_READ, 5, 1000, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
     assert_int_equal(copy("o", NULL), ORBIT_E_CHECKSUM);
     assert_null(wstore_find(&fx.store, "o"));
+    fx.other.fault_count = 0;
     assert_ok(copy("o", NULL));
     assert_there("o", 9 * MIB);
     wstore_fault(&fx.other, WSTORE_STAT, 3, 1, WSTORE_FAIL, 0, ORBIT_E_PERMISSION, 0);
@@ -366,10 +391,11 @@ static void a_stream_without_ranges_is_checked_too(void **state)
     fx.other.caps.ranged_read = false;
     fixture_open();
     have("o", 3 * MIB);
-    wstore_fault(&fx.other, WSTORE_READ, 1, 1, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
+    wstore_fault(&fx.other, WSTORE_READ, 1, 2, WSTORE_CORRUPT, 0, ORBIT_OK, 0);
     assert_int_equal(copy("o", NULL), ORBIT_E_CHECKSUM);
     assert_null(wstore_find(&fx.store, "o"));
-    wstore_fault(&fx.other, WSTORE_READ, 2, 1, WSTORE_SHORT, MIB, ORBIT_OK, 0);
+    assert_int_equal(fx.other.attempts[WSTORE_READ], 2);
+    wstore_fault(&fx.other, WSTORE_READ, 3, 1, WSTORE_SHORT, MIB, ORBIT_OK, 0);
     assert_true(copy("o", NULL) < 0);
     assert_null(wstore_find(&fx.store, "o"));
     wstore_fault(&fx.store, WSTORE_PART, fx.store.attempts[WSTORE_PART] + 2, 1, WSTORE_FAIL, 0, ORBIT_E_QUOTA, 0);
@@ -643,6 +669,7 @@ int main(void)
         TEST(a_source_that_changes_is_never_mixed),
         TEST(a_file_touched_while_it_is_read_is_found_out),
         TEST(damaged_bytes_are_never_written_to_the_end),
+        TEST(bytes_that_were_damaged_once_are_fetched_once_more),
         TEST(a_checksum_that_only_stat_tells_is_compared),
         TEST(a_stream_without_ranges_is_checked_too),
         TEST(one_store_copies_by_itself),
