@@ -26,6 +26,7 @@ struct start {
     const char *program;
     int files[STANDARD]; /* none of them is 0, 1 or 2 */
     int trouble;         /* the end of a pipe that the child's errno goes into; closed by exec */
+    int lifeline;        /* -1, or the end of a pipe that the program keeps until it ends */
     pid_t parent;
 };
 
@@ -49,6 +50,8 @@ __attribute__((noinline, noreturn)) static void child_main(const struct start *s
     for (int i = 0; failed >= 0 && i < STANDARD; i++)
         failed = syscall(SYS_dup3, start->files[i], i, 0);
     (void)syscall(SYS_close_range, STANDARD, ~0u, CLOSE_RANGE_CLOEXEC); /* kernels before 5.11 leave them open */
+    if (start->lifeline >= 0)
+        (void)syscall(SYS_fcntl, start->lifeline, F_SETFD, 0);
     if (failed >= 0 && plan->death_signal) {
         failed = syscall(SYS_prctl, PR_SET_PDEATHSIG, plan->death_signal);
         if (syscall(SYS_getppid) != start->parent) /* died before we asked to be told */
@@ -96,19 +99,57 @@ static int find_program(char *program, size_t room, const char *name, char *cons
     return number;
 }
 
+/* A pipe whose end for writing is none of 0, 1 and 2. An errno. */
+static int make_pipe(int *in, int *out)
+{
+    int ends[2], number = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    *in = ends[0];
+    *out = fcntl(ends[1], F_DUPFD_CLOEXEC, STANDARD);
+    if (*out < 0) {
+        number = errno;
+        close(*in);
+    }
+    close(ends[1]);
+    return number;
+}
+
+static bool kernel_has_pidfds(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    bool has = fd >= 0 || errno != ENOSYS;
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+/* What tells of its end: false with an errno. */
+static bool open_pidfd(pid_t pid, int *pidfd, int lifeline)
+{
+    *pidfd = lifeline >= 0 ? lifeline : (int)syscall(SYS_pidfd_open, pid, 0);
+    return *pidfd >= 0;
+}
+
+void orb_child_signal(pid_t pid, int pidfd, int number)
+{
+    if (syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0) != 0 && errno != ESRCH)
+        (void)kill(pid, number);
+}
+
 static int run(struct start *start, pid_t *pid, int *pidfd)
 {
     sigset_t all, before;
-    int trouble[2], number = 0;
-    if (pipe2(trouble, O_CLOEXEC) != 0)
-        return errno;
-    start->trouble = fcntl(trouble[1], F_DUPFD_CLOEXEC, STANDARD);
-    close(trouble[1]);
-    if (start->trouble < 0) {
-        number = errno;
-        close(trouble[0]);
-        return number;
+    int trouble = -1, lifeline = -1, number = 0;
+    start->lifeline = -1;
+    if (pidfd && !kernel_has_pidfds())
+        number = make_pipe(&lifeline, &start->lifeline);
+    if (!number && (number = make_pipe(&trouble, &start->trouble)) && lifeline >= 0) {
+        close(lifeline);
+        close(start->lifeline);
     }
+    if (number)
+        return number;
     start->parent = getpid();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of ours may run in the child */
@@ -122,13 +163,17 @@ static int run(struct start *start, pid_t *pid, int *pidfd)
         number = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(start->trouble);
-    if (*pid > 0 && read(trouble[0], &number, sizeof number) <= 0)
+    if (start->lifeline >= 0)
+        close(start->lifeline);
+    if (*pid > 0 && read(trouble, &number, sizeof number) <= 0)
         number = 0; /* it runs */
-    close(trouble[0]);
-    if (*pid > 0 && !number && pidfd && (*pidfd = (int)syscall(SYS_pidfd_open, *pid, 0)) < 0) {
+    close(trouble);
+    if (*pid > 0 && !number && pidfd && !open_pidfd(*pid, pidfd, lifeline)) {
         number = errno;
         (void)kill(*pid, SIGKILL);
     }
+    if (number && lifeline >= 0)
+        close(lifeline);
     if (*pid > 0 && number)
         while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
             ;

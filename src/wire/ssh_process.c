@@ -8,7 +8,6 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,10 +134,10 @@ static void check_time(struct running *running)
         running->too_long = true;
     if (!running->kill_ns && (running->too_long || atomic_load(&running->process->stopping))) {
         running->kill_ns = now + KILL_AFTER_NS;
-        (void)syscall(SYS_pidfd_send_signal, running->child, SIGTERM, NULL, 0);
+        orb_child_signal(running->pid, running->child, SIGTERM);
     } else if (running->kill_ns && now >= running->kill_ns) {
         running->kill_ns = now + KILL_AFTER_NS;
-        (void)syscall(SYS_pidfd_send_signal, running->child, SIGKILL, NULL, 0);
+        orb_child_signal(running->pid, running->child, SIGKILL);
     }
 }
 
