@@ -17,6 +17,22 @@ suite() { # preset, then ctest's arguments
     ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --parallel "$(($(nproc) + 1))" "$@"
 }
 
+# What only computes goes on beside tests, which mostly wait, and leaves them the processor.
+aside=
+aside_log="$(mktemp)"
+trap '[ -z "$aside" ] || kill -TERM "-$aside" 2>/dev/null; rm -f "$aside_log"' EXIT
+aside() {
+    setsid nice -n 19 "$@" >"$aside_log" 2>&1 </dev/null &
+    aside=$!
+}
+join_aside() {
+    code=0
+    wait "$aside" || code=$?
+    aside=
+    cat "$aside_log"
+    return "$code"
+}
+
 step "build: gcc, -Werror"
 configure release
 cmake --build --preset release
@@ -31,12 +47,16 @@ if [ "$mode" = all ]; then
     step "build: thread sanitizer"
     configure tsan
     cmake --build --preset tsan
-    step "static: clang-format, clang-tidy, layers"
-    scripts/static.sh build/clang
+    step "build: fuzzers"
+    configure fuzz
+    cmake --build --preset fuzz --target fuzz_sftp fuzz_xml fuzz_text fuzz_reply
+    aside sh -c 'scripts/static.sh build/clang && scripts/fuzz.sh build/fuzz 30'
     step "tests: address and undefined behaviour sanitizers"
     suite asan -L 'unit|contract|fault'
     step "tests: thread sanitizer"
     suite tsan -L 'unit|contract|fault'
+    step "static: clang-format, clang-tidy, layers; fuzzers of what reads a stranger's bytes (beside the tests above)"
+    join_aside
     step "tests: valgrind on the contract suite"
     scripts/valgrind.sh build/release
 fi

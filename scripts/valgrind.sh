@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The contract suite on the embedded backends under valgrind, and the unit tests of what opens descriptors and reads what
-# others sent: no error, no use of what was never set, no leak, no hang. Valgrind runs one thread at a time, so as many of
-# them run side by side as there are cores; what one prints is shown when it fails.
+# The contract suite on the embedded backends and on SFTP servers of this machine under valgrind, and the unit tests of what
+# opens descriptors and reads what others sent: no error, no use of what was never set, no leak, no hang. Valgrind runs one
+# thread at a time, so as many of them run side by side as there are cores; what one prints is shown when it fails.
 #   scripts/valgrind.sh BUILD            all of them
 #   scripts/valgrind.sh BUILD PROGRAM …  this one
 set -eu
@@ -25,7 +25,10 @@ fi
     for backend in mem_object mem_files mem_sequential mem_dropping local; do
         echo "contract/test_contract $backend"
     done
-    for unit in unit_local unit_local_store unit_local_keep unit_s3 unit_s3_read unit_xml unit_sigv4; do
+    for server in sftp_openssh sftp_minimal; do
+        echo "contract/test_contract $server"
+    done
+    for unit in unit_local unit_local_store unit_local_keep unit_s3 unit_s3_read unit_xml unit_sigv4 unit_sftp; do
         echo "unit/$unit"
     done
 } | xargs -P "$(nproc)" -L 1 scripts/valgrind.sh "$build"

@@ -54,7 +54,7 @@ static void body(const struct orb_sftp_head *head, const uint8_t *bytes, size_t 
         (void)orb_sftp_get_limits(&reader, &limits);
         reader = orb_sftp_read(bytes, length);
         if (orb_sftp_get_space(&reader, &space))
-            HOLDS(length >= 40);
+            HOLDS(length >= 80);
         break;
     default:
         (void)orb_sftp_get_u32(&reader);
