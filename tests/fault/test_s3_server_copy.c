@@ -364,6 +364,27 @@ static void cancelled_copy_leaves_no_upload(void **state)
     }
 }
 
+/* rclone's server and gofakes3: the request that sets tags would write the object, the one that removes them remove it. */
+static void store_that_takes_tags_for_the_object_is_not_asked_to_set_them(void **state)
+{
+    (void)state;
+    uint8_t *bytes = have_source(NULL);
+    endpoint_control(&at.endpoint, "set?object_tags=0");
+    for (int known = 0; known < 2; known++) {
+        EXPECT(ORBIT_E_UNSUPPORTED, orbit_tags_set(at.store, "source", "a=b", NULL, &told));
+        assert_non_null(strstr(told.message, "the store knows no tags"));
+        EXPECT(ORBIT_E_UNSUPPORTED, orbit_tags_set(at.store, "source", "", NULL, &told));
+    }
+    OK(read_back("source", bytes, LARGE, &told));
+    OK(copy_to("target", NULL, NULL));
+    OK(read_back("target", bytes, LARGE, &told));
+    free(bytes);
+    endpoint_control(&at.endpoint, "set?object_tags=1");
+    OK(orbit_tags_set(at.store, "source", "a=b", NULL, &told));
+    OK(orbit_tags_set(at.store, "source", "", NULL, &told));
+    assert_int_equal(COUNT("requests.GetObjectTagging"), 1); /* once looked at, it is known */
+}
+
 static void copy_between_buckets_names_both(void **state)
 {
     (void)state;
@@ -395,6 +416,7 @@ int main(void)
         FAULT_TEST(options_of_the_copy_go_before_those_of_the_source),
         FAULT_TEST(twelve_gibibytes_are_copied_within_the_store),
         FAULT_TEST(large_object_is_renamed),
+        FAULT_TEST(store_that_takes_tags_for_the_object_is_not_asked_to_set_them),
         FAULT_TEST(source_that_changes_in_between_fails_the_copy),
         FAULT_TEST(parts_that_fail_are_copied_again),
         FAULT_TEST(part_that_never_succeeds_ends_the_copy),

@@ -228,6 +228,23 @@ static void without_a_length_a_cut_is_noticed(void **state)
     }
 }
 
+/* rclone's server; and one that would have each object end where the first range does. */
+static void a_range_that_is_answered_with_200_is_no_whole_object(void **state)
+{
+    (void)state;
+    FAULT("op=GetObject&range_200=1");
+    OK(read_generated("gen-20M", SIZE, NULL, NULL, &told));
+    OK(orbit_download(at.store, "gen-20M", target, NULL, NULL, &told));
+    assert_file("gen-20M", 0, SIZE);
+    assert_true(COUNT("sent") <= (int64_t)(2 * SIZE + MIB));
+    assert_int_equal(unlink(target), 0);
+    endpoint_control(&at.endpoint, "clear");
+    FAULT("op=GetObject&range_200=2");
+    EXPECT(ORBIT_E_PROTOCOL, orbit_download(at.store, "gen-20M", target, NULL, NULL, &told));
+    assert_non_null(strstr(told.message, "as if it was all of it"));
+    EXPECT(ORBIT_E_PROTOCOL, read_generated("gen-20M", SIZE, NULL, NULL, &told));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -242,6 +259,7 @@ int main(void)
         TEST(another_object_than_before_the_cut_is_noticed),
         TEST(without_a_length_it_is_read_all_the_same),
         TEST(without_a_length_a_cut_is_noticed),
+        TEST(a_range_that_is_answered_with_200_is_no_whole_object),
     };
     return cmocka_run_group_tests_name("s3_whole", tests, s3fault_group_setup, s3fault_group_teardown);
 }

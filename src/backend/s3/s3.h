@@ -66,7 +66,7 @@ struct orb_s3_reply {
     char checksum_type[16];
     uint32_t retry_after_ms;
     int64_t date_ns; /* 0: none */
-    bool has_length, has_range, delete_marker;
+    bool has_length, has_range, has_etag, delete_marker;
     bool chunked;                            /* without a length: the body says where it ends */
     uint64_t length;                         /* Content-Length */
     uint64_t range_first, range_last, total; /* Content-Range; total UINT64_MAX: "*" */

@@ -109,13 +109,31 @@ static orbit_status size_of_lengthless(struct read_op *read, uint64_t *size)
     return ORBIT_OK;
 }
 
+/* The whole of an object that is just as long as what was asked for, or this part of a longer one: a store that answers 200
+ * to a range and says nothing of it would have the object end here. HEAD knows. */
+static orbit_status doubt_size(struct read_op *read)
+{
+    const orbit_metadata *pin = read->request.pin, *seen = &read->seen;
+    uint64_t size = read->base.reply.length;
+    if (!read->ranged || read->request.offset || read->request.length != size ||
+        (pin && (pin->fields & ORBIT_HAS_SIZE)))
+        return ORBIT_OK;
+    if (!read->sized) {
+        read->is_unsized = true;
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply does not say whether the object is longer");
+    }
+    if ((seen->fields & ORBIT_HAS_SIZE) && seen->size != size)
+        return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store sent a part of the object as if it was all of it");
+    return ORBIT_OK;
+}
+
 /* 200: the whole object, which a store sends also when it does not know ranges. Of a range that begins behind the end some
  * stores send the whole, too, not a 416. */
 static orbit_status check_whole(struct read_op *read)
 {
     struct orb_s3_reply *reply = &read->base.reply;
     uint64_t size = reply->length, offset = read->request.offset, length = read->request.length;
-    orbit_status status = reply->has_length ? ORBIT_OK : size_of_lengthless(read, &size);
+    orbit_status status = reply->has_length ? doubt_size(read) : size_of_lengthless(read, &size);
     if (status < 0)
         return status;
     bool beyond = offset >= size;
@@ -141,7 +159,8 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
     orbit_status status;
     if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only || read->sizing)
         return ORBIT_OK;
-    status = request->http_status == 206 ? check_range(read) : check_whole(read);
+    bool partial = request->http_status == 206 || (read->ranged && read->base.reply.has_range); /* rclone says 200 */
+    status = partial ? check_range(read) : check_whole(read);
     if (read->is_empty)
         return ORBIT_OK; /* a HEAD has to say what it is */
     read->out->metadata.kind = ORBIT_KIND_FILE;
@@ -289,7 +308,7 @@ static void sized(struct orb_s3_op *op)
     if (status >= 0 && op->reply.has_length) {
         read->seen.size = op->reply.length;
         read->seen.fields |= ORBIT_HAS_SIZE;
-        op->s3->ways.no_lengths = true;
+        op->s3->ways.no_lengths |= read->lengthless;
     }
     read->sizing = read->is_unsized = false;
     read->sized = true;

@@ -149,6 +149,7 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
 {
     struct orb_s3_op *op = (struct orb_s3_op *)request;
     struct orb_s3_reply *reply = &op->reply;
+    reply->has_etag |= strcmp(name, "etag") == 0;
     if (strcmp(name, "content-length") == 0) {
         reply->has_length = orb_parse_u64(value, &reply->length) && reply->length <= INT64_MAX;
     } else if (strcmp(name, "transfer-encoding") == 0) {

@@ -10,6 +10,7 @@ struct tags_op {
     orbit_bytes_request out;
     struct orb_buf body;
     struct orb_http_bytes bytes;
+    const char *version_id;
 };
 
 static void free_tags(struct orb_s3_op *base)
@@ -110,29 +111,54 @@ static void was_set(struct orb_s3_op *base)
         orb_s3_op_end(base, ORBIT_OK, NULL);
 }
 
+static void set(struct tags_op *tags)
+{
+    struct orb_s3_op *base = &tags->base;
+    if (tags->body.length) {
+        orb_s3_tags_send(base, base->path, tags->version_id, &tags->body, &tags->bytes, was_set);
+        return;
+    }
+    orb_s3_begin(base, "DELETE", base->path);
+    orb_s3_param(base, "tagging", "");
+    orb_s3_param(base, "versionId", tags->version_id);
+    orb_s3_account_headers(base, NULL);
+    orb_s3_send(base, was_set);
+}
+
+/* Who may not look at tags may set them all the same. */
+static void looked(struct orb_s3_op *base)
+{
+    struct tags_op *tags = (struct tags_op *)base;
+    orbit_error error;
+    base->verb = "set the tags of";
+    orbit_status status = orb_s3_tags_read(base, &tags->tags, &error);
+    if (status < 0 && status != ORBIT_E_PERMISSION) {
+        orb_s3_op_end(base, status, &error);
+        return;
+    }
+    base->s3->ways.tags = true;
+    set(tags);
+}
+
+/* A store that does not know tags may take the request for one to write or to remove the object itself (rclone's and gofakes3
+ * do): of one that nobody knows it is looked first. */
 void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request)
 {
     struct tags_op *tags = new_op(self, op, "set the tags of", request->path);
     if (!tags)
         return;
     struct orb_s3_op *base = &tags->base;
-    bool remove = !request->tagging[0];
     orbit_error error;
-    if (!remove && !orb_s3_tags_body(&tags->body, &tags->tags, request->tagging)) {
+    tags->version_id = request->version_id;
+    if (request->tagging[0] && !orb_s3_tags_body(&tags->body, &tags->tags, request->tagging)) {
         char name[240];
         orbit_status status = orb_fail(&error, ORBIT_E_CONFIG, 0, "cannot set the tags of '%s': '%.100s' %s",
                                        orb_s3_name(base->s3, request->path, name, sizeof name), request->tagging,
                                        "is not of the form name=value&name2=value2, percent-encoded");
         orb_s3_op_end(base, status, &error);
-        return;
+    } else if (base->s3->ways.tags || base->s3->store != orb_s3_store_named("other")) {
+        set(tags);
+    } else {
+        orb_s3_tags_ask(base, request->path, request->version_id, looked);
     }
-    if (!remove) {
-        orb_s3_tags_send(base, request->path, request->version_id, &tags->body, &tags->bytes, was_set);
-        return;
-    }
-    orb_s3_begin(base, "DELETE", request->path);
-    orb_s3_param(base, "tagging", "");
-    orb_s3_param(base, "versionId", request->version_id);
-    orb_s3_account_headers(base, NULL);
-    orb_s3_send(base, was_set);
 }

@@ -60,16 +60,24 @@ orbit_status orb_s3_tags_read(struct orb_s3_op *op, struct orb_s3_tags *tags, or
     /* Without tags, or a store that has no such thing. */
     if (status == ORBIT_E_UNSUPPORTED || (status == ORBIT_E_NOT_FOUND && strcmp(error->code, "NoSuchTagSet") == 0))
         return ORBIT_OK;
-    if (status < 0 || !op->http.memory.length) /* an empty reply is how Ceph says that there are none */
+    bool is_object = op->reply.has_etag && op->http.http_status == 200; /* tags have no ETag */
+    if ((status < 0 || !op->http.memory.length) && !is_object) /* an empty reply is how Ceph says that there are none */
         return status;
-    status = orb_s3_parse(op, &events, tags, error);
+    if (status >= 0)
+        status = orb_s3_parse(op, &events, tags, error);
     if (status == ORBIT_END || tags->text.failed) {
         char name[240];
         return orb_fail(error, ORBIT_E_LIMIT, 0, "cannot %s '%s': they are too long to go with a copy", op->verb,
                         orb_s3_name(op->s3, op->path, name, sizeof name));
     }
-    if (status == ORBIT_E_MEMORY || (status >= 0 && tags->is_tagging))
+    if (status == ORBIT_E_MEMORY || status == ORBIT_E_CANCELLED || (status >= 0 && tags->is_tagging))
         return status;
+    if (is_object) {
+        char name[240];
+        return orb_fail(error, ORBIT_E_UNSUPPORTED, 0,
+                        "cannot %s '%s': the store knows no tags: asked for them, it sends the object", op->verb,
+                        orb_s3_name(op->s3, op->path, name, sizeof name));
+    }
     status = orb_fail(error, ORBIT_E_NETWORK, 0, "the store's reply with the tags of an object is cut short");
     error->flags |= ORBIT_ERROR_RETRIABLE;
     return status;

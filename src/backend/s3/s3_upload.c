@@ -241,6 +241,8 @@ static void tags_came(struct orb_s3_op *op)
     struct begin_op *begin = (struct begin_op *)op;
     orbit_error error;
     orbit_status status = orb_s3_tags_read(op, &begin->tags, &error);
+    if (status == ORBIT_E_UNSUPPORTED) /* then there are none to be kept */
+        status = ORBIT_OK;
     if (status >= 0 && begin->tags.text.length &&
         !(begin->upload->tagging = orb_strdup(orb_buf_string(&begin->tags.text))))
         status = orb_fail_memory(&error);

@@ -41,6 +41,7 @@ struct orb_s3_ways {
     bool list_v1;       /* it does not know ListObjectsV2 */
     bool no_batches;    /* nor the removal of many keys in one request */
     bool no_attributes; /* nor GetObjectAttributes */
+    bool tags;          /* it knows GetObjectTagging for what it is */
 };
 
 /* A row of the table. Any thread: constant. */

@@ -148,6 +148,8 @@ static bool rule_flag(struct fault *fault, const char *name, const char *value, 
         fault->change = on;
     else if (strcmp(name, "repeat_token") == 0)
         fault->repeat_token = on;
+    else if (strcmp(name, "range_200") == 0)
+        fault->range_200 = (int)number;
     else if (strcmp(name, "false_end") == 0)
         fault->false_end = (int)number;
     else if (strcmp(name, "no_token") == 0)
@@ -319,6 +321,7 @@ static void merge(struct fault *to, const struct fault *from, uint64_t *random)
     TAKE(repeat_token, false);
     TAKE(no_token, false);
     TAKE(false_end, 0);
+    TAKE(range_200, 0);
     TAKE(no_continue, false);
     TAKE(garbage, false);
 #undef TAKE

@@ -201,7 +201,7 @@ static void serve_object(struct request *request, const struct object *object, b
         return;
     }
     object_headers(request, object, generated, ranged == 0);
-    if (ranged > 0)
+    if (ranged > 0 && request->fault.range_200 < 2)
         reply_header(
             request, "Content-Range: bytes %lld-%lld/%llu", (long long)offset + (long long)request->fault.wrong_range,
             (long long)(offset + length - 1) + (long long)request->fault.wrong_range, (unsigned long long)object->size);
@@ -209,7 +209,7 @@ static void serve_object(struct request *request, const struct object *object, b
     if (type == NULL)
         type = object_get_header(object, "content-type");
     request->lengthless = request->fault.no_length != 0;
-    if (!reply_head(request, ranged > 0 ? 206 : 200, type, length))
+    if (!reply_head(request, ranged > 0 && !request->fault.range_200 ? 206 : 200, type, length))
         return;
     if (head) {
         conn_write(request->conn, request->conn->head.bytes, request->conn->head.length);

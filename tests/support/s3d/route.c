@@ -11,7 +11,7 @@ static enum kind object_kind(const struct request *request)
     const char *method = request->method;
     bool upload = query_has(request, "uploadId");
     bool copies = header(request, "x-amz-copy-source") != NULL;
-    if (query_has(request, "tagging")) {
+    if (query_has(request, "tagging") && atomic_load(&settings.object_tags)) {
         if (strcmp(method, "GET") == 0)
             return KIND_GetObjectTagging;
         if (strcmp(method, "PUT") == 0)

@@ -91,6 +91,7 @@ void sleep_us(uint64_t us);
     X(express, 0)              /* buckets whose names end in --x-s3 are directory buckets */                          \
     X(session_life_ms, 300000) /* of their sessions, as they tell */                                                  \
     X(session_epoch, 0)        /* sessions of another one than this have expired */                                   \
+    X(object_tags, 1)          /* 0: what is asked about tags is taken for the object's */                            \
     X(sizes, 1)                /* 0: listings have <Size/>, and so tell none */                                       \
     X(echo, 0)                 /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
     X(start_after, 1)          /* 0: a listing begins at its beginning, whatever start-after says; -1: it is refused */
@@ -151,6 +152,7 @@ struct fault {
     bool wrong_checksum, wrong_etag;
     bool change; /* the object is another one after this request */
     bool repeat_token, no_token;
+    int range_200;       /* ranges are answered 200; 2: without Content-Range, too */
     int false_end;       /* 1: to every start-after; 2: to those with a slash */
     int64_t truncate;    /* bytes of an XML body that are sent, with a matching length; -1 none */
     int64_t upload_stop; /* the request's body is read up to here, then the connection is reset; -1 none */
