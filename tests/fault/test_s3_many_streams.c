@@ -217,7 +217,7 @@ static void readers_that_nobody_reads_from_hold_no_connection(void **state)
         orbit_reader_close(readers[i]);
     }
     assert_true(COUNT("requests.GetObject") > before);
-    assert_true(endpoint_request(&at.endpoint, "GetObject", (unsigned)COUNT("requests.GetObject") - 1, &request));
+    assert_true(endpoint_await_request(&at.endpoint, "GetObject", (unsigned)COUNT("requests.GetObject") - 1, &request));
     assert_true(request.if_match[0] != '\0' && request.range[0] != '\0');
 }
 

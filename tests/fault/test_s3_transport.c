@@ -497,7 +497,7 @@ static void refused_body_is_not_sent(void **state)
     s3fault_reopen();
     FAULT("op=PutObject&status=403&code=AccessDenied&count=1");
     EXPECT(ORBIT_E_PERMISSION, write_bytes("denied", bytes, size, &told));
-    assert_true(endpoint_request(&at.endpoint, "PutObject", 0, &request));
+    assert_true(endpoint_await_request(&at.endpoint, "PutObject", 0, &request));
     assert_int_equal(request.status, 403);
     assert_true(request.received < 1 << 20);
     OK(write_bytes("fine", bytes, size, &told)); /* asked again, since nothing has been allowed yet */

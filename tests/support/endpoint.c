@@ -247,6 +247,8 @@ static void field_text(const char *line, const char *name, char *to, size_t room
     to[used] = '\0';
 }
 
+enum { LOG_WAITS = 50 };
+
 bool endpoint_request(struct endpoint *endpoint, const char *op, unsigned n, struct endpoint_request *request)
 {
     int status;
@@ -268,6 +270,14 @@ bool endpoint_request(struct endpoint *endpoint, const char *op, unsigned n, str
         field_text(line, "if_match", request->if_match, sizeof(request->if_match));
     }
     free(json);
+    return found;
+}
+
+bool endpoint_await_request(struct endpoint *endpoint, const char *op, unsigned n, struct endpoint_request *request)
+{
+    bool found = false;
+    for (int i = 0; !(found = endpoint_request(endpoint, op, n, request)) && i < LOG_WAITS; i++)
+        usleep(10000);
     return found;
 }
 

@@ -40,6 +40,8 @@ struct endpoint_request {
     char range[48], key[160], if_match[48];
 };
 bool endpoint_request(struct endpoint *endpoint, const char *op, unsigned n, struct endpoint_request *request);
+/* The same of one whose reply was read: it is logged when all of it was sent, which may be a moment later. */
+bool endpoint_await_request(struct endpoint *endpoint, const char *op, unsigned n, struct endpoint_request *request);
 
 /* The bytes of a generated object ("gen-12M"): fills `length` bytes from `offset`. */
 void endpoint_pattern(const char *key, uint64_t offset, void *bytes, size_t length);
