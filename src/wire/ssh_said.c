@@ -133,6 +133,8 @@ static bool explain_authentication(orbit_error *error, const struct orb_ssh_plan
         line--;
     take_line(user, sizeof user, line ? line : "");
     user[strcspn(user, "@")] = '\0';
+    /* The ssh of the host on the way was refused, and then ours hears of nothing more. */
+    const char *way = verdict && strstr(verdict, "kex_exchange_identification: ") ? "the host on the way to " : "";
     const char *why = "";
     if (strstr(end->said, "\": bad permissions") && take_between(file, sizeof file, end->said, "Load key \"", "\""))
         why = "others may read the key, so that ssh does not use it: chmod 600 ";
@@ -142,7 +144,7 @@ static bool explain_authentication(orbit_error *error, const struct orb_ssh_plan
         why = "the password is wrong";
     else if (end->told_passphrase)
         why = "the passphrase is not that of its key";
-    orb_fail(error, ORBIT_E_AUTH, 255, "%s refused user '%s' (it takes %s)%s%s%s", plan->peer, user, methods,
+    orb_fail(error, ORBIT_E_AUTH, 255, "%s%s refused user '%s' (it takes %s)%s%s%s", way, plan->peer, user, methods,
              *why ? ": " : ": none of the keys and agents that ssh knows of was accepted", why, file);
     return true;
 }

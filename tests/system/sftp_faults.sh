@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 : "${ORBIT_SSHD_ENV:?where the fixture tells how to reach it}"
 : "${ORBIT_SSHD_PASSWORD_ENV:?where the fixture tells how to reach it}"
+: "${ORBIT_SSHD_ONE_ENV:?where the fixture tells how to reach it}"
 unset XDG_RUNTIME_DIR
 export TMPDIR=$work
 server() { # server ENV: the one that is spoken of from here on; $here and $there are a directory of ours on it
@@ -79,6 +80,26 @@ says_once "a quota" "on 'limited': it takes no more bytes although [0-9]+ MiB ar
 holds "a quota" quota
 rm -rf "$here"
 
+# ---- a host that allows one session, so far away that several are wanted ----
+server "$ORBIT_SSHD_ONE_ENV"
+"${DELAY:?the far proxy}" --to "$ORBIT_TEST_SSH_PORT" --port 0 --port-file "$work/delay.port" --ms 10 &
+delay_pid=$!
+trap 'kill "$delay_pid"; cleanup' EXIT
+check "the proxy" wait_until 100 0.05 test -s delay.port
+sed "s/]:$ORBIT_TEST_SSH_PORT/]:$(cat delay.port)/" "${ORBIT_TEST_SSH_CONFIG%/*}/known_hosts" >far.hosts
+sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $(cat delay.port)/" -e "s|${ORBIT_TEST_SSH_CONFIG%/*}/known_hosts\$|$work/far.hosts|" \
+    "$ORBIT_TEST_SSH_CONFIG" >far.config
+export ORBIT_SSH_OPTIONS="-F '$work/far.config'"
+orbit cp data "sftp://direct$there/"
+exits 0 "one session: up"
+says_nothing "one session: up"
+same "one session: up" data "$here/data"
+orbit cp "sftp://direct$there/data" back
+exits 0 "one session: down"
+same "one session: down" data back
+leaves "one session" data
+rm -rf "$here"
+
 # ---- a password ----
 server "$ORBIT_SSHD_PASSWORD_ENV"
 echo "$ORBIT_TEST_SSH_PASSWORD" >secret
@@ -94,6 +115,10 @@ says "a password: asked once, and looked for" '^asked 1 times, looked at [0-9]{2
 same "a password" data "$here/data"
 check "the log is one" grep -q "ssh to direct: connected" log
 check "the log does not know it" [ "$(grep -c "$ORBIT_TEST_SSH_PASSWORD" log .out .err | grep -vc ':0$')" = 0 ]
+terminal secret "$ORBIT" ls sftp://behind/
+exits 4 "a host on the way that takes a password"
+says "a host on the way is told no password" '^asked 0 times'
+prints "a host on the way that takes a password" 'ERROR "ls sftp://behind/": the host on the way to behind refused user .orbittest. \(it takes password\)'
 mkdir "$here/closed" && chmod 755 "$here/closed"
 for name in closed/data closed/new/data; do
     terminal secret "$ORBIT" cp data "sftp://direct$there/$name"

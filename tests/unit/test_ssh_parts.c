@@ -333,6 +333,13 @@ static void ends_of_a_connection_are_told_in_one_sentence(void **state)
          "h:2222 refused user 'u' (it takes publickey,password): none of the keys and agents that ssh knows of was "
          "accepted",
          {0}},
+        {"u@j: Permission denied (publickey).\r\nkex_exchange_identification: Connection closed by remote host\r\n",
+         ORBIT_E_AUTH,
+         false,
+         "the host on the way to h:2222 refused user 'u' (it takes publickey): none of the keys and agents that ssh "
+         "knows "
+         "of was accepted",
+         {0}},
         {"u@h: Permission denied (password).\n",
          ORBIT_E_AUTH,
          false,
