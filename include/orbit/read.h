@@ -20,12 +20,14 @@ typedef enum orbit_verify {
     /* Also a CRC32, SHA-256 or SHA-1 of the whole object, and where there is none of these its ETag, if that is the MD5 of
      * the bytes: 32 hexadecimal digits, not of parts ("-N"), not encrypted with SSE-KMS or SSE-C, not in a directory
      * bucket (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html). A wrong one is ORBIT_E_CHECKSUM.
+     *   An object store is asked for the object's checksums first (one more round trip).
      *   A reader compares when it is read from the object's first byte to its last without a seek, on the thread that
      * reads. A writer that a reader is joined to does not.
-     *   A download or copy looks at the object first (one more round trip). A CRC32 is combined from the ranges; a hash is
-     * computed as the bytes pass, if they come in one range, else a local file is read once more before it gets its name.
+     *   In a download or copy a CRC32 is combined from the ranges; a hash is computed as the bytes pass, if they come in one
+     * range, else a local file is read once more before it gets its name.
      * A hash of an object that goes in several ranges to another store, to a device or a FIFO is not compared.
-     *   Never compared are checksums of part checksums ("composite"): nobody tells how long the parts were. */
+     *   From CRCs of parts ("composite") that of the whole follows where the store tells them and how long the parts were;
+     * hashes of part hashes are never compared. */
     ORBIT_VERIFY_FULL
 } orbit_verify;
 

@@ -242,6 +242,7 @@ static orbit_status learn_first(struct orb_window *window, const orbit_metadata 
 {
     if (orbit_metadata_copy(&window->metadata, metadata) < 0)
         return orb_fail_memory(error);
+    orb_window_take_look(window);
     uint64_t end = window->wanted_end;
     window->open_ended = !(metadata->fields & ORBIT_HAS_SIZE);
     if (!window->open_ended)
@@ -382,7 +383,7 @@ static void admitted(void *ctx)
     start_first(window, range);
 }
 
-static void first_range(struct orb_window *window)
+void orb_window_first_range(struct orb_window *window)
 {
     uint64_t left = window->wanted_end - window->next_offset;
     uint64_t want = smaller(window->chunk_bytes, left ? left : 1);
@@ -401,14 +402,16 @@ void orb_window_go_on(struct orb_window *window)
     if (window->closing || orb_window_stopped(window))
         return;
     orb_window_fold(window);
-    if (window->sequential) {
+    if (window->look.running) {
+        /* nothing is asked for yet */
+    } else if (window->sequential) {
         orb_sequence_go_on(window);
     } else {
         retire(window);
         if (window->locked.opened && !window->failed)
             fill(window);
         else if (!window->failed && !window->wanted_running && !window->admission.waiting)
-            first_range(window);
+            orb_window_first_range(window);
         orb_window_give_back(window);
     }
     orb_window_look(window);
@@ -437,7 +440,8 @@ void orb_window_open(struct orb_window *window)
     orb_window_choose_sizes(window);
     if (!window->sequential) /* else what was given up could not be had again */
         orb_admission_hold(&window->lender, window->host, orb_window_pressed, window);
-    first_range(window);
+    if (!orb_window_looks(window))
+        orb_window_first_range(window);
 }
 
 void orb_window_stop(struct orb_window *window, orbit_status status, const orbit_error *error)
@@ -462,6 +466,8 @@ void orb_window_stop(struct orb_window *window, orbit_status status, const orbit
             orb_race_cancel(&range->race);
     if (window->sequence.source.running)
         orb_call_cancel(&window->sequence.source.call);
+    if (window->look.running)
+        orb_call_cancel(&window->look.call);
     orb_window_look(window);
 }
 
@@ -525,6 +531,7 @@ static void close_delivered(struct orb_message *message)
     free_ranges(window, window->locked.head);
     free_ranges(window, window->idle);
     assert(!window->orphans && !window->charged);
+    orbit_metadata_release(&window->look.seen);
     orbit_metadata_release(&window->metadata);
     pthread_mutex_destroy(&window->mutex);
     orb_free(window);

@@ -19,6 +19,7 @@ struct orb_window_config {
     uint64_t chunk_bytes;      /* 0: as suits the store */
     uint32_t parallel;         /* 0: as suits the store */
     bool verify;               /* compare the object's own CRC where it keeps one */
+    bool look;                 /* ask for the checksum of the whole before the first byte */
     bool no_hedge;             /* ranges that lag are not asked for again */
     _Atomic uint64_t *count;   /* nullable: every byte that arrived is added */
     struct orb_tally *tally;   /* nullable: its requests are counted there, too */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of the read window, shared by its six files: window.c has the queue, window_take.c the consumer,
- * window_size.c says how much is in flight, window_press.c what is given up when memory is short,
+ * The inside of the read window, shared by its seven files: window.c has the queue, window_take.c the consumer,
+ * window_size.c says how much is in flight, window_press.c what is given up when memory is short, window_look.c what is asked before,
  * window_range.c one range of a store that reads anywhere, window_sequential.c the one long read of a store
  * that reads from the start only. */
 #ifndef ORB_ENGINE_WINDOW_RANGE_H
@@ -98,6 +98,13 @@ struct orb_window {
     _Atomic bool unverified; /* the consumer left the straight way */
     _Atomic uint64_t arrived;
 
+    struct { /* see window_look.c */
+        struct orb_call call;
+        orbit_stat_request request;
+        orbit_metadata seen;
+        bool running;
+    } look;
+
     /* The one read of a sequential store; see window_sequential.c. */
     struct {
         struct orb_source source;
@@ -160,6 +167,8 @@ orbit_status orb_window_learn(struct orb_window *window, const orbit_read_reques
 void orb_window_fold(struct orb_window *window);
 /* Loop: something ended or was taken: recycles, starts what can be started, wakes the consumer. */
 void orb_window_go_on(struct orb_window *window);
+/* Loop: asks for the first bytes, once there is memory for them. */
+void orb_window_first_range(struct orb_window *window);
 /* Loop: an operation ended. True when the window is closing: touch nothing more. */
 bool orb_window_ended(struct orb_window *window);
 /* Loop: all bytes are there. */
@@ -200,5 +209,11 @@ void orb_sequence_go_on(struct orb_window *window);
 void orb_sequence_restart(struct orb_window *window);
 /* Loop, at the close: what only this file knows of. */
 void orb_sequence_release(struct orb_window *window);
+
+/* ---- window_look.c */
+/* Loop: asks for the checksum of the whole, if that is to be; the first range follows. False: it is not. */
+bool orb_window_looks(struct orb_window *window);
+/* Loop: the version is known: if it is the one that was looked at, its checksum counts. */
+void orb_window_take_look(struct orb_window *window);
 
 #endif

@@ -200,6 +200,7 @@ static orbit_status make_window(struct orbit_reader *reader, const orbit_read_op
         .chunk_bytes = options->chunk_size,
         .parallel = options->parallel_operations,
         .verify = options->verify != ORBIT_VERIFY_OFF,
+        .look = reader->digesting, /* with ORBIT_VERIFY_FULL, of all bytes */
         .no_hedge = options->no_hedge,
         .count = &backend->client->bytes_read,
         .tally = &reader->stream.tally,

@@ -175,6 +175,42 @@ static void a_download_is_compared_with_the_crcs_of_the_parts(void **state)
     assert_false(verified);
 }
 
+static orbit_status read_whole(uint32_t verify)
+{
+    orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+    orbit_reader *reader = NULL;
+    const void *piece;
+    size_t length;
+    options.verify = verify;
+    options.chunk_size = 100000;
+    orbit_status status = orbit_read(&reader, at.store, "composite", &options, &told);
+    while (status == ORBIT_OK)
+        status = orbit_reader_next(reader, &piece, &length, &told);
+    orbit_reader_close(reader);
+    return status == ORBIT_END ? ORBIT_OK : status;
+}
+
+/* What is read in order, and handed out before the end, too: then the end is an error. */
+static void a_reader_is_compared_with_them_as_well(void **state)
+{
+    (void)state;
+    endpoint_control(&at.endpoint, "set?range_checksum=0"); /* as most stores have it */
+    OK(read_whole(ORBIT_VERIFY_FULL));
+    assert_int_equal(COUNT("requests.GetObjectAttributes"), 1);
+    FAULT("op=GetObject&corrupt=7");
+    EXPECT(ORBIT_E_CHECKSUM, read_whole(ORBIT_VERIFY_FULL));
+    assert_int_equal(COUNT("requests.HeadObject"), 2);
+    OK(read_whole(ORBIT_VERIFY_DEFAULT)); /* costs what nobody asked for */
+    assert_int_equal(COUNT("requests.HeadObject"), 2);
+    assert_int_equal(COUNT("requests.GetObjectAttributes"), 2);
+    /* Who cannot look reads without; another object than was looked at is not compared with that. */
+    FAULT("op=HeadObject&status=403&count=1");
+    OK(read_whole(ORBIT_VERIFY_FULL));
+    FAULT("op=HeadObject&change=1");
+    OK(read_whole(ORBIT_VERIFY_FULL));
+    endpoint_control(&at.endpoint, "set?range_checksum=1");
+}
+
 #define ATTRIBUTES_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -182,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {ATTRIBUTES_TEST(parts_are_told_in_pages_of_either_side),
                                        ATTRIBUTES_TEST(an_object_of_one_piece_has_none),
                                        ATTRIBUTES_TEST(a_store_without_them_is_asked_once),
-                                       ATTRIBUTES_TEST(a_download_is_compared_with_the_crcs_of_the_parts)};
+                                       ATTRIBUTES_TEST(a_download_is_compared_with_the_crcs_of_the_parts),
+                                       ATTRIBUTES_TEST(a_reader_is_compared_with_them_as_well)};
     return cmocka_run_group_tests(tests, s3fault_group_setup, s3fault_group_teardown);
 }
