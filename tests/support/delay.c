@@ -28,6 +28,7 @@
 #define QUEUED_MAX  ((size_t)64 << 20) /* a direction holds at most so much: rate × delay */
 #define CONNECTIONS 64
 #define NS_A_MS     1000000ll
+#define ROUND_NS    200000ll /* what comes within it is moved together: a byte may be that much later */
 
 struct chunk {
     struct chunk *next;
@@ -234,8 +235,18 @@ static void way_watch(const struct way *way, struct pollfd *from, struct pollfd 
         *next_ns = way->first->due_ns;
 }
 
+/* Sleeps until the round that began at `began_ns` has lasted. */
+static void rest(int64_t began_ns)
+{
+    int64_t left = began_ns + ROUND_NS - now_ns();
+    struct timespec nap = {0, left};
+    if (left > 0)
+        (void)nanosleep(&nap, NULL);
+}
+
 static void serve(int listener, int to_port, int64_t delay_ns, uint64_t cut_bytes, unsigned cuts)
 {
+    int64_t began_ns = 0;
     while (!stop) {
         struct pollfd fds[2 * CONNECTIONS + 1] = {{listener, POLLIN, 0}};
         int64_t next_ns = 0;
@@ -250,11 +261,13 @@ static void serve(int listener, int to_port, int64_t delay_ns, uint64_t cut_byte
             client->fd = client->events ? connection->up.from : -1;
             server->fd = server->events ? connection->up.to : -1;
         }
+        rest(began_ns);
         struct timespec nap = {0, 0};
         int64_t left = next_ns ? next_ns - now_ns() : 0;
         if (left > 0)
             nap = (struct timespec){left / 1000000000, left % 1000000000};
         (void)ppoll(fds, 2 * CONNECTIONS + 1, next_ns ? &nap : NULL, NULL);
+        began_ns = now_ns();
         for (int i = 0; i < CONNECTIONS; i++) {
             struct connection *connection = &connections[i];
             if (!connection->used)
