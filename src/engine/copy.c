@@ -372,7 +372,7 @@ static void upload_opened(struct orb_upload *upload)
     struct orb_copy *copy = upload->ctx;
     orb_copy_resume_opened(copy);
     if (!copy->to->caps.random_access) /* a way to a store */
-        orb_copy_ramp_answered(copy);
+        orb_copy_ramp_answered(copy, upload->begin_reply.way_ns);
     orb_copy_kept_opened(copy);
     send_waiting(copy);
     orb_copy_pump(copy);
@@ -476,7 +476,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     orbit_status status = orb_copy_identify(copy, &reply->metadata, error);
     if (status < 0)
         return status;
-    orb_copy_ramp_answered(copy);
+    orb_copy_ramp_answered(copy, 0);
     copy->total = orb_copy_bytes(copy);
     if ((reply->whole && orb_copy_wants_order(copy, range)) || copy->total == ORBIT_SIZE_UNKNOWN) {
         orb_copy_begin_anew(copy, range, ORB_COPY_AS_STREAM);

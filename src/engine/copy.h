@@ -77,7 +77,7 @@ struct orb_copy {
     struct orb_turn turn;
     uint32_t allowed;                  /* ranges in flight now: copy_ramp.c */
     uint64_t asked_ns, answered_ns;    /* when the store was asked for its first reply, and gave it */
-    uint64_t way_ns;                   /* what that took */
+    uint64_t way_ns;                   /* what that took, or what the store says of the way to it */
     uint64_t ramp_ns, ramp_from;       /* the clock and `passed` at the last look */
     uint64_t ramp_per_s, ramp_next_ns; /* bytes a second of fewer ranges; when more may be tried again */
     uint32_t ramp_before;              /* ranges then */
@@ -191,7 +191,7 @@ void orb_copy_taken_up(struct orb_copy *copy, void *handle, uint64_t part_bytes,
 void orb_copy_ramp_start(struct orb_copy *copy);
 /* Around the first request to a store: how long the way to it is. */
 void orb_copy_ramp_asks(struct orb_copy *copy);
-void orb_copy_ramp_answered(struct orb_copy *copy);
+void orb_copy_ramp_answered(struct orb_copy *copy, uint64_t way_ns);
 /* One more range would start: false when there are enough, and then it looks again soon. */
 bool orb_copy_ramp_allows(struct orb_copy *copy);
 /* Bytes of the next range, which could have `length`: shorter ones at the end of the copy. */

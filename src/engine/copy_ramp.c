@@ -32,10 +32,10 @@ void orb_copy_ramp_asks(struct orb_copy *copy)
     copy->asked_ns = orb_now_ns();
 }
 
-void orb_copy_ramp_answered(struct orb_copy *copy)
+void orb_copy_ramp_answered(struct orb_copy *copy, uint64_t way_ns)
 {
     copy->answered_ns = orb_now_ns();
-    copy->way_ns = copy->answered_ns - copy->asked_ns;
+    copy->way_ns = way_ns ? way_ns : copy->answered_ns - copy->asked_ns;
     if (copy->way_ns > FAR_MS * ORB_MS)
         copy->allowed = copy->parallel;
 }
@@ -147,11 +147,16 @@ static uint64_t least(const struct orb_copy *copy)
     return bytes > EXTENT_MIN ? bytes : EXTENT_MIN;
 }
 
+static bool takes_any_part(const struct orbit_capabilities *caps)
+{
+    return caps->random_access || (caps->part_min == 1 && !caps->part_count_max && !caps->equal_parts);
+}
+
 /* Ranges that end far apart leave connections idle at the end: where a part may be of any size, what is left is dealt
  * out in ever smaller ones. */
 uint64_t orb_copy_ramp_length(const struct orb_copy *copy, uint64_t length)
 {
-    if (!copy->to->caps.random_access || copy->allowed < 2)
+    if (!takes_any_part(&copy->to->caps) || copy->allowed < 2)
         return length;
     uint64_t part = orb_copy_even(copy->total - copy->next_offset, 2ull * copy->ranges_busy);
     uint64_t floor = least(copy);

@@ -562,10 +562,12 @@ uint64_t orb_flow_retry_ms(struct orb_flow *flow, uint64_t now_ns)
 
 uint32_t orb_flow_most(const struct orb_backend *backend)
 {
-    uint32_t first = backend->options.parallel_operations;
-    if (backend->fixed_parallel || backend->caps.no_retry || backend->caps.random_access || first > ORB_FLOW_MOST)
+    uint32_t first = backend->options.parallel_operations, most = backend->caps.parallel_most;
+    if (!most || most > ORB_FLOW_MOST)
+        most = ORB_FLOW_MOST;
+    if (backend->fixed_parallel || backend->caps.no_retry || backend->caps.random_access || first > most)
         return first;
-    return ORB_FLOW_MOST;
+    return most;
 }
 
 uint32_t orb_flow_share(struct orb_backend *backend, const struct orb_turn *turn, uint32_t most)

@@ -124,6 +124,18 @@ static void and_with_equal_parts(void **state)
     assert_false(fx.store.equal_broken);
 }
 
+static void and_in_ever_smaller_parts_where_any_will_do(void **state)
+{
+    (void)state;
+    fx.store.caps.chunk_default = fx.other.caps.chunk_default = 8 << 20;
+    fx.store.caps.part_count_max = 0;
+    fixture_open();
+    have("o", 32 << 20);
+    assert_ok(copy("o", NULL));
+    assert_there("o", 32 << 20);
+    assert_true(fx.store.attempts[WSTORE_PART] > 4); /* as many as there are otherwise */
+}
+
 static void and_one_part_after_the_other(void **state)
 {
     (void)state;
@@ -651,6 +663,7 @@ int main(void)
         TEST(and_without_a_known_size),
         TEST(and_with_checksums),
         TEST(and_with_equal_parts),
+        TEST(and_in_ever_smaller_parts_where_any_will_do),
         TEST(and_one_part_after_the_other),
         TEST(and_in_tiny_pieces),
         TEST(and_with_odd_chunks),

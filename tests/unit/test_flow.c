@@ -221,6 +221,16 @@ static void a_store_without_retries_has_no_flow(void **state)
     assert_int_equal(orb_flow_share(&world->other, &turn, 7), 7);
 }
 
+static void a_store_says_how_many_of_one_stream_are_worth_it(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(orb_flow_most(&world->other), ORB_FLOW_MOST);
+    world->other.caps.parallel_most = 8;
+    assert_int_equal(orb_flow_most(&world->other), 8);
+    world->other.options.parallel_operations = 12; /* who asks for more gets it */
+    assert_int_equal(orb_flow_most(&world->other), 12);
+}
+
 /* ---- who is silent ---------------------------------------------------------------------------------- */
 
 static void say_silent(struct world *world, unsigned n, uint64_t for_ns)
@@ -465,6 +475,7 @@ int main(void)
         FLOW_TEST(calls_start_at_the_pace_and_in_order),
         FLOW_TEST(backends_of_one_endpoint_share_a_flow),
         FLOW_TEST(a_store_without_retries_has_no_flow),
+        FLOW_TEST(a_store_says_how_many_of_one_stream_are_worth_it),
         FLOW_TEST(one_that_is_silent_gives_its_place_to_others),
         FLOW_TEST(no_more_than_half_of_the_places_are_lent),
         FLOW_TEST(more_are_tried_while_more_come),

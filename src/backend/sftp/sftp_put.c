@@ -157,6 +157,8 @@ static void begun(struct sftp_call *call, orbit_status status, const orbit_error
         return;
     }
     upload->begun->upload = upload->target;
+    struct orb_sftp *session = sftp_call_session(call);
+    upload->begun->way_ns = session ? orb_sftp_round_trip_ns(session) : 0;
     upload->begun = NULL;
     sftp_call_end(call, ORBIT_OK, NULL);
 }

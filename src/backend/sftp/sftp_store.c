@@ -53,6 +53,7 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->remove_batch = 64;
     capabilities->chunk_default = 8 << 20;
     capabilities->parallel_default = 6;
+    capabilities->parallel_most = SFTP_CHANNELS_MAX; /* each has its own */
     capabilities->page_entries = 1000;
     capabilities->open_cursors_max = 32; /* handles of a server are few: OpenSSH has some hundreds a session */
     capabilities->ranged_read = true;
