@@ -245,6 +245,24 @@ static void a_range_that_is_answered_with_200_is_no_whole_object(void **state)
     EXPECT(ORBIT_E_PROTOCOL, read_generated("gen-20M", SIZE, NULL, NULL, &told));
 }
 
+/* S3Proxy knows few headers and refuses the others. */
+static void a_store_that_is_not_to_be_asked_for_checksums_is_read_without(void **state)
+{
+    (void)state;
+    orbit_metadata about = ORBIT_METADATA_INIT;
+    endpoint_control(&at.endpoint, "set?checksum_mode=0");
+    OK(orbit_stat(at.store, "gen-20M", NULL, &about, &told));
+    assert_int_equal(about.size, SIZE);
+    orbit_metadata_release(&about);
+    assert_int_equal(COUNT("requests.HeadObject"), 2); /* the first was refused */
+    OK(orbit_download(at.store, "gen-20M", target, NULL, NULL, &told));
+    assert_file("gen-20M", 0, SIZE);
+    OK(orbit_stat(at.store, "gen-20M", NULL, &about, &told));
+    orbit_metadata_release(&about);
+    assert_true(COUNT("requests.HeadObject") <= 4); /* two looks, one by the download: no more refusals */
+    endpoint_control(&at.endpoint, "set?checksum_mode=1");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -260,6 +278,7 @@ int main(void)
         TEST(without_a_length_it_is_read_all_the_same),
         TEST(without_a_length_a_cut_is_noticed),
         TEST(a_range_that_is_answered_with_200_is_no_whole_object),
+        TEST(a_store_that_is_not_to_be_asked_for_checksums_is_read_without),
     };
     return cmocka_run_group_tests_name("s3_whole", tests, s3fault_group_setup, s3fault_group_teardown);
 }

@@ -208,7 +208,26 @@ static void conflict_is_tried_again_and_precondition_is_not(void **state)
     OK(orbit_write(at.store, "conflict", orbit_source_memory("1", 1), 1, &options, NULL, &told));
     assert_int_equal(COUNT("requests.PutObject"), 2);
     EXPECT(ORBIT_E_EXISTS, orbit_write(at.store, "conflict", orbit_source_memory("2", 1), 1, &options, NULL, &told));
+    assert_int_equal(COUNT("requests.PutObject"), 2);               /* it was looked first */
+    FAULT("op=PutObject&nth=1&status=412&code=PreconditionFailed"); /* somebody wrote it just now */
+    EXPECT(ORBIT_E_EXISTS, orbit_write(at.store, "between", orbit_source_memory("2", 1), 1, &options, NULL, &told));
     assert_int_equal(COUNT("requests.PutObject"), 3);
+}
+
+static void store_that_ignores_the_condition_of_a_put_is_looked_at_first(void **state)
+{
+    (void)state;
+    orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+    endpoint_control(&at.endpoint, "set?conditions=-1");
+    options.overwrite = false;
+    OK(orbit_write(at.store, "taken", orbit_source_memory("old", 3), 3, &options, NULL, &told));
+    EXPECT(ORBIT_E_EXISTS, orbit_write(at.store, "taken", orbit_source_memory("new", 3), 3, &options, NULL, &told));
+    OK(read_back("taken", "old", 3, &told));
+    options.overwrite = true;
+    options.if_match = "\"0123456789abcdef0123456789abcdef\"";
+    EXPECT(ORBIT_E_CHANGED, orbit_write(at.store, "taken", orbit_source_memory("new", 3), 3, &options, NULL, &told));
+    OK(read_back("taken", "old", 3, &told));
+    endpoint_control(&at.endpoint, "set?conditions=1");
 }
 
 static void store_that_ignores_the_condition_of_complete_is_looked_at_first(void **state)
@@ -479,6 +498,7 @@ int main(void)
         FAULT_TEST(store_that_wants_a_checksum_with_each_part_gets_it),
         FAULT_TEST(refused_complete_is_not_asked_for_again_and_again),
         FAULT_TEST(conflict_is_tried_again_and_precondition_is_not),
+        FAULT_TEST(store_that_ignores_the_condition_of_a_put_is_looked_at_first),
         FAULT_TEST(store_that_ignores_the_condition_of_complete_is_looked_at_first),
         FAULT_TEST(checksum_that_the_store_does_not_confirm_is_a_mismatch),
         FAULT_TEST(one_bad_digest_is_tried_again),

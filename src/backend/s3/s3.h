@@ -87,6 +87,7 @@ struct orb_s3_op {
     bool listing;                         /* by ListObjectsV2 */
     bool changes;                         /* the request has an effect: a lost reply leaves it open */
     bool sent_checksum;                   /* the request carried checksum headers */
+    bool asked_checksum, spared_checksum; /* it asked for the object's; it did not, for once or for good */
     bool bare;                            /* its body has a checksum that is not sent with it */
     bool trailed;                         /* … that was sent behind it */
     unsigned lessons;                     /* s3->lessons when it was signed */
@@ -131,6 +132,8 @@ void orb_s3_op_step(struct orb_s3_op *op, void (*step)(struct orb_message *messa
 void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path);
 void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value);
 void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value);
+/* Asks for the object's checksum, but of a store that refuses the question. */
+void orb_s3_ask_checksum(struct orb_s3_op *op);
 /* Appends what a store can be asked for of a prefix: where it takes only whole directories, these. */
 void orb_s3_asked_prefix(const struct orb_s3 *s3, const struct orb_buf *prefix, struct orb_buf *asked);
 /* What a listing of keys has first: its kind, as the store knows it. */

@@ -253,20 +253,33 @@ static bool learn_keys(struct orb_s3_op *op, const struct error_body *body)
     return expired && source && orb_keys_source_refused(source, op->keys);
 }
 
-/* Some stores refuse requests that carry x-amz-checksum headers. Others refuse them for another reason with the
- * same words: only a success without the headers settles it. */
-static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
+/* The words by which stores refuse headers they do not know. Replies to HEAD have none. */
+static bool refuses_a_header(const struct orb_s3_op *op, const struct error_body *body)
 {
     static const char *const words[] = {"NotImplemented",        "InvalidArgument",     "InvalidRequest",
                                         "InvalidDigest",         "UnsupportedArgument", "InvalidChecksumAlgorithm",
                                         "MalformedTrailerError", "XNotImplemented"};
-    struct orb_s3 *s3 = op->s3;
     int status = op->http.http_status;
-    bool refused = status == 501;
+    bool refused = status == 501 || (status == 400 && op->asked_checksum && !body->code[0]);
     for (size_t i = 0; status == 400 && i < sizeof words / sizeof *words; i++)
         refused = refused || strcmp(body->code, words[i]) == 0;
-    if (!refused)
+    return refused;
+}
+
+/* Some stores refuse requests that carry x-amz-checksum headers. Others refuse them for another reason with the
+ * same words: only a success without the headers settles it. */
+static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
+{
+    struct orb_s3 *s3 = op->s3;
+    if (!refuses_a_header(op, body))
         return false;
+    if (op->asked_checksum) {
+        if (s3->ways.told_checksums == ORB_S3_CHECKSUMS_ON)
+            s3->ways.told_checksums = ORB_S3_CHECKSUMS_SUSPECT;
+        return true;
+    }
+    if (op->spared_checksum && s3->ways.told_checksums == ORB_S3_CHECKSUMS_SUSPECT)
+        s3->ways.told_checksums = ORB_S3_CHECKSUMS_ON;
     if (op->sent_checksum) {
         if (s3->ways.checksums == ORB_S3_CHECKSUMS_ON)
             s3->ways.checksums = ORB_S3_CHECKSUMS_SUSPECT;
@@ -451,6 +464,11 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
     if (s3->ways.body_checksums == ORB_S3_BODY_SUSPECT && op->trailed) {
         s3->ways.body_checksums = ORB_S3_BODY_WANTED;
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every body", s3->address.authority);
+    }
+    if (s3->ways.told_checksums == ORB_S3_CHECKSUMS_SUSPECT && op->spared_checksum) {
+        s3->ways.told_checksums = ORB_S3_CHECKSUMS_OFF;
+        orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s is not to be asked for checksums: going on without",
+                s3->address.authority);
     }
     if (s3->ways.checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes && op->http.body) {
         s3->ways.checksums = ORB_S3_CHECKSUMS_OFF;

@@ -293,7 +293,7 @@ static void look(struct finish_op *finish)
     struct orb_s3_op *op = &finish->after.base;
     orb_s3_begin(op, "HEAD", finish->upload->path);
     orb_s3_upload_headers(op, finish->upload, true);
-    orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
+    orb_s3_ask_checksum(op);
     orbit_metadata_release(&finish->seen);
     op->metadata = &finish->seen;
     orb_s3_send(op, looked);

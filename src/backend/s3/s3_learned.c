@@ -119,7 +119,7 @@ void orb_s3_remember_clock(struct orb_s3 *s3)
 /* clang-format off */
 /* X(field) for all of them. */
 #define WAYS(X) \
-    X(checksums) X(body_checksums) X(listed) X(conditions) X(upload_tags) X(upload_locks) X(ranges) X(no_lengths) \
+    X(checksums) X(told_checksums) X(body_checksums) X(listed) X(conditions) X(upload_tags) X(upload_locks) X(ranges) X(no_lengths) \
     X(bare_copies) X(list_v1) X(no_batches) X(no_attributes) X(tags)
 /* clang-format on */
 
@@ -129,6 +129,8 @@ static struct orb_s3_ways settled(const struct orb_s3 *s3)
     struct orb_s3_ways ways = s3->ways;
     if (ways.checksums == ORB_S3_CHECKSUMS_SUSPECT)
         ways.checksums = s3->told.checksums;
+    if (ways.told_checksums == ORB_S3_CHECKSUMS_SUSPECT)
+        ways.told_checksums = s3->told.told_checksums;
     if (ways.body_checksums == ORB_S3_BODY_SUSPECT)
         ways.body_checksums = s3->told.body_checksums;
     return ways;

@@ -320,7 +320,7 @@ static void put_ready(struct orb_s3_sending *sending)
     orb_s3_sending_send(sending, stored);
 }
 
-/* A store without conditions: what stands at the key is looked at just before. */
+/* A store without conditions, or that may pass over them in silence: what stands at the key is looked at just before. */
 static void looked(struct orb_s3_op *op)
 {
     struct put_op *put = (struct put_op *)op;
@@ -374,7 +374,7 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
                                         &error);
     if (status < 0)
         orb_s3_op_end(&put->sending.base, status, &error);
-    else if (put->sending.base.s3->ways.conditions == ORB_S3_CONDITIONS_NONE &&
+    else if (put->sending.base.s3->ways.conditions != ORB_S3_CONDITIONS_DECIDE &&
              (!request->options->overwrite || request->options->if_match))
         look(put);
     else

@@ -197,7 +197,7 @@ static void common(struct read_op *read)
     orb_s3_customer_key_headers(op, request->sse_customer_key, false);
     orb_s3_account_headers(op, NULL);
     if (request->want_checksum)
-        orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
+        orb_s3_ask_checksum(op);
     op->metadata = &read->out->metadata;
 }
 

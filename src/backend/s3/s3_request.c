@@ -145,7 +145,8 @@ void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path)
     op->param_count = 0;
     op->payload_hash[0] = '\0';
     op->chunks = NULL;
-    op->wants_new = op->conditional = op->listing = op->sent_checksum = op->bare = op->trailed = op->bad_header = false;
+    op->wants_new = op->conditional = op->listing = op->sent_checksum = op->asked_checksum = op->spared_checksum =
+        op->bare = op->trailed = op->bad_header = false;
     op->changes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
     op->metadata = NULL;
     op->lessons = s3->lessons;
@@ -188,6 +189,13 @@ void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value)
             return;
         }
     orb_http_header(&op->http, name, value);
+}
+
+void orb_s3_ask_checksum(struct orb_s3_op *op)
+{
+    op->asked_checksum = op->s3->ways.told_checksums == ORB_S3_CHECKSUMS_ON;
+    op->spared_checksum = !op->asked_checksum;
+    orb_s3_header(op, "x-amz-checksum-mode", op->asked_checksum ? "ENABLED" : NULL);
 }
 
 /* ---- signing ------------------------------------------------------------------------------------- */

@@ -117,7 +117,7 @@ static void send_request(struct stat_op *stat, const char *method, void (*finish
     if (method[0] == 'G')
         orb_s3_header(op, "range", "bytes=0-0");
     else
-        orb_s3_header(op, "x-amz-checksum-mode", "ENABLED");
+        orb_s3_ask_checksum(op);
     op->metadata = method[0] == 'G' ? NULL : stat->out;
     orb_s3_send(op, finished);
 }

@@ -31,6 +31,7 @@ enum orb_s3_ranges { ORB_S3_RANGES_UNKNOWN = 0, ORB_S3_RANGES_KEPT, ORB_S3_RANGE
 /* Zero is what a store that nobody knows is taken for. Loop thread. */
 struct orb_s3_ways {
     enum orb_s3_checksums checksums;
+    enum orb_s3_checksums told_checksums; /* whether it takes the question for an object's */
     enum orb_s3_body_checksums body_checksums;
     enum orb_s3_encoding listed; /* how keys of listings come where that is told behind them */
     enum orb_s3_conditions conditions;

@@ -179,6 +179,11 @@ static void serve_object(struct request *request, const struct object *object, b
 {
     uint64_t offset = 0, length = object->size;
     bool head = request->kind == KIND_HeadObject;
+    if (header(request, "x-amz-checksum-mode") != NULL && !atomic_load(&settings.checksum_mode)) {
+        reply_error(request, 501, "NotImplemented",
+                    "A header you provided implies functionality that is not implemented");
+        return;
+    }
     int ranged = query_has(request, "partNumber")
                      ? part_range(request, object, &offset, &length)
                      : parse_range(header(request, "range"), object->size, &offset, &length);

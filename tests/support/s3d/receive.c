@@ -270,6 +270,8 @@ const char *write_condition(struct request *request, struct bucket *bucket, int 
 {
     const char *match = header(request, "if-match"), *none = header(request, "if-none-match");
     const struct object *object = bucket_find(bucket, request->key, request->key_length);
+    if (atomic_load(&settings.conditions) < 0)
+        return NULL;
     if ((match != NULL || none != NULL) && !atomic_load(&settings.conditions)) {
         *status = 501;
         return "NotImplemented";

@@ -78,7 +78,7 @@ void sleep_us(uint64_t us);
     X(region_check, 1)                                                                                                \
     X(region_redirect, 0)      /* 0: 400 AuthorizationHeaderMalformed; 1: 301 PermanentRedirect */                    \
     X(conditional_complete, 1) /* 0: If-None-Match on Complete is ignored, as some stores do */                       \
-    X(conditions, 1)           /* 0: writes with a condition are not implemented */                                   \
+    X(conditions, 1) /* 0: writes with a condition are not implemented; -1: their condition is passed over */         \
     X(latency_ms, 0)                                                                                                  \
     X(list_latency_ms, 0)                                                                                             \
     X(bandwidth, 0)            /* bytes a second and connection, of bodies */                                         \
@@ -91,6 +91,7 @@ void sleep_us(uint64_t us);
     X(express, 0)              /* buckets whose names end in --x-s3 are directory buckets */                          \
     X(session_life_ms, 300000) /* of their sessions, as they tell */                                                  \
     X(session_epoch, 0)        /* sessions of another one than this have expired */                                   \
+    X(checksum_mode, 1)        /* 0: reads with x-amz-checksum-mode are 501 */                                        \
     X(object_tags, 1)          /* 0: what is asked about tags is taken for the object's */                            \
     X(sizes, 1)                /* 0: listings have <Size/>, and so tell none */                                       \
     X(echo, 0)                 /* HEAD tells options of the write as x-amz-meta-echo-… */                           \
