@@ -138,25 +138,43 @@ static void repeated_token_ends_a_parallel_listing_with_an_error_after_what_is_s
     }
 }
 
+/* Serially, before this shape's faults. */
+static void list_well(const char *shape, struct outcome *serial)
+{
+    open_keys(4000, shape);
+    endpoint_control(&at.endpoint, "clear"); /* the faults of the last shape */
+    endpoint_control(&at.endpoint, "set?page_max=50");
+    list_keys(1, serial);
+}
+
+static void list_unordered(struct outcome *outcome)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    options.recursive = options.unordered = true;
+    options.list_workers = 8;
+    list_all(&options, "", outcome);
+}
+
+static void assert_same_set(const struct outcome *serial, const struct outcome *unordered, const char *shape)
+{
+    if (unordered->status != ORBIT_END)
+        print_error("%s: %s\n", shape, unordered->error.message);
+    assert_int_equal(unordered->status, ORBIT_END);
+    assert_int_equal(unordered->count, serial->count);
+    assert_true(unordered->sum == serial->sum);
+}
+
 static void end_before_a_known_key_is_asked_for_again(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         struct outcome serial, parallel;
-        open_keys(4000, shapes[i]);
-        endpoint_control(&at.endpoint, "set?page_max=50");
-        list_keys(1, &serial);
-        endpoint_control(&at.endpoint, "clear"); /* those of the last shape */
+        list_well(shapes[i], &serial);
         FAULT("op=ListObjectsV2&probability=0.02&seed=%u&false_end=1", (unsigned)i + 1);
         list_keys(8, &parallel);
         assert_same(&serial, &parallel, shapes[i]);
-        orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
-        options.recursive = options.unordered = true;
-        options.list_workers = 8;
-        list_all(&options, "", &parallel);
-        assert_int_equal(parallel.status, ORBIT_END);
-        assert_int_equal(parallel.count, serial.count);
-        assert_true(parallel.sum == serial.sum);
+        list_unordered(&parallel);
+        assert_same_set(&serial, &parallel, shapes[i]);
     }
 }
 
@@ -165,24 +183,13 @@ static void place_behind_which_the_store_never_names_a_key_ends_in_a_serial_list
     (void)state;
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         struct outcome serial, parallel;
-        open_keys(4000, shapes[i]);
-        endpoint_control(&at.endpoint, "set?page_max=50");
-        list_keys(1, &serial);
-        endpoint_control(&at.endpoint, "clear"); /* those of the last shape */
+        list_well(shapes[i], &serial);
         FAULT("op=ListObjectsV2&false_end=2");
         list_keys(8, &parallel);
         assert_same(&serial, &parallel, shapes[i]);
-        orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
-        options.recursive = options.unordered = true;
-        options.list_workers = 8;
-        list_all(&options, "", &parallel);
-        if (parallel.status != ORBIT_E_PROTOCOL) {
-            if (parallel.status != ORBIT_END)
-                print_error("%s: %s\n", shapes[i], parallel.error.message);
-            assert_int_equal(parallel.status, ORBIT_END);
-            assert_int_equal(parallel.count, serial.count);
-            assert_true(parallel.sum == serial.sum);
-        }
+        list_unordered(&parallel);
+        if (parallel.status != ORBIT_E_PROTOCOL)
+            assert_same_set(&serial, &parallel, shapes[i]);
     }
 }
 
