@@ -247,6 +247,13 @@ static void rest(int64_t began_ns)
 static void serve(int listener, int to_port, int64_t delay_ns, uint64_t cut_bytes, unsigned cuts)
 {
     int64_t began_ns = 0;
+    sigset_t ours, outside;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGUSR1);
+    sigaddset(&ours, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &ours, &outside);
+    sigdelset(&outside, SIGUSR1); /* whatever we were started with */
+    sigdelset(&outside, SIGTERM);
     while (!stop) {
         struct pollfd fds[2 * CONNECTIONS + 1] = {{listener, POLLIN, 0}};
         int64_t next_ns = 0;
@@ -266,7 +273,7 @@ static void serve(int listener, int to_port, int64_t delay_ns, uint64_t cut_byte
         int64_t left = next_ns ? next_ns - now_ns() : 0;
         if (left > 0)
             nap = (struct timespec){left / 1000000000, left % 1000000000};
-        (void)ppoll(fds, 2 * CONNECTIONS + 1, next_ns ? &nap : NULL, NULL);
+        (void)ppoll(fds, 2 * CONNECTIONS + 1, next_ns ? &nap : NULL, &outside); /* the only place where signals come */
         began_ns = now_ns();
         for (int i = 0; i < CONNECTIONS; i++) {
             struct connection *connection = &connections[i];
