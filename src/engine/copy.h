@@ -82,7 +82,7 @@ struct orb_copy {
     uint64_t ramp_per_s, ramp_next_ns; /* bytes a second of fewer ranges; when more may be tried again */
     uint32_t ramp_before;              /* ranges then */
     uint32_t ramp_patience_ms;         /* after the next trial that brings nothing */
-    bool ramp_trying;
+    bool ramp_trying, ramp_proving;    /* more than before; which has been better for a moment */
     struct orb_timer *ramp_timer;
     struct orb_hedger hedger;
     struct orb_relay **ranges; /* `parallel` places */

@@ -4,13 +4,22 @@
  * cache. So a copy begins with a few (with one where the receiving thread stores the bytes itself), and takes all it
  * may have when the first reply takes long, or when, looked at now and then, the few do not bring much. Where they
  * bring much, twice as many are tried for a moment and kept if that is faster by a fifth: lanes that another core has
- * to offer. Early, since what takes a second is over before a later trial has brought anything, and again soon, since
- * a moment is short enough for chance to decide it; then ever more seldom.
+ * to offer. Early, since what takes a second is over before a later trial has brought anything; what is better must stay
+ * so for some moments more, and what was not is tried again soon, since a moment is short enough for chance to decide it;
+ * then ever more seldom.
  * Who asks for a number gets it at once. Loop thread only. */
 #include "base/clock.h"
 #include "engine/copy.h"
 
-enum { FEW = 2, FAR_MS = 10, LOOK_MS = 40, TRY_AGAIN_MS = 100, TRY_SELDOM_MS = 6400, GAIN_PERCENT = 120 };
+enum {
+    FEW = 2,
+    FAR_MS = 10,
+    LOOK_MS = 40,
+    PROVE_MS = 160,
+    TRY_AGAIN_MS = 100,
+    TRY_SELDOM_MS = 6400,
+    GAIN_PERCENT = 120
+};
 
 #define FAST_PER_S ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
 #define EXTENT_MIN ((uint64_t)2 << 20)
@@ -53,17 +62,20 @@ static void try_more(struct orb_copy *copy, uint64_t per_s, uint64_t now_ns)
     bool better = per_s > copy->ramp_per_s / 100 * GAIN_PERCENT;
     if (copy->ramp_trying && !better) {
         copy->allowed = copy->ramp_before;
-        copy->ramp_trying = false;
+        copy->ramp_trying = copy->ramp_proving = false;
         copy->ramp_next_ns = now_ns + copy->ramp_patience_ms * ORB_MS;
         if (copy->ramp_patience_ms < TRY_SELDOM_MS)
             copy->ramp_patience_ms *= 2;
+    } else if (copy->ramp_trying && !copy->ramp_proving) {
+        copy->ramp_proving = true;
     } else if ((copy->ramp_trying || now_ns >= copy->ramp_next_ns) && copy->allowed * 2 <= most_near(copy)) {
         copy->ramp_before = copy->allowed;
         copy->ramp_per_s = per_s;
         copy->allowed *= 2;
         copy->ramp_trying = true;
+        copy->ramp_proving = false;
     } else {
-        copy->ramp_trying = false;
+        copy->ramp_trying = copy->ramp_proving = false;
     }
 }
 
@@ -83,7 +95,7 @@ static void look(void *ctx)
         try_more(copy, per_s, now_ns);
     } else {
         copy->allowed = copy->allowed < copy->parallel / 2 ? copy->allowed * 2 : copy->parallel;
-        copy->ramp_trying = false;
+        copy->ramp_trying = copy->ramp_proving = false;
     }
     orb_copy_pump(copy); /* which looks again where it wants more than is allowed */
 }
@@ -108,7 +120,7 @@ bool orb_copy_ramp_allows(struct orb_copy *copy)
     if (copy->allowed < copy->parallel && !copy->ramp_timer) {
         copy->ramp_ns = orb_now_ns();
         copy->ramp_from = atomic_load_explicit(&copy->passed, memory_order_relaxed);
-        copy->ramp_timer = orb_timer_start(copy->to->host->loop, LOOK_MS, look, copy);
+        copy->ramp_timer = orb_timer_start(copy->to->host->loop, copy->ramp_proving ? PROVE_MS : LOOK_MS, look, copy);
         if (!copy->ramp_timer) /* no memory to wait with */
             copy->allowed = copy->parallel;
     }
