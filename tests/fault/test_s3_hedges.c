@@ -102,8 +102,10 @@ static void hedge_is_pinned_to_the_version_of_the_first_reply(void **state)
     be_patient();
     FAULT("op=GetObject&nth=7&stall=0");
     OK(read_generated("gen-8M", BIG, NULL, NULL, &told));
-    for (unsigned i = 1; endpoint_request(&at.endpoint, "GetObject", i, &request); i++)
-        assert_true(request.if_match[0] != '\0');
+    unsigned unpinned = 0; /* the first that was asked, which need not be the first that ended */
+    for (unsigned i = 0; endpoint_request(&at.endpoint, "GetObject", i, &request); i++)
+        unpinned += request.if_match[0] == '\0';
+    assert_int_equal(unpinned, 1);
 }
 
 static void download_passes_a_request_that_is_never_answered(void **state)
