@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/hash.h"
+#include "base/least.h"
 #include "base/mem.h"
 
 #define EXTENT_MAX  ((uint64_t)64 << 20) /* ranges of files may be large: no part is held, and a file keeps bytes … */
@@ -16,11 +17,6 @@
 #define PROGRESS_MS 200
 
 static void plan_known(struct orb_copy *copy);
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- the end ---------------------------------------------------------------------------------------- */
 
@@ -136,7 +132,7 @@ void orb_copy_moved(struct orb_copy *copy)
     if (!orb_call_idle(&copy->call))
         done += atomic_load_explicit(&copy->call.op.progress, memory_order_relaxed);
     if (copy->total != ORBIT_SIZE_UNKNOWN)
-        done = smaller(done, copy->total);
+        done = orb_smaller(done, copy->total);
     if (!copy->moved || done <= copy->told) /* a range that is redone does not count backwards */
         return;
     copy->told = done;
@@ -185,7 +181,7 @@ static orbit_status cut(struct orb_copy *copy, uint64_t total, orbit_error *erro
         bool file = from->caps.random_access || to->caps.random_access;
         if (file && total != ORBIT_SIZE_UNKNOWN && total / chunk > (uint64_t)copy->usual * 4) {
             uint64_t extent = total / copy->usual / 4 / ORB_PARTS_ROUND * ORB_PARTS_ROUND;
-            extent = smaller(extent, to->caps.random_access ? EXTENT_MAX : PART_MAX);
+            extent = orb_smaller(extent, to->caps.random_access ? EXTENT_MAX : PART_MAX);
             uint64_t round = (extent > chunk ? extent : chunk) * copy->usual;
             if (extent > chunk) /* as many rounds, but full ones */
                 chunk = orb_copy_even(total, (total + round - 1) / round * copy->usual);
@@ -310,7 +306,7 @@ static bool next_range(struct orb_copy *copy, uint64_t missing)
         length = copy->total;
     else
         length = orb_copy_ramp_length(copy, length);
-    length = smaller(length, missing);
+    length = orb_smaller(length, missing);
     uint64_t at = copy->next_offset;
     copy->next_offset += length;
     orb_copy_ramp_widen(copy, range, length);
@@ -492,7 +488,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     }
     if (copy->plan.base < wish) /* one range suffices, and one put */
         copy->plan.base = wish;
-    range->length = smaller(wish, copy->total);
+    range->length = orb_smaller(wish, copy->total);
     range->target.part.length = range->length;
     copy->next_offset = range->length;
     copy->next_number = 2;

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a copy knows of its source: a look before, where that is free or needed; who it is; and a second look at the end where only size and time tell versions apart. Loop thread only. */
+#include "base/least.h"
 #include "engine/copy.h"
 
 #define SMALL ((uint64_t)64 << 10)
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- what the source is ------------------------------------------------------------------------------ */
 
@@ -34,7 +30,7 @@ uint64_t orb_copy_bytes(const struct orb_copy *copy)
     if (!(copy->source.fields & ORBIT_HAS_SIZE))
         return ORBIT_SIZE_UNKNOWN;
     uint64_t rest = copy->source.size > copy->offset ? copy->source.size - copy->offset : 0;
-    return smaller(rest, copy->length);
+    return orb_smaller(rest, copy->length);
 }
 
 /* A part, or for what is said to be small enough for one reply of few packets no more than that: what is asked for is
@@ -42,7 +38,7 @@ uint64_t orb_copy_bytes(const struct orb_copy *copy)
 uint64_t orb_copy_first_wish(const struct orb_copy *copy)
 {
     uint64_t wish = copy->length_hint <= SMALL ? SMALL : copy->plan.base;
-    return smaller(smaller(wish, copy->plan.base), copy->length);
+    return orb_smaller(orb_smaller(wish, copy->plan.base), copy->length);
 }
 
 /* Where nothing but size and time says which version is read, they are looked at once more at the end. */

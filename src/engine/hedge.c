@@ -8,6 +8,7 @@
 #include "engine/hedge.h"
 
 #include "base/clock.h"
+#include "base/least.h"
 #include "engine/flow.h"
 
 enum { LOOK_MS = 50, HEDGES_MAX = 4, FACTOR = 3, FACTOR_URGENT = 2, ENOUGH_HERE = 4, ENOUGH_THERE = 8 };
@@ -23,11 +24,6 @@ enum { LOOK_MS = 50, HEDGES_MAX = 4, FACTOR = 3, FACTOR_URGENT = 2, ENOUGH_HERE 
 #define WINDOW_NS   (100 * ORB_MS)        /* what a pace is measured over, at least … */
 #define WINDOW_LONG (500 * ORB_MS)        /* … and at most */
 #define WORTH_NS    (100 * ORB_MS)        /* what a hedge must save */
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t add(uint64_t a, uint64_t b)
 {
@@ -176,10 +172,10 @@ static void hedge(struct orb_hedger *hedger, struct orb_race *race)
 {
     uint64_t cap = hedger->total / 20 > CAP_LEAST ? hedger->total / 20 : CAP_LEAST;
     uint64_t used = hedger->spent + hedger->reserved;
-    uint64_t missing = missing_of(race), on_the_way = smaller(missing, ON_THE_WAY);
+    uint64_t missing = missing_of(race), on_the_way = orb_smaller(missing, ON_THE_WAY);
     if (!missing || used + on_the_way >= cap)
         return;
-    uint64_t may_drop = smaller(smaller(missing, DROP_MOST), cap - used - on_the_way);
+    uint64_t may_drop = orb_smaller(orb_smaller(missing, DROP_MOST), cap - used - on_the_way);
     hedger->spent += on_the_way;
     hedger->reserved += may_drop;
     hedger->flying++;

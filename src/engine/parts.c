@@ -5,13 +5,9 @@
 #include <inttypes.h>
 
 #include "base/error.h"
+#include "base/least.h"
 
 #define TIERS 10 /* the store's part numbers are cut into this many tiers */
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t divide_up(uint64_t a, uint64_t b)
 {
@@ -29,14 +25,14 @@ static uint64_t round_up(uint64_t bytes)
 static uint64_t largest(const struct orb_parts_rule *rule)
 {
     uint64_t most = rule->part_max ? rule->part_max : UINT64_MAX;
-    return rule->memory_max ? smaller(most, rule->memory_max) : most;
+    return rule->memory_max ? orb_smaller(most, rule->memory_max) : most;
 }
 
 static uint64_t clamp(const struct orb_parts_rule *rule, uint64_t bytes)
 {
     if (bytes < rule->part_min)
         bytes = rule->part_min;
-    return smaller(bytes, largest(rule));
+    return orb_smaller(bytes, largest(rule));
 }
 
 static uint64_t multiply(uint64_t a, uint64_t b)
@@ -154,7 +150,7 @@ static uint64_t known_bytes(const struct orb_parts *parts, uint32_t number, uint
     uint64_t bytes = parts->base;
     uint64_t need = divide_up(parts->size - offset, rule->count_max - number + 1);
     if (need > bytes)
-        bytes = smaller(round_up(need), largest(rule));
+        bytes = orb_smaller(round_up(need), largest(rule));
     return bytes;
 }
 
@@ -171,8 +167,8 @@ uint64_t orb_parts_next(const struct orb_parts *parts, uint32_t number, uint64_t
     else if (!rule->equal && rule->count_max)
         bytes = tier_bytes(parts, tier_of(rule, number));
     if (parts->exact)
-        return smaller(bytes, parts->size - smaller(offset, parts->size));
-    return rule->object_max ? smaller(bytes, rule->object_max - offset) : bytes;
+        return orb_smaller(bytes, parts->size - orb_smaller(offset, parts->size));
+    return rule->object_max ? orb_smaller(bytes, rule->object_max - offset) : bytes;
 }
 
 uint64_t orb_parts_least(const struct orb_parts *parts, uint32_t number, uint64_t offset)
@@ -183,7 +179,7 @@ uint64_t orb_parts_least(const struct orb_parts *parts, uint32_t number, uint64_
     uint64_t least = parts->rule.part_min;
     if (least < (256u << 10))
         least = 256u << 10;
-    return smaller(least, bytes);
+    return orb_smaller(least, bytes);
 }
 
 uint64_t orb_parts_ceiling(const struct orb_parts *parts)
@@ -193,25 +189,25 @@ uint64_t orb_parts_ceiling(const struct orb_parts *parts)
     if (!rule->count_max)
         return limit;
     if (rule->equal)
-        return smaller(limit, multiply(parts->base, rule->count_max));
+        return orb_smaller(limit, multiply(parts->base, rule->count_max));
 
     uint64_t bytes = 0;
     uint32_t number = 1;
     if (parts->size != ORBIT_SIZE_UNKNOWN) { /* what the hint covers comes in parts of one size */
         uint64_t count = divide_up(parts->size, parts->base);
         if (count >= rule->count_max)
-            return smaller(limit, multiply(parts->base, rule->count_max));
+            return orb_smaller(limit, multiply(parts->base, rule->count_max));
         number += (uint32_t)count;
         bytes = multiply(parts->base, count);
     }
     while (number <= rule->count_max) {
         uint32_t tier = tier_of(rule, number);
         uint64_t last = ((uint64_t)tier + 1) * tier_parts(rule);
-        uint64_t count = smaller(last, rule->count_max) - number + 1;
+        uint64_t count = orb_smaller(last, rule->count_max) - number + 1;
         bytes = add(bytes, multiply(tier_bytes(parts, tier), count));
         number += (uint32_t)count;
     }
-    return smaller(limit, bytes);
+    return orb_smaller(limit, bytes);
 }
 
 bool orb_parts_leaves_first_tier(const struct orb_parts *parts, uint32_t number, uint64_t offset)

@@ -2,6 +2,7 @@
  * Part buffers between one producer and the loop: the plan, and the loop's side. The mutex guards the queue of buffers;
  * a buffer itself belongs to the producer (upload_lend.c) while it is `current`, and to the loop once it is queued. */
 #include "base/error.h"
+#include "base/least.h"
 #include "base/mem.h"
 #include "engine/admission.h"
 #include "engine/upload_buffer.h"
@@ -9,11 +10,6 @@
 #define RANDOM_CHUNK ((uint64_t)1 << 20) /* of stores where small parts cost nothing */
 #define PARALLEL     8
 #define PARALLEL_MAX 256
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- what options, handle and store make together ---------------------------------------------------- */
 
@@ -74,7 +70,7 @@ struct orb_parts_rule orb_fill_rule(const struct orb_backend *backend, const orb
         rule.part_min = 1;
         rule.part_max = caps->put_max;
         rule.count_max = 1;
-        rule.memory_max = half - smaller(half / 2, ORB_FILL_FIRST_BYTES);
+        rule.memory_max = half - orb_smaller(half / 2, ORB_FILL_FIRST_BYTES);
         rule.chunk = rule.memory_max;
     }
     return rule;
@@ -330,7 +326,7 @@ orbit_status orb_fill_init(struct orb_fill *fill, struct orb_backend *backend, c
     fill->locked.next_number = 1;
     uint64_t least = orb_parts_least(&fill->parts, 1, 0);
     fill->reserve =
-        least > ORB_FILL_FIRST_BYTES ? smaller(least + ORB_FILL_FIRST_BYTES, fill->share) : ORB_FILL_FIRST_BYTES;
+        least > ORB_FILL_FIRST_BYTES ? orb_smaller(least + ORB_FILL_FIRST_BYTES, fill->share) : ORB_FILL_FIRST_BYTES;
     fill->message.deliver = deliver;
     fill->upload.backend = backend;
     fill->upload.path = path;

@@ -10,15 +10,11 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/least.h"
 #include "base/mem.h"
 
 #define CHUNK_SMALLEST (64ull << 10) /* under pressure */
 #define ROOM_UNIT      ORB_WINDOW_ROOM_UNIT
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
@@ -246,8 +242,8 @@ static orbit_status learn_first(struct orb_window *window, const orbit_metadata 
     uint64_t end = window->wanted_end;
     window->open_ended = !(metadata->fields & ORBIT_HAS_SIZE);
     if (!window->open_ended)
-        end = smaller(end, metadata->size);
-    window->hedger.total = end == ORBIT_TO_END ? 0 : end - smaller(end, window->config.offset);
+        end = orb_smaller(end, metadata->size);
+    window->hedger.total = end == ORBIT_TO_END ? 0 : end - orb_smaller(end, window->config.offset);
     atomic_store(&window->algorithm, algorithm_of(window));
     pthread_mutex_lock(&window->mutex);
     window->locked.end = end;
@@ -267,9 +263,9 @@ orbit_status orb_window_learn(struct orb_window *window, const orbit_read_reques
     uint64_t from = request->offset, asked = request->length;
     uint64_t promised = reply->length;
     if (window->open_ended) {
-        promised = smaller(promised, asked);
+        promised = orb_smaller(promised, asked);
     } else {
-        uint64_t end = smaller(window->metadata.size, asked == ORBIT_TO_END ? ORBIT_TO_END : from + asked);
+        uint64_t end = orb_smaller(window->metadata.size, asked == ORBIT_TO_END ? ORBIT_TO_END : from + asked);
         uint64_t expected = end > from ? end - from : 0;
         if (promised != expected)
             return orb_fail(error, ORBIT_E_PROTOCOL, 0,
@@ -332,8 +328,8 @@ void orb_window_finish(struct orb_window *window)
 
 static void start_next(struct orb_window *window, struct orb_range *range)
 {
-    uint64_t left = smaller(window->locked.end, window->wanted_end) - window->next_offset;
-    size_t length = (size_t)smaller(smaller(window->chunk_bytes, range->room), left);
+    uint64_t left = orb_smaller(window->locked.end, window->wanted_end) - window->next_offset;
+    size_t length = (size_t)orb_smaller(orb_smaller(window->chunk_bytes, range->room), left);
     uint64_t offset = window->next_offset;
     window->next_offset += length;
     orb_range_start(range, offset, length);
@@ -344,7 +340,7 @@ static void fill(struct orb_window *window)
     while (window->next_offset < window->locked.end && !window->gave_up &&
            window->wanted_running < orb_window_limit(window)) {
         uint64_t left = window->locked.end - window->next_offset;
-        struct orb_range *range = orb_window_buffer(window, smaller(window->chunk_bytes, left), false);
+        struct orb_range *range = orb_window_buffer(window, orb_smaller(window->chunk_bytes, left), false);
         if (!range)
             break;
         start_next(window, range);
@@ -386,13 +382,13 @@ static void admitted(void *ctx)
 void orb_window_first_range(struct orb_window *window)
 {
     uint64_t left = window->wanted_end - window->next_offset;
-    uint64_t want = smaller(window->chunk_bytes, left ? left : 1);
+    uint64_t want = orb_smaller(window->chunk_bytes, left ? left : 1);
     struct orb_range *range = orb_window_buffer(window, want, true);
     if (range) {
         start_first(window, range);
         return;
     }
-    uint64_t least = (smaller(want, CHUNK_SMALLEST) + ROOM_UNIT - 1) / ROOM_UNIT * ROOM_UNIT;
+    uint64_t least = (orb_smaller(want, CHUNK_SMALLEST) + ROOM_UNIT - 1) / ROOM_UNIT * ROOM_UNIT;
     if (orb_admission_ask(&window->admission, window->host, least, admitted, window))
         admitted(window);
 }

@@ -5,6 +5,7 @@
  * ones, and goes over to what suits a far store when the first reply takes long, or when ranges bring little: each has
  * its buffer, so that is the store's doing, not the consumer's. Loop thread. */
 #include "base/clock.h"
+#include "base/least.h"
 #include "engine/window_range.h"
 
 enum { FEW = 2, FAR_MS = 10, SLOW_RANGES = 4 };
@@ -14,11 +15,6 @@ enum { FEW = 2, FAR_MS = 10, SLOW_RANGES = 4 };
 #define ROOM_UNIT     ORB_WINDOW_ROOM_UNIT
 #define NEAR_CHUNK    ((uint64_t)2 << 20)
 #define FAST_PER_S    ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- at the beginning ------------------------------------------------------------------------------ */
 
@@ -40,7 +36,7 @@ static void allow_ahead(struct orb_window *window, uint32_t parallel)
     uint64_t ranges = few ? parallel + 2 : 2ull * parallel;
     uint64_t room = (window->chunk_bytes + ROOM_UNIT - 1) / ROOM_UNIT * ROOM_UNIT;
     window->ahead = parallel;
-    window->memory_bytes = smaller(share / room, ranges) * room;
+    window->memory_bytes = orb_smaller(share / room, ranges) * room;
 }
 
 static uint32_t choose_parallel(const struct orb_backend *backend, const struct orb_window_config *config)
@@ -64,12 +60,12 @@ void orb_window_choose_sizes(struct orb_window *window)
     if (!chunk)
         chunk = backend->caps.chunk_default ? backend->caps.chunk_default : CHUNK_DEFAULT;
     if (!given && (backend->caps.random_access || window->sequential))
-        chunk = smaller(chunk, CHUNK_RANDOM);
+        chunk = orb_smaller(chunk, CHUNK_RANDOM);
     uint32_t usual = choose_parallel(backend, &window->config), most = orb_flow_most(backend);
     window->parallel = window->config.parallel || window->sequential || most < usual ? usual : most;
-    while (!given && chunk > CHUNK_RANDOM && chunk * smaller(usual, 4) > share)
+    while (!given && chunk > CHUNK_RANDOM && chunk * orb_smaller(usual, 4) > share)
         chunk /= 2;
-    window->chunk_bytes = smaller(chunk, share / 2);
+    window->chunk_bytes = orb_smaller(chunk, share / 2);
     near_start(window, given || backend->fixed_chunk);
     allow_ahead(window, window->near.few ? window->near.few : usual);
 }

@@ -6,15 +6,11 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/least.h"
 
 #define WAKE_BYTES (256u << 10) /* a waiting consumer is woken for this much at once, … */
 #define WAKE_NS    (2 * ORB_MS) /* … or when it was not woken for this long */
 #define WAKE_MS    2u
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- waking it ----------------------------------------------------------------------------------- */
 
@@ -161,7 +157,7 @@ static orbit_status peek_locked(struct orb_window *window, const void **bytes, s
         }
         size_t have = available_locked(range);
         if (have && window->locked.position < window->locked.discard_to) {
-            size_t drop = (size_t)smaller(have, window->locked.discard_to - window->locked.position);
+            size_t drop = (size_t)orb_smaller(have, window->locked.discard_to - window->locked.position);
             range->locked.taken += drop;
             window->locked.position += drop;
             continue;
@@ -281,7 +277,7 @@ void orb_window_progress(struct orb_window *window, uint64_t *done, uint64_t *to
     *done = atomic_load_explicit(&window->arrived, memory_order_relaxed);
     pthread_mutex_lock(&window->mutex);
     *total = window->locked.opened && window->locked.end != ORBIT_SIZE_UNKNOWN
-                 ? window->locked.end - smaller(window->config.offset, window->locked.end)
+                 ? window->locked.end - orb_smaller(window->config.offset, window->locked.end)
                  : ORBIT_SIZE_UNKNOWN;
     pthread_mutex_unlock(&window->mutex);
 }

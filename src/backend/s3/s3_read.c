@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "backend/s3/s3.h"
+#include "base/least.h"
 #include "base/str.h"
 
 struct read_op {
@@ -25,11 +26,6 @@ struct read_op {
     bool sized;      /* it was asked: `seen` is its reply, which may hold no size */
     orbit_metadata seen;
 };
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static void release(struct orb_s3_op *op)
 {
@@ -366,7 +362,7 @@ static void received(struct orb_s3_op *op)
         return;
     }
     if (read->lengthless && op->http.enough &&
-        read->out->length == read->out->metadata.size - smaller(read->request.offset, read->out->metadata.size)) {
+        read->out->length == read->out->metadata.size - orb_smaller(read->request.offset, read->out->metadata.size)) {
         fail_received(read, ORBIT_E_PROTOCOL, 0, "the reply is longer than the object is said to be");
         return;
     }
