@@ -399,7 +399,7 @@ static void learn_end(struct orb_list_plan *plan, struct orb_list_segment *segme
             next->done = next->ended = true;
 }
 
-struct orb_list_segment *orb_list_plan_doubt_ends(struct orb_list_plan *plan, const struct orb_buf *key)
+bool orb_list_plan_doubt_ends(struct orb_list_plan *plan, const struct orb_buf *key)
 {
     for (struct orb_list_segment *segment = plan->head; segment; segment = segment->next) {
         const struct orb_buf *begin = begin_of(segment);
@@ -407,13 +407,13 @@ struct orb_list_segment *orb_list_plan_doubt_ends(struct orb_list_plan *plan, co
             orb_keys_compare(orb_buf_string(begin), begin->length, orb_buf_string(key), key->length) >= 0)
             continue;
         if (segment->ends_doubted >= ENDS_DOUBTED_MAX)
-            return segment;
+            return true;
         segment->ended = segment->done = false;
         segment->ends_doubted++;
         plan->has_end = false;
         estimate(plan, segment);
     }
-    return NULL;
+    return false;
 }
 
 /* Going over is worth a request now and then: fewer and fewer where it found nothing. */

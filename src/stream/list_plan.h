@@ -80,8 +80,8 @@ struct orb_list_news {
 void orb_list_plan_arrived(struct orb_list_plan *plan, struct orb_list_segment *segment,
                            const struct orb_list_news *news);
 /* This key exists, or did: segments that ended before it, because the store said that nothing follows, are asked for
- * again. The one that has been asked for often enough is returned; NULL: none. */
-struct orb_list_segment *orb_list_plan_doubt_ends(struct orb_list_plan *plan, const struct orb_buf *key);
+ * again. True: one of them has been asked for often enough. */
+bool orb_list_plan_doubt_ends(struct orb_list_plan *plan, const struct orb_buf *key);
 /* A page came that nobody looked into: only while not parallel. */
 void orb_list_plan_unseen(struct orb_list_plan *plan, struct orb_list_segment *segment, bool buffered, bool more);
 /* The page that was under way is not coming: it may be asked for again. */

@@ -10,7 +10,7 @@
  *
  * The first guess is on trial: until its page proves that the store knows start-after there is no other one, what it was
  * cut from still holds the token by which to go on without it, and pages are given out in order. Later doubts end in a
- * listing from the last key given out. */
+ * listing from the last key given out, or, where its places cannot be relied on, in one from the beginning. */
 #include "stream/lister_parallel.h"
 
 #include "base/clock.h"
