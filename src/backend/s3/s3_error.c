@@ -266,28 +266,27 @@ static bool refuses_a_header(const struct orb_s3_op *op, const struct error_body
     return refused;
 }
 
-/* Some stores refuse requests that carry x-amz-checksum headers. Others refuse them for another reason with the
- * same words: only a success without the headers settles it. */
+/* A request was refused that carried checksum headers, or one that did not although others would: whether to try again
+ * without. */
+static bool suspect(enum orb_s3_checksums *known, bool with, bool without)
+{
+    if (with && *known == ORB_S3_CHECKSUMS_ON)
+        *known = ORB_S3_CHECKSUMS_SUSPECT;
+    else if (!with && without && *known == ORB_S3_CHECKSUMS_SUSPECT)
+        *known = ORB_S3_CHECKSUMS_ON; /* it was not that */
+    return with;
+}
+
+/* Some stores refuse requests that carry x-amz-checksum headers, or ask for the object's. Others refuse them for another
+ * reason with the same words: only a success without the headers settles it. */
 static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
 {
-    struct orb_s3 *s3 = op->s3;
+    struct orb_s3_ways *ways = &op->s3->ways;
     if (!refuses_a_header(op, body))
         return false;
-    if (op->asked_checksum) {
-        if (s3->ways.told_checksums == ORB_S3_CHECKSUMS_ON)
-            s3->ways.told_checksums = ORB_S3_CHECKSUMS_SUSPECT;
-        return true;
-    }
-    if (op->spared_checksum && s3->ways.told_checksums == ORB_S3_CHECKSUMS_SUSPECT)
-        s3->ways.told_checksums = ORB_S3_CHECKSUMS_ON;
-    if (op->sent_checksum) {
-        if (s3->ways.checksums == ORB_S3_CHECKSUMS_ON)
-            s3->ways.checksums = ORB_S3_CHECKSUMS_SUSPECT;
-        return true;
-    }
-    if (s3->ways.checksums == ORB_S3_CHECKSUMS_SUSPECT && op->changes)
-        s3->ways.checksums = ORB_S3_CHECKSUMS_ON; /* it was not that */
-    return false;
+    bool asked = suspect(&ways->told_checksums, op->asked_checksum, op->spared_checksum);
+    bool sent = suspect(&ways->checksums, op->sent_checksum, op->changes);
+    return asked || sent;
 }
 
 /* Some stores want a checksum with each part of an upload that was begun with an algorithm, and some buckets with each

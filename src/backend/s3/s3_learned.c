@@ -10,8 +10,8 @@
 enum { PLACES = 64, NAME_MAX_BYTES = 512 };
 
 struct place {
-    char *
-        name; /* owned; NULL: free. "http://host:port" for its clock, with "/bucket" behind it for what is that one's */
+    /* "http://host:port" for its clock, with "/bucket" behind it for what is that one's. Owned; NULL: free. */
+    char *name;
     char region[ORB_S3_REGION_MAX]; /* "": not learned */
     struct orb_s3_ways ways;        /* zero: not learned, each */
     int64_t clock_offset_s;

@@ -11,6 +11,7 @@
 #define WANTED .body_checksums = ORB_S3_BODY_WANTED
 #define DECIDE .conditions = ORB_S3_CONDITIONS_DECIDE
 #define NONE   .conditions = ORB_S3_CONDITIONS_NONE
+#define TAGS   .tags = true
 
 static const struct orb_s3_store stores[] = {
     {.name = "aws",
@@ -19,12 +20,12 @@ static const struct orb_s3_store stores[] = {
                "*.amazonaws.com.cn"},
      .is_aws = true,
      .virtual_hosts = true,
-     .ways = {DECIDE, .upload_tags = ORB_S3_KEEPS, .upload_locks = ORB_S3_KEEPS}},
+     .ways = {DECIDE, TAGS, .upload_tags = ORB_S3_KEEPS, .upload_locks = ORB_S3_KEEPS}},
     {.name = "minio",
      .hosts = {"*.min.io"},
-     .ways = {WANTED, DECIDE, .upload_tags = ORB_S3_KEEPS, .upload_locks = ORB_S3_KEEPS, .bare_copies = true}},
-    {.name = "versitygw", .ways = {DECIDE, .bare_copies = true}},
-    {.name = "ceph"}, /* drops the tags of uploads at 16, keeps them later */
+     .ways = {WANTED, DECIDE, TAGS, .upload_tags = ORB_S3_KEEPS, .upload_locks = ORB_S3_KEEPS, .bare_copies = true}},
+    {.name = "versitygw", .ways = {DECIDE, TAGS, .bare_copies = true}},
+    {.name = "ceph", .ways = {TAGS}}, /* drops the tags of uploads at 16, keeps them later */
     /* developers.cloudflare.com/r2/api/s3/api */
     {.name = "r2",
      .hosts = {"*.r2.cloudflarestorage.com"},
@@ -34,8 +35,8 @@ static const struct orb_s3_store stores[] = {
      .no_versions = true},
     /* www.backblaze.com/docs/cloud-storage-s3-compatible-api */
     {.name = "b2", .hosts = {"s3.%.backblazeb2.com", "*.backblazeb2.com"}, .no_tags = true, .ways = {OFF, NONE}},
-    {.name = "wasabi", .hosts = {"s3.%.wasabisys.com", "*.wasabisys.com"}},
-    {.name = "digitalocean", .hosts = {"%.digitaloceanspaces.com", "*.digitaloceanspaces.com"}},
+    {.name = "wasabi", .hosts = {"s3.%.wasabisys.com", "*.wasabisys.com"}, .ways = {TAGS}},
+    {.name = "digitalocean", .hosts = {"%.digitaloceanspaces.com", "*.digitaloceanspaces.com"}, .ways = {TAGS}},
     /* cloud.google.com/storage/docs/xml-api: conditions are those of x-goog-if-generation-match, versions generations */
     {.name = "gcs",
      .hosts = {"storage.googleapis.com", "*.storage.googleapis.com"},

@@ -156,7 +156,7 @@ void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request
                                        orb_s3_name(base->s3, request->path, name, sizeof name), request->tagging,
                                        "is not of the form name=value&name2=value2, percent-encoded");
         orb_s3_op_end(base, status, &error);
-    } else if (base->s3->ways.tags || base->s3->store != orb_s3_store_named("other")) {
+    } else if (base->s3->ways.tags) {
         set(tags);
     } else {
         orb_s3_tags_ask(base, request->path, request->version_id, looked);
