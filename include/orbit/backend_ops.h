@@ -128,17 +128,16 @@ struct orbit_body {
 
 typedef struct orbit_capabilities {
     size_t size;
-    uint64_t put_max;        /* largest body of put(); 0: no put */
-    uint64_t part_min;       /* smallest part but the last; 1 where any will do; 0: no parts */
-    uint64_t part_max;       /* largest part */
-    uint32_t part_count_max; /* 0: unlimited */
-    uint32_t remove_batch;   /* paths in one remove(); at least 1 */
-    uint64_t object_max;     /* largest object; 0: unlimited */
-    uint64_t copy_max;       /* largest server-side copy in one request; 0: unlimited */
-    uint64_t chunk_default;  /* part or range size that suits the store; 0: 8 MiB */
-    uint32_t
-        parallel_default;  /* parts or ranges in flight to begin with; 0: 8. More are tried, up to `parallel_most` */
-    uint32_t page_entries; /* most entries a page; 0: 1,000 */
+    uint64_t put_max;          /* largest body of put(); 0: no put */
+    uint64_t part_min;         /* smallest part but the last; 1 where any will do; 0: no parts */
+    uint64_t part_max;         /* largest part */
+    uint32_t part_count_max;   /* 0: unlimited */
+    uint32_t remove_batch;     /* paths in one remove(); at least 1 */
+    uint64_t object_max;       /* largest object; 0: unlimited */
+    uint64_t copy_max;         /* largest server-side copy in one request; 0: unlimited */
+    uint64_t chunk_default;    /* part or range size that suits the store; 0: 8 MiB */
+    uint32_t parallel_default; /* parts or ranges in flight to begin with; 0: 8. Then up to `parallel_most` */
+    uint32_t page_entries;     /* most entries a page; 0: 1,000 */
     uint32_t open_cursors_max; /* listings that one walk may keep open; 0: 64 */
     bool equal_parts;          /* all parts but the last are of one size */
     bool sequential_parts;     /* part n + 1 starts after part n was done */
