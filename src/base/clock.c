@@ -23,6 +23,11 @@ int64_t orb_realtime_ns(void)
     return (int64_t)read_clock(CLOCK_REALTIME);
 }
 
+uint64_t orb_cpu_ns(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 uint64_t orb_random_u64(void)
 {
     /* splitmix64, seeded for each thread and again after a fork: two processes must not invent the same

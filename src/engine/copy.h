@@ -12,6 +12,7 @@
 #include "engine/copy_resume.h"
 #include "engine/hedge.h"
 #include "engine/parts.h"
+#include "engine/trial.h"
 #include "engine/upload.h"
 #include "engine/upload_fill.h"
 
@@ -75,14 +76,12 @@ struct orb_copy {
     uint32_t parallel; /* most ranges in flight */
     uint32_t usual;    /* how many there are to begin with: what the cut goes by */
     struct orb_turn turn;
-    uint32_t allowed;                  /* ranges in flight now: copy_ramp.c */
-    uint64_t asked_ns, answered_ns;    /* when the store was asked for its first reply, and gave it */
-    uint64_t way_ns;                   /* what that took, or what the store says of the way to it */
-    uint64_t ramp_ns, ramp_from;       /* the clock and `passed` at the last look */
-    uint64_t ramp_per_s, ramp_next_ns; /* bytes a second of fewer ranges; when more may be tried again */
-    uint32_t ramp_before;              /* ranges then */
-    uint32_t ramp_patience_ms;         /* after the next trial that brings nothing */
-    bool ramp_trying, ramp_proving;    /* more than before; which has been better for a moment */
+    uint32_t allowed;               /* ranges in flight now: copy_ramp.c */
+    uint64_t asked_ns, answered_ns; /* when the store was asked for its first reply, and gave it */
+    uint64_t way_ns;                /* what that took, or what the store says of the way to it */
+    uint64_t ramp_ns, ramp_cpu_ns;  /* the clocks at the last look */
+    uint64_t ramp_from;             /* `passed` then */
+    struct orb_trial trial;
     struct orb_timer *ramp_timer;
     struct orb_hedger hedger;
     struct orb_relay **ranges; /* `parallel` places */

@@ -3,23 +3,12 @@
  * to a store that is near and fast they only cost: each its wake-ups, and together more memory than the processor's
  * cache. So a copy begins with a few (with one where the receiving thread stores the bytes itself), and takes all it
  * may have when the first reply takes long, or when, looked at now and then, the few do not bring much. Where they
- * bring much, twice as many are tried for a moment and kept if that is faster by a fifth: lanes that another core has
- * to offer. Early, since what takes a second is over before a later trial has brought anything; what is better must stay
- * so for some moments more, and what was not is tried again soon, since a moment is short enough for chance to decide it;
- * then ever more seldom.
+ * bring much, twice as many are tried now and then, up to the lanes that other cores have to offer: trial.h.
  * Who asks for a number gets it at once. Loop thread only. */
 #include "base/clock.h"
 #include "engine/copy.h"
 
-enum {
-    FEW = 2,
-    FAR_MS = 10,
-    LOOK_MS = 40,
-    PROVE_MS = 160,
-    TRY_AGAIN_MS = 100,
-    TRY_SELDOM_MS = 6400,
-    GAIN_PERCENT = 120
-};
+enum { FEW = 2, FAR_MS = 10 };
 
 #define FAST_PER_S ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
 #define EXTENT_MIN ((uint64_t)2 << 20)
@@ -32,8 +21,7 @@ void orb_copy_ramp_start(struct orb_copy *copy)
     bool asked_for = copy->options->parallel_operations != 0;
     uint32_t few = copy->to->caps.direct_store ? 1 : FEW;
     copy->allowed = asked_for || copy->parallel < few ? copy->parallel : few;
-    copy->ramp_next_ns = 0; /* at the first look: what is over sooner does without */
-    copy->ramp_patience_ms = TRY_AGAIN_MS;
+    orb_trial_start(&copy->trial);
 }
 
 void orb_copy_ramp_asks(struct orb_copy *copy)
@@ -56,27 +44,11 @@ static uint32_t most_near(const struct orb_copy *copy)
     return lanes < copy->parallel ? lanes : copy->parallel;
 }
 
-/* The few are fast: would more of them be faster? */
-static void try_more(struct orb_copy *copy, uint64_t per_s, uint64_t now_ns)
+/* Since the last look, with `bytes` in `ns`. */
+static struct orb_trial_rate rate_of(const struct orb_copy *copy, uint64_t bytes, uint64_t ns)
 {
-    bool better = per_s > copy->ramp_per_s / 100 * GAIN_PERCENT;
-    if (copy->ramp_trying && !better) {
-        copy->allowed = copy->ramp_before;
-        copy->ramp_trying = copy->ramp_proving = false;
-        copy->ramp_next_ns = now_ns + copy->ramp_patience_ms * ORB_MS;
-        if (copy->ramp_patience_ms < TRY_SELDOM_MS)
-            copy->ramp_patience_ms *= 2;
-    } else if (copy->ramp_trying && !copy->ramp_proving) {
-        copy->ramp_proving = true;
-    } else if ((copy->ramp_trying || now_ns >= copy->ramp_next_ns) && copy->allowed * 2 <= most_near(copy)) {
-        copy->ramp_before = copy->allowed;
-        copy->ramp_per_s = per_s;
-        copy->allowed *= 2;
-        copy->ramp_trying = true;
-        copy->ramp_proving = false;
-    } else {
-        copy->ramp_trying = copy->ramp_proving = false;
-    }
+    uint64_t ms = ns / ORB_MS, mib = bytes >> 20, cpu_ns = orb_cpu_ns() - copy->ramp_cpu_ns;
+    return (struct orb_trial_rate){.per_s = bytes / (ms ? ms : 1) * 1000, .cost = mib ? cpu_ns / mib : 0};
 }
 
 static void look(void *ctx)
@@ -89,13 +61,12 @@ static void look(void *ctx)
     uint64_t bytes = passed < copy->ramp_from ? passed : passed - copy->ramp_from; /* less: it began anew */
     uint64_t since =
         copy->ramp_ns > copy->answered_ns ? copy->ramp_ns : copy->answered_ns; /* no bytes before a reply */
-    uint64_t ms = (now_ns - since) / ORB_MS;
-    uint64_t per_s = bytes / (ms ? ms : 1) * 1000;
-    if (per_s >= FAST_PER_S * copy->ranges_busy) {
-        try_more(copy, per_s, now_ns);
-    } else {
+    struct orb_trial_rate rate = rate_of(copy, bytes, now_ns - since);
+    if (rate.per_s < FAST_PER_S * copy->ranges_busy) {
         copy->allowed = copy->allowed < copy->parallel / 2 ? copy->allowed * 2 : copy->parallel;
-        copy->ramp_trying = copy->ramp_proving = false;
+        orb_trial_forget(&copy->trial);
+    } else if (copy->ranges_busy == copy->allowed) { /* and not one more, which ends soon */
+        copy->allowed = orb_trial_look(&copy->trial, rate, copy->allowed, most_near(copy), now_ns);
     }
     orb_copy_pump(copy); /* which looks again where it wants more than is allowed */
 }
@@ -119,8 +90,9 @@ bool orb_copy_ramp_allows(struct orb_copy *copy)
         return true;
     if (copy->allowed < copy->parallel && !copy->ramp_timer) {
         copy->ramp_ns = orb_now_ns();
+        copy->ramp_cpu_ns = orb_cpu_ns();
         copy->ramp_from = atomic_load_explicit(&copy->passed, memory_order_relaxed);
-        copy->ramp_timer = orb_timer_start(copy->to->host->loop, copy->ramp_proving ? PROVE_MS : LOOK_MS, look, copy);
+        copy->ramp_timer = orb_timer_start(copy->to->host->loop, orb_trial_wait_ms(&copy->trial), look, copy);
         if (!copy->ramp_timer) /* no memory to wait with */
             copy->allowed = copy->parallel;
     }
