@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "backend/local/local_write.h"
+#include "base/clock.h"
 #include "local_fixture.h"
 
 /* A body of ten bytes that has nothing until the test says so. */
@@ -308,6 +310,28 @@ static void a_cancelled_read_loads_nothing(void **state)
     orbit_metadata_release(&slow.reply.metadata);
 }
 
+/* Until when only workers write, once a write that took so long has ended. */
+static uint64_t rest_after(struct orb_local_aside *aside, uint64_t now_ms, uint64_t took_ms)
+{
+    orb_local_aside_note(aside, (now_ms - took_ms) * ORB_MS, now_ms * ORB_MS);
+    return aside->until_ns / ORB_MS;
+}
+
+static void a_slow_disk_is_left_to_the_workers(void **state)
+{
+    (void)state;
+    struct orb_local_aside aside = {0};
+    assert_int_equal(rest_after(&aside, 5000, 19), 0);
+    assert_int_equal(rest_after(&aside, 6000, 200), 0); /* by chance */
+    assert_int_equal(rest_after(&aside, 7500, 200), 0); /* long after that */
+    assert_int_equal(rest_after(&aside, 7600, 30), 8600);
+    assert_int_equal(rest_after(&aside, 20000, 30), 22000); /* it is known by now */
+    assert_int_equal(rest_after(&aside, 30000, 19), 22000);
+    for (unsigned i = 0; i < 10; i++)
+        rest_after(&aside, 40000, 30);
+    assert_int_equal(aside.until_ns / ORB_MS, 104000);
+}
+
 #define LOCAL_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
 
 int main(void)
@@ -320,6 +344,7 @@ int main(void)
         LOCAL_TEST(a_read_gives_bytes_to_who_sends_them_on),
         LOCAL_TEST(a_file_that_is_cut_off_meanwhile_is_told_by_the_worker),
         LOCAL_TEST(a_cancelled_read_loads_nothing),
+        cmocka_unit_test(a_slow_disk_is_left_to_the_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

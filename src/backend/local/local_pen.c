@@ -7,8 +7,12 @@
 #include "base/clock.h"
 
 enum {
-    SPIN_US = 200,  /* for the pen of another receiver, who writes for less than that */
-    SPIN_LOOKS = 50 /* between two readings of the clock */
+    SPIN_US = 200,    /* for the pen of another receiver, who writes for less than that */
+    SPIN_LOOKS = 50,  /* between two readings of the clock */
+    SLOW_MS = 20,     /* of a write on a receiver's thread: it has others to serve */
+    CHANCE_MS = 1000, /* one in so long may have waited for the processor, not for the disk */
+    REST_MS = 1000,   /* without such writes after another slow one; doubles each time */
+    REST_MAX_MS = 64000
 };
 
 void orb_local_unqueue(struct orb_local_writing *writing)
@@ -117,4 +121,17 @@ bool orb_local_pen_wanted(struct orb_local_upload *upload)
     bool wanted = upload->pen != PEN_FREE && upload->locked.waiting;
     pthread_mutex_unlock(&upload->mutex);
     return wanted;
+}
+
+void orb_local_aside_note(struct orb_local_aside *aside, uint64_t began_ns, uint64_t ended_ns)
+{
+    if (ended_ns - began_ns <= SLOW_MS * ORB_MS)
+        return;
+    bool again = aside->slow_ns && ended_ns - aside->slow_ns < CHANCE_MS * ORB_MS;
+    aside->slow_ns = ended_ns;
+    if (!again && !aside->rest_ms)
+        return;
+    uint64_t rest_ms = aside->rest_ms ? aside->rest_ms * 2 : REST_MS;
+    aside->rest_ms = rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS;
+    aside->until_ns = ended_ns + aside->rest_ms * ORB_MS;
 }

@@ -15,10 +15,7 @@
 
 enum {
     BLOCK = 1 << 20, /* written between two looks at cancel */
-    TURN = 8 << 20,  /* written before others that wait get the pen */
-    SLOW_MS = 20,    /* of a write on a receiver's thread: it has others to serve */
-    REST_MS = 1000,  /* without such writes after a slow one; doubles each time */
-    REST_MAX_MS = 64000
+    TURN = 8 << 20   /* written before others that wait get the pen */
 };
 
 /* Where bytes may be written on a thread that receives them. */
@@ -165,12 +162,7 @@ static bool write_aside(struct orb_local_writing *writing, const void *bytes, si
     if (!may_store(upload, began_ns) ||
         orb_local_target_write(&upload->target, writing->op, bytes, length, writing->at) < 0)
         return false;
-    uint64_t ended_ns = orb_now_ns();
-    if (ended_ns - began_ns > SLOW_MS * ORB_MS) {
-        uint64_t rest_ms = upload->aside.rest_ms ? upload->aside.rest_ms * 2 : REST_MS;
-        upload->aside.rest_ms = rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS;
-        upload->aside.until_ns = ended_ns + upload->aside.rest_ms * ORB_MS;
-    }
+    orb_local_aside_note(&upload->aside, began_ns, orb_now_ns());
     wrote(writing, length);
     return true;
 }

@@ -12,6 +12,13 @@ enum orb_local_pen { PEN_FREE = 0, PEN_WORKER, PEN_RECEIVER };
 
 struct orb_local_writing;
 
+/* Writes on the threads that receive the bytes: whether, and how they went. */
+struct orb_local_aside {
+    int where;
+    uint64_t slow_ns;           /* when one was slow last */
+    uint64_t rest_ms, until_ns; /* how long, and until when, only workers write */
+};
+
 struct orb_local_upload {
     struct orb_local_target target;
     _Atomic uint64_t written;        /* bytes of parts that are done */
@@ -24,10 +31,7 @@ struct orb_local_upload {
         struct orb_local_writing *waiting;       /* ordered targets: parts before their turn; else: for the pen */
         struct orb_local_writing **waiting_last; /* the list's end; the pen goes round in order */
     } locked;
-    struct {
-        int where;
-        uint64_t rest_ms, until_ns; /* how long, and until when, only workers write */
-    } aside;                        /* who has the pen */
+    struct orb_local_aside aside; /* who has the pen */
 };
 
 /* A put or a part under way; op->state. */
@@ -58,6 +62,8 @@ bool orb_local_take_pen(struct orb_local_writing *writing, orbit_op *op);
 bool orb_local_receiver_takes_pen(struct orb_local_writing *writing);
 /* Others wait for it. */
 bool orb_local_pen_wanted(struct orb_local_upload *upload);
+/* A write on a receiver's thread is over: what the next ones may do goes by how long it took. */
+void orb_local_aside_note(struct orb_local_aside *aside, uint64_t began_ns, uint64_t ended_ns);
 /* To the one that waits longest; without effect for who has not got it. */
 void orb_local_pass_pen(struct orb_local_writing *writing);
 
