@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whether twice as many ranges are worth it: of a copy that is limited by this machine, not by the way or the store.
- * They are tried for a moment, and kept where bytes come faster by much and each costs hardly more of the processor; what
- * is better must stay so for some moments more. What was not is tried again soon, since a moment is short enough for
- * chance to decide it, then ever more seldom; what was is compared anew now and then, since fewer may have been slow by
- * chance. Plain arithmetic on what its caller measured: any thread, one at a time. */
+ * They are tried for a moment, and kept where bytes come faster by much and each costs hardly more of the processor, for as
+ * long as that is so. What was not is tried again soon, since a moment is short enough for chance to decide it, then ever
+ * more seldom; what is kept is compared anew now and then, since fewer may have been slow by chance. Plain arithmetic on what its caller measured: any thread, one at a time. */
 #ifndef ORB_ENGINE_TRIAL_H
 #define ORB_ENGINE_TRIAL_H
 
@@ -16,11 +15,11 @@ struct orb_trial_rate {
 };
 
 struct orb_trial {
-    struct orb_trial_rate few; /* the mean of late, with the number that is kept */
-    enum { ORB_TRIAL_RESTS = 0, ORB_TRIAL_TRIES, ORB_TRIAL_PROVES } state;
+    struct orb_trial_rate few, more; /* means of late: of the number to compare with, of the larger one that is kept */
+    enum { ORB_TRIAL_RESTS = 0, ORB_TRIAL_TRIES, ORB_TRIAL_PROVES, ORB_TRIAL_KEEPS } state;
     uint32_t before; /* what it falls back to */
     uint32_t patience_ms;
-    uint64_t next_ns, doubt_ns; /* when more may be tried, when what is kept is compared anew */
+    uint64_t next_ns, doubt_ns; /* when more may be tried; when what is kept is compared anew */
 };
 
 /* Nothing is known; more are tried at the first look, since what takes a second is over before a later trial brings

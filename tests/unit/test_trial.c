@@ -144,6 +144,27 @@ static void one_slow_look_is_not_what_fewer_bring(void **state)
     assert_true(run.trial.few.per_s > (uint64_t)740 << 20);
 }
 
+static void what_is_kept_must_stay_better(void **state)
+{
+    (void)state;
+    look_for(&pays, 1000);
+    assert_int_equal(run.ranges, 2);
+    const struct machine now_dear = {.mib_per_s = {[1] = 1400, [2] = 1650}, .cost = {[1] = 700000, [2] = 900000}};
+    look_for(&now_dear, 1000);
+    assert_int_equal(run.ranges, 1);
+}
+
+static void one_slow_look_of_what_is_kept_is_forgiven(void **state)
+{
+    (void)state;
+    look_for(&pays, 1000);
+    const struct machine stumbles = {.mib_per_s = {[2] = 1500}, .cost = {[2] = 800000}};
+    look(&stumbles);
+    look_for(&pays, 200);
+    assert_int_equal(run.ranges, 2);
+    assert_int_equal(run.changes, 1);
+}
+
 static void what_was_kept_by_chance_is_compared_anew(void **state)
 {
     (void)state;
@@ -197,6 +218,8 @@ int main(void)
         TEST(a_trial_that_goes_wrong_by_chance_is_made_again_soon),
         TEST(what_was_better_for_a_moment_only_is_given_up),
         TEST(one_slow_look_is_not_what_fewer_bring),
+        TEST(what_is_kept_must_stay_better),
+        TEST(one_slow_look_of_what_is_kept_is_forgiven),
         TEST(what_was_kept_by_chance_is_compared_anew),
         TEST(what_is_compared_anew_and_pays_is_kept),
         TEST(a_machine_that_tells_no_cost_goes_by_speed),
