@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <orbit/export.h>
+#include <orbit/error.h>
+
+struct orb_ledger;
 
 #define ORB_EXTENTS_MAX   1024
 #define ORB_EXTENT_CRC64  1u
@@ -35,5 +37,14 @@ bool orb_extents_copy(struct orb_extents *to, const struct orb_extents *from);
 /* Forgets what lies at and after `end`. */
 void orb_extents_trim(struct orb_extents *extents, uint64_t end);
 uint64_t orb_extents_bytes(const struct orb_extents *extents);
+
+/* ---- in a ledger: extents_record.c --------------------------------------------------------------------- */
+
+/* Appends `count` of them, as many records of `type` as they need. */
+orbit_status orb_extents_append(struct orb_ledger *ledger, uint16_t type, const struct orb_extent *extents,
+                                size_t count, orbit_error *error);
+/* Adds what such a record says. From the first that is damaged, or reaches beyond `size`, it says nothing. False: memory is
+ * out. */
+bool orb_extents_read(struct orb_extents *extents, const void *payload, size_t length, uint64_t size);
 
 #endif

@@ -15,8 +15,6 @@ enum { HEAD = 1, EXTENTS = 2, MARK = 3, FLUSHED = 4 };
 
 #define KIND         0x31776F64u /* "dow1" */
 #define HEAD_MAX     ((size_t)10 << 10)
-#define EXTENT_BYTES 29 /* of one in a record */
-#define BATCH        (ORB_LEDGER_RECORD_MAX / EXTENT_BYTES)
 #define REWRITE_FROM ((uint64_t)256 << 10)
 #define BOOT_MAX     64
 
@@ -66,23 +64,6 @@ static orbit_status read_head(struct reading *reading, const void *payload, size
     return ORBIT_OK;
 }
 
-static orbit_status read_extents(struct reading *reading, const void *payload, size_t length, orbit_error *error)
-{
-    struct orb_unpack in = {payload, length, false};
-    while (in.length > 0 && !in.failed) {
-        struct orb_extent extent = {.offset = orb_unpack_u64(&in), .length = orb_unpack_u64(&in)};
-        extent.crc64 = orb_unpack_u64(&in);
-        extent.crc32c = orb_unpack_u32(&in);
-        extent.crcs = orb_unpack_u8(&in);
-        if (in.failed || extent.length == 0 || extent.offset > reading->size ||
-            extent.length > reading->size - extent.offset)
-            return ORBIT_OK; /* says nothing */
-        if (!orb_extents_add(&reading->record->written, &extent))
-            return orb_fail_memory(error);
-    }
-    return ORBIT_OK;
-}
-
 static orbit_status read_one(void *ctx, uint16_t type, const void *payload, size_t length, orbit_error *error)
 {
     struct reading *reading = ctx;
@@ -91,8 +72,8 @@ static orbit_status read_one(void *ctx, uint16_t type, const void *payload, size
         return read_head(reading, payload, length);
     if (!reading->ours)
         return ORBIT_OK;
-    if (type == EXTENTS)
-        return read_extents(reading, payload, length, error);
+    if (type == EXTENTS && !orb_extents_read(&record->written, payload, length, reading->size))
+        return orb_fail_memory(error);
     if (type == MARK && !orb_extents_copy(&record->pending, &record->written))
         return orb_fail_memory(error);
     if (type == FLUSHED && !orb_extents_copy(&record->flushed, &record->pending))
@@ -102,42 +83,18 @@ static orbit_status read_one(void *ctx, uint16_t type, const void *payload, size
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
-static orbit_status append_extents(struct orb_ledger *ledger, const struct orb_extent *extents, size_t count,
-                                   orbit_error *error)
-{
-    orbit_status status = ORBIT_OK;
-    struct orb_buf buf;
-    orb_buf_init(&buf, ORB_LEDGER_RECORD_MAX);
-    while (count > 0 && status >= 0) {
-        size_t batch = count < BATCH ? count : BATCH;
-        orb_buf_reset(&buf);
-        for (size_t i = 0; i < batch; i++) {
-            orb_pack_u64(&buf, extents[i].offset);
-            orb_pack_u64(&buf, extents[i].length);
-            orb_pack_u64(&buf, extents[i].crc64);
-            orb_pack_u32(&buf, extents[i].crc32c);
-            orb_pack_u8(&buf, (uint8_t)extents[i].crcs);
-        }
-        status = buf.failed ? orb_fail_memory(error) : orb_ledger_append(ledger, EXTENTS, buf.bytes, buf.length, error);
-        extents += batch;
-        count -= batch;
-    }
-    orb_buf_release(&buf);
-    return status;
-}
-
 static orbit_status write_all(void *ctx, struct orb_ledger *fresh, orbit_error *error)
 {
     const struct orb_local_record *record = ctx;
     orbit_status status = orb_ledger_append(fresh, HEAD, record->head, record->head_length, error);
     if (status >= 0 && record->flushed.count > 0) {
-        status = append_extents(fresh, record->flushed.at, record->flushed.count, error);
+        status = orb_extents_append(fresh, EXTENTS, record->flushed.at, record->flushed.count, error);
         if (status >= 0)
             status = orb_ledger_append(fresh, MARK, NULL, 0, error);
         if (status >= 0)
             status = orb_ledger_append(fresh, FLUSHED, NULL, 0, error);
     }
-    return status < 0 ? status : append_extents(fresh, record->written.at, record->written.count, error);
+    return status < 0 ? status : orb_extents_append(fresh, EXTENTS, record->written.at, record->written.count, error);
 }
 
 /* By one thread only: who syncs has the file open meanwhile. */
@@ -152,7 +109,7 @@ void orb_local_record_add(struct orb_local_record *record, const struct orb_exte
     for (size_t i = 0; i < count; i++)
         if (!orb_extents_add(&record->written, &extents[i]))
             return; /* no memory: said later, or fetched again */
-    if (!record->behind && append_extents(record->ledger, extents, count, NULL) < 0)
+    if (!record->behind && orb_extents_append(record->ledger, EXTENTS, extents, count, NULL) < 0)
         record->behind = true;
     if (!record->flushes) /* nobody else does */
         rewrite_if_needed(record);
