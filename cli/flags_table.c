@@ -169,7 +169,7 @@ static const struct verb_text verbs[] = {
     {VERB_RMDIR, "rmdir", NULL, "LOCATION…", "remove empty directories", "", 1, MANY},
     {VERB_MB, "mb", NULL, "s3://BUCKET…", "make buckets", "", 1, MANY},
     {VERB_RB, "rb", NULL, "s3://BUCKET…", "remove empty buckets", "", 1, MANY},
-    {VERB_UPLOADS, "uploads", NULL, "ls|resume|abort [s3://BUCKET[/PREFIX]]",
+    {VERB_UPLOADS, "uploads", NULL, "ls|resume|abort [s3://BUCKET[/PREFIX] | sftp://HOST/DIRECTORY]",
      "list, continue or abort unfinished uploads",
      "ls: what is open in a bucket, marking what this machine has a journal of; without a bucket: the journals.\n"
      "resume: goes on with the uploads of this machine whose files are still the same. abort: drops what was sent,\n"

@@ -44,12 +44,13 @@ static void print_open(const struct session *session, const char *shown, const o
     output_end_line();
 }
 
-/* "s3://bucket?endpoint=…" and a key: how a person names the object. */
+/* "s3://bucket?endpoint=…" and a key: how a person names the object; on a host a path may be absolute, or of the home. */
 static char *target_shown(const orbit_upload_journal *journal)
 {
     char *root = string_copy_length(journal->store, strcspn(journal->store, "?"));
     struct text text = {0};
-    text_format(&text, "%s/%s", root, journal->path);
+    bool host = strncmp(root, "sftp://", 7) == 0;
+    text_format(&text, "%s%s%s", root, !host ? "/" : journal->path[0] == '/' ? "" : "/~/", journal->path);
     free(root);
     return text.bytes;
 }
@@ -112,13 +113,14 @@ static void each_open(struct session *session, const char *typed, open_function 
         return;
     }
     char *prefix = prefix_of(&place);
+    bool host = strcmp(orbit_backend_name(place.store->backend), "sftp") == 0; /* where a path may begin with '/' */
     char *root = string_copy_length(place.shown, strlen(place.shown) - strlen(place.path));
     options.state_dir = session->state_dir;
     options.cancel = session->cancel;
     orbit_status status = orbit_uploads_open(&uploads, place.store->backend, prefix, &options, &error);
     while (status >= 0 && !session_stopped(session) &&
            (status = orbit_uploads_next(uploads, &upload, &error)) == ORBIT_OK) {
-        char *shown = path_join(root, upload.path);
+        char *shown = path_join(root, host && upload.path[0] == '/' ? upload.path + 1 : upload.path);
         function(session, &place, &upload, shown);
         free(shown);
     }
@@ -269,12 +271,22 @@ static void resume_journal(struct session *session, const orbit_upload_journal *
     free(target);
 }
 
+static bool has_uploads(const char *where)
+{
+    static const char *const schemes[] = {"s3://", "sftp://", "ssh://", "mem://"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (strncmp(where, schemes[i], strlen(schemes[i])) == 0)
+            return true;
+    return false;
+}
+
 void verb_uploads(struct session *session)
 {
     const struct options *o = session->options;
     const char *what = o->arguments[0], *where = o->argument_count > 1 ? o->arguments[1] : NULL;
-    if (where && strncmp(where, "s3://", 5) != 0 && strncmp(where, "mem://", 6) != 0) {
-        session->tally.code = usage_error(o->verb, "'%s' is not a bucket: s3://BUCKET or s3://BUCKET/PREFIX", where);
+    if (where && !has_uploads(where)) {
+        session->tally.code = usage_error(
+            o->verb, "'%s' has no uploads: s3://BUCKET, s3://BUCKET/PREFIX or sftp://HOST/DIRECTORY", where);
     } else if (strcmp(what, "ls") == 0 && where) {
         session->verb = "uploads ls";
         each_open(session, where, list_open);
@@ -289,7 +301,8 @@ void verb_uploads(struct session *session)
         session->verb = "uploads abort";
         each_open(session, where, abort_open);
     } else if (strcmp(what, "abort") == 0) {
-        session->tally.code = usage_error(o->verb, "abort needs a bucket: s3://BUCKET or s3://BUCKET/PREFIX");
+        session->tally.code =
+            usage_error(o->verb, "abort needs a place: s3://BUCKET, s3://BUCKET/PREFIX or sftp://HOST/DIRECTORY");
     } else {
         session->tally.code = usage_error(o->verb, "uploads takes ls, resume or abort, not '%s'", what);
     }

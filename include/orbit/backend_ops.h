@@ -167,6 +167,9 @@ typedef struct orbit_capabilities {
     bool md5_etags;   /* an ETag of 32 hexadecimal digits is the MD5 of the bytes, unless `encryption` says otherwise */
     bool resolves_rename;   /* rename() takes `resolve`: one whose reply was lost is asked for again */
     uint32_t parallel_most; /* parts or ranges of one stream in flight, more bring nothing; 0: 64 */
+    /* Another process goes on with an upload from any byte, not from whole parts: begin() takes `resumable`, and there are
+     * written(), adopt() and parts() as they say for that. */
+    bool resumes_bytes;
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */
@@ -299,6 +302,7 @@ typedef struct orbit_begin_request {
     /* Nullable: all parts will be part_copy() of this source. What copy() carries over beside the bytes (metadata, tags)
      * is the upload's to carry over now. */
     const orbit_copy_request *copy;
+    bool resumable; /* written() will be asked, by who keeps a journal of it; only where resumes_bytes */
 } orbit_begin_request;
 
 typedef struct orbit_begin_reply {
@@ -432,7 +436,7 @@ typedef struct orbit_upload_entry {
     int64_t started_ns;
 } orbit_upload_entry;
 typedef struct orbit_stored_part {
-    orbit_part part; /* offset unknown: 0 */
+    orbit_part part; /* offset unknown: 0. Of one that resumes_bytes: offset and length, no number */
     orbit_part_reply reply;
 } orbit_stored_part;
 typedef struct orbit_parts_request {
@@ -538,6 +542,13 @@ struct orbit_backend_ops {
     /* Whether the container keeps versions: an orbit_versioning. */
     void (*versioning_get)(void *self, orbit_op *op, uint32_t *versioning);
     void (*versioning_set)(void *self, orbit_op *op, uint32_t versioning);
+    /* What the store has acknowledged of an upload that is `resumable`: bytes not told before, `room` extents at most, each
+     * with its CRC64NVME if that is known; their number. No I/O, loop thread. A later begin() with `resume_id` hears by
+     * adopt() what was believed to be there: with a checksum, to be compared, or without, where it was flushed; parts()
+     * then looks, and tells what of that is there, likewise. */
+    size_t (*written)(void *self, void *upload, orbit_stored_part *parts, size_t room);
+    /* Bytes acknowledged before it was asked reach the store's disk. ORBIT_E_UNSUPPORTED: nobody can tell. */
+    void (*flush)(void *self, orbit_op *op, void *upload);
 };
 
 ORBIT_END_DECLS

@@ -64,7 +64,7 @@ typedef struct orbit_write_options {
     void (*ready)(void *ctx); /* non-blocking writer: called once after each ORBIT_AGAIN, on the loop's thread */
     void *ready_ctx;
 
-    /* A directory for journals: a *file* that is written in parts to a store that keeps them (S3) can then be gone on
+    /* A directory for journals: a *file* that is written in parts to a store that keeps them (S3, SFTP) can then be gone on
      * with after a failure, a cancel or a crash, by the same call with the same source, target and options. What was
      * sent stays at the store until then (see <orbit/uploads.h>). Made when it is missing, 0700. A source that has
      * changed meanwhile, or other options, abort the old upload and begin anew. NULL: no journal, all failures abort.

@@ -60,6 +60,8 @@ static void look_for(struct orbit_uploads *uploads, DIR *directory)
         if (core->ops->locate(core->self, item.entry.path, store, sizeof(store), key, sizeof(key)) < 0)
             continue;
         orb_journal_target(target, store, key);
+        if (core->caps.resumes_bytes) /* which target such an upload is of the store does not know */
+            target[0] = '\0';
         rewinddir(directory);
         for (struct dirent *file = readdir(directory); file; file = readdir(directory)) {
             if (orb_journal_is_name(file->d_name) && strncmp(file->d_name, target, strlen(target)) == 0 &&

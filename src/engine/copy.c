@@ -240,7 +240,7 @@ void orb_copy_taken_up(struct orb_copy *copy, void *handle, uint64_t part_bytes,
     copy->plan.base = part_bytes;
     copy->single = false;
     copy->sending = true;
-    atomic_fetch_add(&copy->passed, bytes);
+    atomic_fetch_add(&copy->passed, bytes + copy->resumed);
     orb_copy_watch_progress(copy);
     orb_copy_ramp_asks(copy);
     orb_upload_take_up(&copy->upload, handle, parts, bytes);

@@ -26,7 +26,8 @@ static void start_begin(struct orb_call *call)
                                                   .size_hint = copy->total,
                                                   .part_bytes = resume->journal.plan.part_bytes,
                                                   .resume_id = resume->journal.upload_id,
-                                                  .resume_begun_ns = resume->journal.plan.planned_ns};
+                                                  .resume_begun_ns = resume->journal.plan.planned_ns,
+                                                  .resumable = resume->by_bytes};
     copy->to->ops->begin(copy->to->self, &call->op.op, &resume->begin_request, &resume->begin_reply);
 }
 
@@ -181,6 +182,10 @@ static void one_part(void *ctx, const orbit_stored_part *stored)
 {
     struct orb_resume *resume = ctx;
     uint32_t number = stored->part.number;
+    if (resume->by_bytes) {
+        orb_bytes_holds(resume, stored);
+        return;
+    }
     orbit_stored_part known;
     char etag[ORB_JOURNAL_ETAG_MAX];
     if (number > resume->last)
@@ -199,6 +204,7 @@ static void start_parts(struct orb_call *call)
     struct orb_resume *resume = call->ctx;
     struct orb_backend *to = resume->copy->to;
     orb_call_names(call, ORBIT_REQUEST_UPLOADS, resume->copy->to_path);
+    orb_bytes_look(resume);
     resume->more_reply = (orbit_more_reply){0};
     resume->parts_request =
         (orbit_parts_request){.upload = resume->handle, .after = resume->last, .each = one_part, .ctx = resume};
@@ -248,6 +254,8 @@ static void parts_done(struct orb_call *done, orbit_status status, const orbit_e
         (void)orb_fail(&error, ORBIT_E_PROTOCOL, 0, "the store's list of the parts of '%s' does not come to an end",
                        resume->copy->to_path);
         orb_resume_fail(resume, ORBIT_E_PROTOCOL, &error);
+    } else if (resume->by_bytes) {
+        orb_bytes_restate(resume);
     } else {
         taken_up(resume);
     }
@@ -256,10 +264,15 @@ static void parts_done(struct orb_call *done, orbit_status status, const orbit_e
 static void take_up_begun(struct orb_call *done, orbit_status status, const orbit_error *error)
 {
     struct orb_resume *resume = done->ctx;
+    orbit_error own;
     if (status >= 0)
         resume->handle = resume->begin_reply.upload;
     if (orb_resume_over(resume))
         return;
+    if (status >= 0 && resume->by_bytes && (status = orb_bytes_adopt(resume, &own)) < 0) {
+        orb_earlier_let_go(resume);
+        error = &own;
+    }
     if (status == ORBIT_E_NOT_FOUND)
         gone(resume);
     else if (status < 0)

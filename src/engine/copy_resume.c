@@ -47,6 +47,8 @@ static orbit_status record(struct orb_resume *resume, orbit_error *error)
         orbit_stored_part stored = {part->part, part->reply};
         status = orb_journal_confirm(&resume->journal, &stored, error);
     }
+    if (status >= 0 && resume->by_bytes)
+        status = orb_bytes_record(resume, error);
     if (status >= 0 && resume->finish_batch)
         status = orb_journal_finishing(&resume->journal, error);
     return status;
@@ -67,6 +69,9 @@ static void run(struct orb_job *job)
     case ORB_RESUME_RECORD:
         resume->status = record(resume, &resume->error);
         break;
+    case ORB_RESUME_RESTATE:
+        resume->status = orb_journal_restate(&resume->journal, &resume->error);
+        break;
     case ORB_RESUME_REMOVE:
         orb_journal_remove(&resume->journal);
         orb_journal_release(&resume->journal);
@@ -78,7 +83,7 @@ static void run(struct orb_job *job)
     orb_loop_post(copy->to->host->loop, &resume->message);
 }
 
-static void submit(struct orb_resume *resume, enum orb_resume_step step)
+void orb_resume_submit(struct orb_resume *resume, enum orb_resume_step step)
 {
     resume->step = step;
     resume->working = true;
@@ -86,16 +91,23 @@ static void submit(struct orb_resume *resume, enum orb_resume_step step)
 }
 
 /* Worker steps follow one another; what comes up meanwhile goes together in the next one. */
-static void record_due(struct orb_resume *resume)
+void orb_resume_record_due(struct orb_resume *resume)
 {
-    if (resume->working || resume->closed || (!resume->due && !resume->begun_due && !resume->finish_due))
+    bool bytes = resume->news.count || resume->mark_due || resume->flushed_due;
+    if (resume->working || resume->closed ||
+        (!resume->due && !resume->begun_due && !resume->finish_due && (!bytes || resume->off)))
         return;
     resume->batch = resume->due;
     resume->begun_batch = resume->begun_due;
     resume->finish_batch = resume->finish_due;
+    resume->mark_batch = resume->mark_due;
+    resume->flushed_batch = resume->flushed_due;
+    struct orb_extents empty = resume->news_batch;
+    resume->news_batch = resume->news;
+    resume->news = empty;
     resume->due = NULL;
-    resume->begun_due = resume->finish_due = false;
-    submit(resume, ORB_RESUME_RECORD);
+    resume->begun_due = resume->finish_due = resume->mark_due = resume->flushed_due = false;
+    orb_resume_submit(resume, ORB_RESUME_RECORD);
 }
 
 /* ---- parts on their way ------------------------------------------------------------------------------- */
@@ -111,7 +123,7 @@ static void confirm(struct orb_upload *upload, struct orb_upload_part *part)
     }
     part->later = resume->due;
     resume->due = part;
-    record_due(resume);
+    orb_resume_record_due(resume);
 }
 
 static void recorded(struct orb_resume *resume)
@@ -129,6 +141,8 @@ static void recorded(struct orb_resume *resume)
     }
     resume->batch = NULL;
     resume->begun_batch = resume->finish_batch = false;
+    if (resume->by_bytes)
+        orb_bytes_recorded(resume);
     while (batch) {
         struct orb_upload_part *part = batch;
         batch = part->later;
@@ -146,7 +160,7 @@ static void recorded(struct orb_resume *resume)
             orb_upload_confirmed(part);
         }
     }
-    record_due(resume);
+    orb_resume_record_due(resume);
     orb_copy_settle(copy);
 }
 
@@ -160,7 +174,11 @@ bool orb_copy_resume_has(const struct orb_copy *copy, uint32_t number)
 void orb_copy_resume_opened(struct orb_copy *copy)
 {
     struct orb_resume *resume = copy->resume;
-    if (!resume || resume->off || resume->taken_up)
+    if (!resume || resume->off)
+        return;
+    if (resume->by_bytes)
+        orb_bytes_opened(resume);
+    if (resume->taken_up)
         return;
     resume->begun = copy->upload.begin_reply.upload_id;
     if (!resume->begun || strlen(resume->begun) >= ORB_JOURNAL_ID_MAX) {
@@ -168,7 +186,7 @@ void orb_copy_resume_opened(struct orb_copy *copy)
         return;
     }
     resume->begun_due = true;
-    record_due(resume);
+    orb_resume_record_due(resume);
 }
 
 void orb_copy_resume_finish(struct orb_copy *copy)
@@ -178,8 +196,12 @@ void orb_copy_resume_finish(struct orb_copy *copy)
         orb_upload_finish(&copy->upload, copy->total, copy->upload.parts);
         return;
     }
+    if (resume->by_bytes) {
+        orb_bytes_finish(resume);
+        return;
+    }
     resume->finish_due = true;
-    record_due(resume);
+    orb_resume_record_due(resume);
 }
 
 /* ---- a new upload -------------------------------------------------------------------------------------- */
@@ -206,7 +228,7 @@ void orb_resume_plan_anew(struct orb_resume *resume)
 {
     resume->keep = false;
     resume->plan.planned_ns = orb_realtime_ns();
-    submit(resume, ORB_RESUME_PLAN);
+    orb_resume_submit(resume, ORB_RESUME_PLAN);
 }
 
 static void planned(struct orb_resume *resume)
@@ -251,6 +273,8 @@ static void opened(struct orb_resume *resume)
         orb_earlier_drop(resume, "the file has changed since");
     } else if (!wanted && then->options != now->options) {
         orb_earlier_drop(resume, "the earlier one has other options");
+    } else if (resume->by_bytes) {
+        orb_earlier_take_up(resume);
     } else if (!(resume->done = orb_calloc(journal->count / 8 + 1, 1))) {
         orbit_error error;
         orb_resume_fail(resume, orb_fail_memory(&error), &error);
@@ -271,6 +295,8 @@ static void delivered(struct orb_message *message)
         resume->keep |= resume->step == ORB_RESUME_OPEN && resume->journal.upload_id;
     else if (resume->step == ORB_RESUME_OPEN)
         opened(resume);
+    else if (resume->step == ORB_RESUME_RESTATE)
+        orb_bytes_taken_up(resume);
     else
         planned(resume);
 }
@@ -319,8 +345,8 @@ static bool may(const struct orb_copy *copy)
     const uint32_t known = ORBIT_HAS_SIZE | ORBIT_HAS_MTIME | ORBIT_HAS_INODE;
     return copy->options->state_dir && !copy->resume && copy->have_source && copy->from->caps.random_access &&
            !copy->to->caps.random_access && !copy->to->caps.sequential_parts && to->begin && to->part && to->finish &&
-           to->abort && to->parts && to->adopt && to->locate && from->locate && copy->offset == 0 &&
-           copy->length == ORBIT_TO_END && (copy->source.fields & known) == known &&
+           to->abort && to->parts && to->adopt && to->locate && orb_bytes_may(copy) && from->locate &&
+           copy->offset == 0 && copy->length == ORBIT_TO_END && (copy->source.fields & known) == known &&
            copy->source.kind == ORBIT_KIND_FILE && !copy->expected.algorithm && copy->total > copy->plan.base;
 }
 
@@ -372,13 +398,15 @@ bool orb_copy_resume_start(struct orb_copy *copy)
                                              .mtime_ns = copy->source.mtime_ns,
                                              .part_bytes = copy->plan.base,
                                              .options = options_digest(copy->options, copy->preserve)};
-    copy->upload.confirm = confirm;
+    resume->by_bytes = copy->to->caps.resumes_bytes;
+    copy->upload.resumable = resume->by_bytes;
+    copy->upload.confirm = resume->by_bytes ? NULL : confirm;
     if (prepare(resume, &error) < 0) {
         orb_resume_warn(resume, "the upload is not kept for another try", &error);
         resume->off = true;
         return false;
     }
-    submit(resume, ORB_RESUME_OPEN);
+    orb_resume_submit(resume, ORB_RESUME_OPEN);
     return true;
 }
 
@@ -387,6 +415,8 @@ void orb_copy_resume_stop(struct orb_copy *copy)
     if (!copy->resume || copy->resume->stopping)
         return;
     copy->resume->stopping = true;
+    if (copy->resume->by_bytes)
+        orb_bytes_stop(copy->resume);
     orb_call_cancel(&copy->resume->call);
     orb_sweep_stop(&copy->resume->sweep);
 }
@@ -396,7 +426,8 @@ bool orb_copy_resume_end(struct orb_copy *copy)
     struct orb_resume *resume = copy->resume;
     if (!resume)
         return true;
-    if (resume->working || !orb_call_idle(&resume->call) || !orb_sweep_idle(&resume->sweep))
+    if (resume->working || !orb_call_idle(&resume->call) || !orb_call_idle(&resume->flush_call) ||
+        !orb_sweep_idle(&resume->sweep))
         return false;
     if (resume->closed)
         return true;
@@ -411,7 +442,7 @@ bool orb_copy_resume_end(struct orb_copy *copy)
                 "what was sent of '%s' is kept: the same upload goes on from there, or is given up by its abort",
                 copy->from_path);
     resume->closed = true;
-    submit(resume, keep || (unheard && !copy->well) ? ORB_RESUME_CLOSE : ORB_RESUME_REMOVE);
+    orb_resume_submit(resume, keep || (unheard && !copy->well) ? ORB_RESUME_CLOSE : ORB_RESUME_REMOVE);
     return false;
 }
 
@@ -420,6 +451,7 @@ void orb_copy_resume_release(struct orb_copy *copy)
     if (!copy->resume)
         return;
     orb_journal_release(&copy->resume->journal); /* closed long ago, unless it never started */
+    orb_bytes_release(copy->resume);
     orb_free(copy->resume->done);
     orb_free(copy->resume);
     copy->resume = NULL;

@@ -97,6 +97,7 @@ static void clear(struct orb_journal *journal)
     orb_free(journal->upload_id);
     journal->upload_id = NULL;
     orb_journal_forget_parts(journal);
+    orb_journal_forget_bytes(journal);
 }
 
 struct reading {
@@ -201,6 +202,8 @@ static orbit_status take(void *ctx, uint16_t type, const void *payload, size_t l
         return take_part(reading, payload, length, error);
     else if (type == FINISHING)
         journal->finishing = true;
+    else
+        return orb_journal_read_bytes(journal, type, payload, length, error);
     return ORBIT_OK;
 }
 
@@ -285,7 +288,7 @@ static orbit_status read_named(struct orb_journal *journal, int directory, const
     if (status >= 0 && !journal->planned)
         status = orb_fail(error, ORBIT_E_NOT_FOUND, 0, "'%s' is not the journal of an upload", name);
     if (confirmed)
-        *confirmed = reading.confirmed;
+        *confirmed = reading.confirmed + orb_journal_bytes(journal);
     return status;
 }
 
@@ -302,18 +305,17 @@ orbit_status orb_journal_take(struct orb_journal *journal, int directory, const 
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
 
-static orbit_status append(struct orb_journal *journal, uint16_t type, struct orb_buf *payload, orbit_error *error)
+static orbit_status append(struct orb_ledger *ledger, uint16_t type, struct orb_buf *payload, orbit_error *error)
 {
-    orbit_status status =
-        payload->failed ? orb_fail_memory(error)
-                        : orb_ledger_append(journal->ledger, type, orb_buf_string(payload), payload->length, error);
+    orbit_status status = payload->failed
+                              ? orb_fail_memory(error)
+                              : orb_ledger_append(ledger, type, orb_buf_string(payload), payload->length, error);
     orb_buf_release(payload);
     return status;
 }
 
-static orbit_status write_plan(void *ctx, struct orb_ledger *fresh, orbit_error *error)
+static orbit_status write_plan(const struct orb_journal *journal, struct orb_ledger *fresh, orbit_error *error)
 {
-    struct orb_journal *journal = ctx;
     const struct orb_journal_plan *plan = &journal->plan;
     struct orb_buf payload;
     orb_buf_init(&payload, ORB_LEDGER_RECORD_MAX);
@@ -327,11 +329,26 @@ static orbit_status write_plan(void *ctx, struct orb_ledger *fresh, orbit_error 
     orb_pack_u64(&payload, plan->part_bytes);
     orb_pack_u64(&payload, plan->options);
     orb_pack_u64(&payload, (uint64_t)plan->planned_ns);
-    orbit_status status = payload.failed
-                              ? orb_fail_memory(error)
-                              : orb_ledger_append(fresh, PLAN, orb_buf_string(&payload), payload.length, error);
-    orb_buf_release(&payload);
-    return status;
+    return append(fresh, PLAN, &payload, error);
+}
+
+static orbit_status write_begun(struct orb_ledger *ledger, const char *upload_id, orbit_error *error)
+{
+    struct orb_buf payload;
+    orb_buf_init(&payload, ORB_LEDGER_RECORD_MAX);
+    orb_pack_text(&payload, upload_id);
+    return append(ledger, BEGUN, &payload, error);
+}
+
+orbit_status orb_journal_write_head(const struct orb_journal *journal, struct orb_ledger *fresh, orbit_error *error)
+{
+    orbit_status status = write_plan(journal, fresh, error);
+    return status >= 0 && journal->upload_id ? write_begun(fresh, journal->upload_id, error) : status;
+}
+
+static orbit_status rewrite_plan(void *ctx, struct orb_ledger *fresh, orbit_error *error)
+{
+    return write_plan(ctx, fresh, error);
 }
 
 orbit_status orb_journal_begin(struct orb_journal *journal, const struct orb_journal_plan *plan, orbit_error *error)
@@ -340,16 +357,17 @@ orbit_status orb_journal_begin(struct orb_journal *journal, const struct orb_jou
     clear(journal);
     journal->plan = *plan;
     /* What an earlier upload left is gone with one step: there is never a plan with another's parts. */
-    return used ? orb_ledger_rewrite(journal->ledger, write_plan, journal, error)
+    return used ? orb_ledger_rewrite(journal->ledger, rewrite_plan, journal, error)
                 : write_plan(journal, journal->ledger, error);
 }
 
 orbit_status orb_journal_begun(struct orb_journal *journal, const char *upload_id, orbit_error *error)
 {
-    struct orb_buf payload;
-    orb_buf_init(&payload, ORB_LEDGER_RECORD_MAX);
-    orb_pack_text(&payload, upload_id);
-    orbit_status status = append(journal, BEGUN, &payload, error);
+    orb_free(journal->upload_id);
+    journal->upload_id = orb_strdup(upload_id);
+    if (!journal->upload_id)
+        return orb_fail_memory(error);
+    orbit_status status = write_begun(journal->ledger, upload_id, error);
     return status < 0 ? status : orb_ledger_sync(journal->ledger, error);
 }
 
@@ -366,7 +384,7 @@ orbit_status orb_journal_confirm(struct orb_journal *journal, const orbit_stored
     orb_pack_u8(&payload, checksum->algorithm);
     orb_pack_bytes(&payload, checksum->value, checksum->length);
     orb_pack_bytes(&payload, part->reply.etag, etag);
-    return append(journal, PART, &payload, error);
+    return append(journal->ledger, PART, &payload, error);
 }
 
 orbit_status orb_journal_finishing(struct orb_journal *journal, orbit_error *error)
@@ -393,5 +411,6 @@ void orb_journal_release(struct orb_journal *journal)
     orb_free(journal->source);
     orb_buf_release(&journal->parts);
     orb_free(journal->at);
+    orb_journal_forget_bytes(journal);
     *journal = (struct orb_journal){0};
 }

@@ -4,13 +4,16 @@
  * so that another process can go on. What is made of it is copy_resume.c's.
  *
  * A journal tells in this order: PLAN (before the store is asked for an upload), BEGUN (its id), PARTs as they are
- * confirmed, FINISHING (before the store is asked to put them together). Blocking: on workers. One thread at a time. */
+ * confirmed, FINISHING (before the store is asked to put them together). Of a store that goes on from any byte it tells
+ * EXTENTS instead of parts: what the store has acknowledged; MARK: that is being flushed; FLUSHED: that was. Blocking: on
+ * workers. One thread at a time. */
 #ifndef ORB_ENGINE_JOURNAL_H
 #define ORB_ENGINE_JOURNAL_H
 
 #include <orbit/backend_ops.h>
 
 #include "base/buf.h"
+#include "base/extents.h"
 
 struct orb_ledger;
 
@@ -43,6 +46,8 @@ struct orb_journal {
     struct orb_buf parts;
     uint32_t *at;
     uint32_t count; /* numbers there can be */
+    /* Bytes that the store has: acknowledged; those that were when the flush was asked for that is under way; flushed. */
+    struct orb_extents loose, marked, flushed;
 };
 
 /* `source` may be relative. Copies. */
@@ -62,6 +67,14 @@ orbit_status orb_journal_begun(struct orb_journal *journal, const char *upload_i
 orbit_status orb_journal_confirm(struct orb_journal *journal, const orbit_stored_part *part, orbit_error *error);
 orbit_status orb_journal_finishing(struct orb_journal *journal, orbit_error *error);
 
+/* journal_bytes.c: these bytes are at the store, too; what is there is being flushed, and was; what is in `journal` now
+ * replaces what the file says. */
+orbit_status orb_journal_wrote(struct orb_journal *journal, const struct orb_extents *extents, orbit_error *error);
+orbit_status orb_journal_mark(struct orb_journal *journal, orbit_error *error);
+orbit_status orb_journal_flushed(struct orb_journal *journal, orbit_error *error);
+orbit_status orb_journal_restate(struct orb_journal *journal, orbit_error *error);
+uint64_t orb_journal_bytes(const struct orb_journal *journal);
+
 /* Removes the file: the upload is over, one way or the other. */
 void orb_journal_remove(struct orb_journal *journal);
 void orb_journal_release(struct orb_journal *journal); /* the file stays */
@@ -79,5 +92,14 @@ orbit_status orb_journal_take(struct orb_journal *journal, int directory, const 
 /* The beginning of the names of all journals to that target. */
 void orb_journal_target(char text[18], const char *store, const char *key);
 bool orb_journal_is_name(const char *name);
+
+/* ---- between its files ------------------------------------------------------------------------------------ */
+
+/* The plan, and the id if there is one. */
+orbit_status orb_journal_write_head(const struct orb_journal *journal, struct orb_ledger *fresh, orbit_error *error);
+/* A record of bytes. ORBIT_E_MEMORY, or ORBIT_OK. */
+orbit_status orb_journal_read_bytes(struct orb_journal *journal, uint16_t type, const void *payload, size_t length,
+                                    orbit_error *error);
+void orb_journal_forget_bytes(struct orb_journal *journal);
 
 #endif

@@ -221,7 +221,9 @@ static void start_aborting(struct orb_upload *upload)
     upload->state = ORB_UPLOAD_ABORTING;
     bool suspend = upload->handle && upload->begin_reply.keeps && backend->ops->suspend &&
                    (may_go_on(upload->status) || upload->status == ORBIT_E_LIMIT); /* of a disk: it may be raised */
-    upload->kept = upload->handle && upload->keep && may_go_on(upload->status);
+    /* A disk that is full is not left full; a store of objects has room for what it has. */
+    bool in_the_way = upload->resumable && (upload->status == ORBIT_E_NO_SPACE || upload->status == ORBIT_E_QUOTA);
+    upload->kept = upload->handle && upload->keep && may_go_on(upload->status) && !in_the_way;
     if (!upload->handle || (!suspend && !backend->ops->abort) || upload->kept) {
         over(upload);
         return;
@@ -351,7 +353,8 @@ void orb_upload_begin(struct orb_upload *upload, uint64_t size_hint, uint64_t pa
                                                   .size_hint = size_hint,
                                                   .part_bytes = part_bytes,
                                                   .keep = upload->extents,
-                                                  .copy = upload->source};
+                                                  .copy = upload->source,
+                                                  .resumable = upload->resumable};
     if (!backend->ops->begin || !backend->ops->part || !backend->ops->finish) {
         orbit_error error;
         orb_fail(&error, ORBIT_E_LIMIT, 0,

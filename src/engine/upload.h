@@ -57,7 +57,8 @@ struct orb_upload {
     void (*ended)(struct orb_upload *upload, orbit_status status, const orbit_error *error);
     /* Nullable: the store has the part; it counts as done once orb_upload_confirmed() was called, now or later. */
     void (*confirm)(struct orb_upload *upload, struct orb_upload_part *part);
-    bool keep; /* a failure that another try may mend leaves the upload at the store */
+    bool keep;      /* a failure that another try may mend leaves the upload at the store */
+    bool resumable; /* backend->ops->written() will be asked */
     void *ctx;
 
     /* To be read when ended (and sequential when opened). */

@@ -14,7 +14,9 @@
  *       no_attributes=1 names come without attributes         read_only=1   what changes anything is refused
  *       space=N         writes beyond N bytes in all fail     version=N     it says that it speaks version N
  *       pause=N         every reply comes N ms late           openssh=1     it announces lsetstat@openssh.com
- *       free=N          statvfs@openssh.com: N MiB are free       sealed=1      … and the file system is read-only */
+ *       free=N          statvfs@openssh.com: N MiB are free       sealed=1      … and the file system is read-only
+ *       fsync=1         it announces fsync@openssh.com
+ *       tally=N         writes a letter to descriptor N for each READ (r), WRITE (w) and fsync (f) that it has done */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -178,6 +180,13 @@ static void result(bool good)
     status(good ? OK : code_of(errno));
 }
 
+/* Before the reply: who has heard of it finds it counted. */
+static void tally(char what)
+{
+    if (fault_value("tally"))
+        (void)!write((int)fault_value("tally"), &what, 1);
+}
+
 /* ---- attributes ------------------------------------------------------------------------------------------------------- */
 
 static void put_attributes(const struct stat *about)
@@ -302,6 +311,7 @@ static void read_file(void)
         status(handle < 0 ? FAILURE : got < 0 ? code_of(errno) : END);
         return;
     }
+    tally('r');
     if (fault_now("more_data"))
         got = DATA_MAX;
     begin(103);
@@ -327,8 +337,11 @@ static void write_file(void)
         status(FAILURE);
     else if (handle < 0)
         status(FAILURE);
-    else
-        result(pwrite(handles[handle].fd, in + in_at, length, (off_t)offset) == (ssize_t)length);
+    else {
+        bool good = pwrite(handles[handle].fd, in + in_at, length, (off_t)offset) == (ssize_t)length;
+        tally('w');
+        result(good);
+    }
 }
 
 static void close_handle(void)
@@ -463,11 +476,24 @@ static void on_path(uint8_t type)
     }
 }
 
-/* statvfs@openssh.com, the one extension that there is: https://github.com/openssh/openssh-portable, PROTOCOL §4.3. */
+static void flush_file(void)
+{
+    int handle = get_handle();
+    bool good = handle >= 0 && fsync(handles[handle].fd) == 0;
+    tally('f');
+    result(good);
+}
+
+/* fsync@ and statvfs@openssh.com: https://github.com/openssh/openssh-portable, PROTOCOL §4.6 and §4.3. */
 static void extended(void)
 {
     char name[32];
-    if (strcmp(get_text(name, sizeof(name)), "statvfs@openssh.com") != 0 || !fault("free")) {
+    get_text(name, sizeof(name));
+    if (strcmp(name, "fsync@openssh.com") == 0 && fault_value("fsync")) {
+        flush_file();
+        return;
+    }
+    if (strcmp(name, "statvfs@openssh.com") != 0 || !fault("free")) {
         status(UNSUPPORTED);
         return;
     }
@@ -591,6 +617,10 @@ int main(int count, char **arguments)
             put((uint64_t)(fault_value("version") ? fault_value("version") : 3), 4);
             if (fault_value("openssh")) {
                 put_text("lsetstat@openssh.com", 20);
+                put_text("1", 1);
+            }
+            if (fault_value("fsync")) {
+                put_text("fsync@openssh.com", 17);
                 put_text("1", 1);
             }
             if (fault("free")) {

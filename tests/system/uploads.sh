@@ -185,11 +185,11 @@ prints_exactly "nothing is open" ""
 orbit uploads ls s3://nobucket
 exits 3 "a bucket that is not there"
 orbit uploads abort
-usage "abort without a bucket" "abort needs a bucket"
+usage "abort without a place" "abort needs a place"
 orbit uploads list
 usage "a word that is none" "uploads takes ls, resume or abort, not 'list'"
 orbit uploads ls /tmp
-usage "a place that has no uploads" "is not a bucket"
+usage "a place that has no uploads" "has no uploads"
 orbit uploads ls --older-than soon
 usage "an age that is none" "older-than"
 

@@ -60,6 +60,7 @@ struct sftp_call {
     unsigned generation;
     struct sftp_call *next; /* waiting for the channel */
     bool waits, bulk, counted;
+    bool apart;                              /* with bulk: on a channel of its own, if there can be another one */
     void (*go)(struct sftp_call *call);      /* the channel is there */
     void (*release)(struct sftp_call *call); /* forgets requests, frees what it holds */
     void (*step)(struct sftp_call *call);    /* nullable: resumed */
@@ -116,6 +117,9 @@ void sftp_describe(orbit_metadata *metadata, const struct orb_sftp_attributes *a
 uint32_t sftp_kind(const struct orb_sftp_attributes *attributes);
 /* Times and mode as requests have them, from fields of ORBIT_HAS_…. */
 struct orb_sftp_attributes sftp_attributes(const orbit_metadata *metadata, uint32_t fields);
+
+/* The first half of the numbers in the names of temporaries of a file called `name`: sftp_target.c. */
+uint32_t sftp_temporary_mark(const char *name);
 
 /* ---- sftp_channel.c ------------------------------------------------------------------------------------------------ */
 
@@ -209,6 +213,11 @@ void sftp_part(void *self, orbit_op *op, void *target_, const orbit_part *part, 
 void sftp_finish(void *self, orbit_op *op, void *target_, const orbit_finish_request *request, orbit_metadata *reply);
 void sftp_abort(void *self, orbit_op *op, void *target_);
 void sftp_release(void *self, void *target);
+void sftp_parts(void *self, orbit_op *op, const orbit_parts_request *request, orbit_more_reply *reply);
+orbit_status sftp_adopt(void *self, void *target, const orbit_stored_part *part, orbit_error *error);
+size_t sftp_written(void *self, void *target, orbit_stored_part *parts, size_t room);
+void sftp_flush(void *self, orbit_op *op, void *target);
+void sftp_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
 void sftp_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply);
 
 #endif

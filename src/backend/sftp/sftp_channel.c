@@ -224,7 +224,8 @@ static struct sftp_channel *choose(struct sftp_store *store, const struct sftp_c
         if (!best || load < least)
             best = channel;
     }
-    bool another = call->bulk && best && best->streams > 0 && closed && !closed->transport && is_far(store);
+    bool another =
+        call->bulk && best && best->streams > 0 && closed && !closed->transport && (call->apart || is_far(store));
     return !best || another ? closed : best;
 }
 

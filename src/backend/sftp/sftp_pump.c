@@ -2,6 +2,7 @@
  * A body to a file: the bytes that the body lends go out from where they lie, in one WRITE at a time; when the stream has
  * taken it, the next one follows, without waiting for the answers of those before. Loop thread. */
 #include "backend/sftp/sftp_write.h"
+#include "base/hash.h"
 
 enum { PAGE = 4096 };
 
@@ -23,8 +24,11 @@ static void answered(struct orb_sftp_request *request)
     struct sftp_pump *pump = pump_of(request);
     orbit_error error;
     orbit_status status = sftp_check(pump->call, request, ORB_SFTP_STATUS, &error);
-    pump->busy[request - pump->slots] = false;
+    size_t slot = (size_t)(request - pump->slots);
+    pump->busy[slot] = false;
     pump->count--;
+    if (status >= 0 && pump->acknowledged)
+        (void)orb_extents_add(pump->acknowledged, &pump->extents[slot]); /* no memory: it is sent once more one day */
     pump->under_way -= request->payload_length;
     if (status < 0) {
         pump->call->refused = true;
@@ -102,6 +106,9 @@ void sftp_pump_step(struct sftp_pump *pump)
     struct orb_sftp_request *request = &pump->slots[i];
     uint32_t take = piece(length, most);
     orb_sftp_write_at(request, &pump->handle, pump->at, bytes, take);
+    if (pump->acknowledged)
+        pump->extents[i] = (struct orb_extent){
+            .offset = pump->at, .length = take, .crc64 = orb_crc64nvme(0, bytes, take), .crcs = ORB_EXTENT_CRC64};
     request->sent = sent;
     request->done = answered;
     request->ctx = pump;

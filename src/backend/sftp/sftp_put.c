@@ -115,9 +115,9 @@ void sftp_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_
 /* ---- begin ----------------------------------------------------------------------------------------------------------- */
 
 struct upload_call {
-    struct sftp_write_call write; /* first */
-    struct sftp_pump pump;
+    struct sftp_write_call write; /* these two first: struct sftp_upload_call */
     struct sftp_target *target;
+    struct sftp_pump pump;
     orbit_begin_reply *begun;
     const orbit_part *part;
     orbit_body *body;
@@ -136,10 +136,10 @@ static void upload_release(struct sftp_call *call)
     }
 }
 
-static struct upload_call *upload_new(struct sftp_store *store, orbit_op *op, const char *path,
-                                      struct sftp_target *target)
+void *sftp_upload_call_new(struct sftp_store *store, orbit_op *op, size_t bytes, struct sftp_target *target,
+                           const char *what, void (*release)(struct sftp_call *call))
 {
-    struct upload_call *upload = sftp_call_new(store, op, sizeof(*upload), "write", path, upload_release);
+    struct sftp_upload_call *upload = sftp_call_new(store, op, bytes, "write", what, release);
     if (!upload)
         return NULL;
     upload->target = target;
@@ -147,6 +147,12 @@ static struct upload_call *upload_new(struct sftp_store *store, orbit_op *op, co
     upload->write.writing.call = &upload->write.call;
     upload->write.writing.target = target;
     return upload;
+}
+
+static struct upload_call *upload_new(struct sftp_store *store, orbit_op *op, const char *path,
+                                      struct sftp_target *target)
+{
+    return sftp_upload_call_new(store, op, sizeof(struct upload_call), target, path, upload_release);
 }
 
 static void begun(struct sftp_call *call, orbit_status status, const orbit_error *error)
@@ -157,15 +163,21 @@ static void begun(struct sftp_call *call, orbit_status status, const orbit_error
         return;
     }
     upload->begun->upload = upload->target;
+    upload->begun->upload_id = sftp_target_id(upload->target);
     struct orb_sftp *session = sftp_call_session(call);
     upload->begun->way_ns = session ? orb_sftp_round_trip_ns(session) : 0;
     upload->begun = NULL;
     sftp_call_end(call, ORBIT_OK, NULL);
 }
 
+/* One that is taken up is looked at by parts(), when it is known what it should have. */
 static void begin_go(struct sftp_call *call)
 {
-    sftp_writing_open(&((struct upload_call *)call)->write.writing, begun);
+    const struct upload_call *upload = (struct upload_call *)call;
+    if (upload->target->resumed)
+        begun(call, ORBIT_OK, NULL);
+    else
+        sftp_writing_open(&((struct upload_call *)call)->write.writing, begun);
 }
 
 void sftp_begin(void *self, orbit_op *op, const orbit_begin_request *request, orbit_begin_reply *reply)
@@ -179,8 +191,9 @@ void sftp_begin(void *self, orbit_op *op, const orbit_begin_request *request, or
     }
     orbit_status status = sftp_target_init(target, self, request->path, request->options, request->preserve, &error);
     if (status >= 0 && request->resume_id)
-        status =
-            orb_fail(&error, ORBIT_E_UNSUPPORTED, 0, "uploads to '%s' cannot be taken up again", target->store->peer);
+        status = sftp_target_resume(target, request->resume_id, &error);
+    target->resumable = request->resumable;
+    target->size = request->size_hint;
     if (status >= 0)
         upload = upload_new(self, op, request->path, target);
     else
@@ -215,6 +228,7 @@ static void part_opened(struct sftp_call *call, orbit_status status, const orbit
     }
     upload->pump.drained = part_drained;
     upload->pump.then = part_answered;
+    upload->pump.acknowledged = upload->target->resumable ? &upload->target->news : NULL;
     sftp_pump_start(&upload->pump, call, upload->body, sftp_target_handle(upload->target, call), upload->part->offset);
 }
 
@@ -324,6 +338,7 @@ void sftp_abort(void *self, orbit_op *op, void *target_)
 void sftp_release(void *self, void *target)
 {
     (void)self;
+    sftp_target_close(target); /* of one that is kept */
     sftp_target_release(target);
     orb_free(target);
 }

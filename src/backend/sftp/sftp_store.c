@@ -61,6 +61,7 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->atomic_no_overwrite = true;
     capabilities->atomic_rename = true;
     capabilities->resolves_rename = true;
+    capabilities->resumes_bytes = true;
     capabilities->endpoint = store->command ? NULL : store->locator;
 }
 
@@ -149,4 +150,9 @@ const orbit_backend_ops orb_sftp_ops = {
     .readlink = sftp_readlink,
     .space = sftp_space,
     .locate = sftp_locate,
+    .parts = sftp_parts,
+    .uploads = sftp_uploads,
+    .adopt = sftp_adopt,
+    .written = sftp_written,
+    .flush = sftp_flush,
 };

@@ -7,12 +7,14 @@
 
 #include "backend/sftp/sftp_write.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/temporary.h"
 
 #define LARGE ((uint64_t)64 << 20) /* bytes for which the room is looked at before */
 
-enum { OPEN, LOOK, LINK, SPACE, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
+enum { OPEN, LOOK, LINK, SPACE, STALE = SPACE, OWNER, FLUSH, ATTRIBUTES, STAT }; /* requests of a writing */
 
 /* ---- targets --------------------------------------------------------------------------------------------------------- */
 
@@ -52,7 +54,10 @@ void sftp_target_release(struct sftp_target *target)
 {
     orb_free(target->full);
     orb_free(target->temporary);
+    orb_extents_release(&target->news);
+    orb_free(target->claims);
     target->full = target->temporary = NULL;
+    target->claims = NULL;
 }
 
 static unsigned index_of(const struct sftp_call *call)
@@ -89,30 +94,41 @@ static struct orb_sftp *next_open(struct sftp_target *target, unsigned *i)
     return NULL;
 }
 
-void sftp_target_drop(struct sftp_target *target, struct orb_sftp *session)
+void sftp_target_close(struct sftp_target *target)
 {
     struct orb_sftp *open;
     for (unsigned i = 0; (open = next_open(target, &i)); i++) {
         orb_sftp_close_handle(open, &target->open[i].handle);
         target->open[i].handle.length = 0;
     }
+}
+
+void sftp_target_drop(struct sftp_target *target, struct orb_sftp *session)
+{
+    sftp_target_close(target);
     if (session && target->temporary && !target->published)
         orb_sftp_remove_path(session, target->temporary);
     orb_free(target->temporary);
     target->temporary = NULL;
 }
 
-/* In the same directory, where a rename can reach it; never listed. */
+uint32_t sftp_temporary_mark(const char *name)
+{
+    return (uint32_t)orb_crc64nvme(0, name, strlen(name));
+}
+
+/* In the same directory, where a rename can reach it; never listed. Two writes of a file have two of them, for no server says
+ * whether the other one is under way still. */
 static char *name_temporary(const char *full)
 {
-    size_t kept = strlen(full);
-    while (kept > 0 && full[kept - 1] != '/')
-        kept--;
+    const char *name = orb_path_base(full);
+    size_t kept = (size_t)(name - full);
+    unsigned long long number = (unsigned long long)sftp_temporary_mark(name) << 32 | (orb_random_u64() & UINT32_MAX);
     size_t room = kept + ORB_TEMPORARY_LENGTH + 1;
-    char *name = orb_malloc(room);
-    if (name)
-        (void)snprintf(name, room, "%.*s" ORB_TEMPORARY_FORMAT, (int)kept, full, (unsigned long long)orb_random_u64());
-    return name;
+    char *temporary = orb_malloc(room);
+    if (temporary)
+        (void)snprintf(temporary, room, "%.*s" ORB_TEMPORARY_FORMAT, (int)kept, full, number);
+    return temporary;
 }
 
 /* ---- what all steps share -------------------------------------------------------------------------------------------- */
@@ -208,6 +224,15 @@ static void fail_for_room(struct sftp_writing *writing)
     sftp_writing_fail(writing, ORBIT_E_NO_SPACE, 0, why);
 }
 
+static void follow(struct sftp_writing *writing)
+{
+    struct sftp_target *target = writing->target;
+    writing->followed = true; /* what it leads to is replaced, not the link */
+    target->elsewhere = true;
+    orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_REALPATH, target->full);
+    sftp_writing_ask(writing, &writing->requests[LOOK], real_path_done);
+}
+
 /* All have been answered. */
 static void judge(struct sftp_writing *writing, bool stands)
 {
@@ -220,10 +245,8 @@ static void judge(struct sftp_writing *writing, bool stands)
     } else if (stands && kind == ORBIT_KIND_OTHER) {
         sftp_writing_fail(writing, ORBIT_E_PATH, 0, "what stands at the name is no regular file");
     } else if (stands && kind == ORBIT_KIND_SYMLINK && !writing->followed && writing->status >= 0) {
-        writing->followed = true; /* what it leads to is replaced, not the link */
         sftp_target_drop(target, sftp_call_session(writing->call));
-        orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_REALPATH, target->full);
-        sftp_writing_ask(writing, &writing->requests[LOOK], real_path_done);
+        follow(writing);
         return;
     } else if ((writing->status == ORBIT_E_NOT_FOUND || writing->status == ORBIT_E_IO) && !stands &&
                target->create_parents && !writing->made_parents) {
@@ -242,11 +265,35 @@ static void judge(struct sftp_writing *writing, bool stands)
     sftp_writing_end(writing);
 }
 
+/* What stands at the name is told by the end; what may not be used is out of the way. */
+static void judge_resumed(struct sftp_writing *writing)
+{
+    struct sftp_target *target = writing->target;
+    uint32_t kind = !writing->looking ? 0 : writing->link ? ORBIT_KIND_SYMLINK : sftp_kind(&target->old);
+    uint32_t stale = sftp_kind(&writing->stale);
+    bool lost = writing->status == ORBIT_E_NETWORK || writing->status == ORBIT_E_TIMEOUT;
+    if (writing->status >= 0 && stale == ORBIT_KIND_FILE && (writing->stale.flags & ORB_SFTP_HAS_SIZE)) {
+        if (kind == ORBIT_KIND_SYMLINK && !writing->followed) {
+            follow(writing);
+            return;
+        }
+        target->replaces = kind == ORBIT_KIND_FILE;
+    } else if (!lost && sftp_call_session(writing->call)) {
+        if (stale == ORBIT_KIND_FILE)
+            orb_sftp_remove_path(sftp_call_session(writing->call), target->temporary);
+        sftp_writing_fail(writing, ORBIT_E_NOT_FOUND, 0, "its temporary file is not there any more");
+    }
+    sftp_writing_end(writing);
+}
+
 static void open_answered(struct sftp_writing *writing)
 {
     if (--writing->left > 0)
         return;
-    judge(writing, writing->looking);
+    if (writing->target->resumed)
+        judge_resumed(writing);
+    else
+        judge(writing, writing->looking);
 }
 
 static void open_done(struct orb_sftp_request *request)
@@ -259,8 +306,10 @@ static void open_done(struct orb_sftp_request *request)
         sftp_target_keep_handle(writing->target, writing->call, &handle);
     } else {
         writing->status = status;
-        orb_free(writing->target->temporary);
-        writing->target->temporary = NULL;
+        if (!writing->target->resumed) {
+            orb_free(writing->target->temporary);
+            writing->target->temporary = NULL;
+        }
     }
     open_answered(writing);
 }
@@ -292,6 +341,16 @@ static void space_done(struct orb_sftp_request *request)
     open_answered(writing);
 }
 
+/* A symlink, a FIFO, or whatever somebody else may have put there, is not ours to write to. */
+static void stale_done(struct orb_sftp_request *request)
+{
+    struct sftp_writing *writing = sftp_writing_of(request);
+    writing->stale = (struct orb_sftp_attributes){0};
+    if (request->type == ORB_SFTP_ATTRS)
+        orb_sftp_get_attributes(&request->reply, &writing->stale);
+    open_answered(writing);
+}
+
 static void open_again(struct sftp_writing *writing)
 {
     struct sftp_target *target = writing->target;
@@ -302,15 +361,18 @@ static void open_again(struct sftp_writing *writing)
         return;
     const struct orb_sftp *session = sftp_call_session(writing->call);
     bool doubt = !sftp_is_openssh(session);
-    bool space = writing->need >= LARGE && orb_sftp_can(session, ORB_SFTP_CAN_STATVFS);
-    target->temporary = name_temporary(target->full);
+    bool space = !target->resumed && writing->need >= LARGE && orb_sftp_can(session, ORB_SFTP_CAN_STATVFS);
+    if (!target->resumed)
+        target->temporary = name_temporary(target->full);
     if (!target->temporary) {
         writing->status = orb_fail_memory(&writing->error);
         sftp_writing_end(writing);
         return;
     }
     orb_sftp_open(&writing->requests[OPEN], target->temporary,
-                  ORB_SFTP_OPEN_WRITE | ORB_SFTP_OPEN_CREATE | ORB_SFTP_OPEN_EXCLUSIVE, NULL);
+                  target->resumed ? ORB_SFTP_OPEN_READ | ORB_SFTP_OPEN_WRITE
+                                  : ORB_SFTP_OPEN_WRITE | ORB_SFTP_OPEN_CREATE | ORB_SFTP_OPEN_EXCLUSIVE,
+                  NULL);
     orb_sftp_path(&writing->requests[LOOK], ORB_SFTP_LSTAT, target->full);
     sftp_writing_ask(writing, &writing->requests[OPEN], open_done);
     sftp_writing_ask(writing, &writing->requests[LOOK], look_done);
@@ -322,12 +384,24 @@ static void open_again(struct sftp_writing *writing)
         sftp_ask_space(&writing->requests[SPACE], target->full);
         sftp_writing_ask(writing, &writing->requests[SPACE], space_done);
     }
+    if (target->resumed) {
+        orb_sftp_path(&writing->requests[STALE], ORB_SFTP_LSTAT, target->temporary);
+        sftp_writing_ask(writing, &writing->requests[STALE], stale_done);
+    }
 }
 
 void sftp_writing_open(struct sftp_writing *writing,
                        void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
 {
     sftp_writing_begin(writing, then);
+    open_again(writing);
+}
+
+void sftp_writing_take_up(struct sftp_writing *writing,
+                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error))
+{
+    sftp_writing_begin(writing, then);
+    writing->followed = false;
     open_again(writing);
 }
 

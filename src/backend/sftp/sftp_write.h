@@ -5,6 +5,14 @@
 #define ORB_BACKEND_SFTP_WRITE_H
 
 #include "backend/sftp/sftp.h"
+#include "base/extents.h"
+
+/* Bytes that a temporary of an earlier process is believed to have. */
+struct sftp_claim {
+    uint64_t offset, length;
+    bool sum; /* only if this is theirs: */
+    uint64_t crc64;
+};
 
 /* A file that is being written. Outlives the calls that work on it. */
 struct sftp_target {
@@ -21,14 +29,26 @@ struct sftp_target {
     } open[SFTP_CHANNELS_MAX];
     bool published;
     orbit_metadata result;
+    /* Where another process may go on with it (sftp_resume.c). */
+    bool resumable, resumed; /* resumed: it is an earlier one's */
+    bool elsewhere;          /* the temporary is not in the directory of the name as it was given: that is a symlink */
+    uint64_t size;           /* of the whole */
+    struct orb_extents news; /* acknowledged, and not told yet */
+    struct sftp_claim *claims;
+    size_t claim_count, claim_room;
 };
 orbit_status sftp_target_init(struct sftp_target *target, struct sftp_store *store, const char *path,
                               const orbit_write_options *options, const orbit_metadata *preserve, orbit_error *error);
 void sftp_target_release(struct sftp_target *target);
+/* sftp_resume.c: its temporary is that of an earlier upload; what that is called. */
+orbit_status sftp_target_resume(struct sftp_target *target, const char *id, orbit_error *error);
+const char *sftp_target_id(const struct sftp_target *target);
 /* Its handle on the call's channel; NULL: none. */
 struct orb_sftp_handle *sftp_target_handle(struct sftp_target *target, const struct sftp_call *call);
 void sftp_target_keep_handle(struct sftp_target *target, const struct sftp_call *call,
                              const struct orb_sftp_handle *handle);
+/* Closes its handles, without waiting. */
+void sftp_target_close(struct sftp_target *target);
 /* Closes handles and removes the temporary, without waiting. */
 void sftp_target_drop(struct sftp_target *target, struct orb_sftp *session);
 
@@ -41,9 +61,10 @@ struct sftp_writing {
     struct sftp_maker maker;
     bool made_parents, followed, cleared, looking, link, resolving;
     unsigned left;
-    uint64_t size; /* that the file must have */
-    uint64_t need; /* the bytes that are to come; 0: not known */
-    uint64_t room; /* for them, where less */
+    uint64_t size;                    /* that the file must have */
+    uint64_t need;                    /* the bytes that are to come; 0: not known */
+    uint64_t room;                    /* for them, where less */
+    struct orb_sftp_attributes stale; /* of a temporary that is there already */
     orbit_status status;
     orbit_error error;
 };
@@ -70,6 +91,9 @@ bool sftp_writing_lost(struct sftp_writing *writing);
 /* Makes the temporary and looks at what stands at the name. */
 void sftp_writing_open(struct sftp_writing *writing,
                        void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
+/* The same with a temporary that an earlier process has left. ORBIT_E_NOT_FOUND: it is not there, or cannot be used. */
+void sftp_writing_take_up(struct sftp_writing *writing,
+                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
 /* A handle on the call's channel, of a temporary that there is. */
 void sftp_writing_reopen(struct sftp_writing *writing,
                          void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
@@ -93,12 +117,24 @@ struct sftp_pump {
     uint64_t at, end, under_way; /* offsets in the file; bytes */
     struct orb_sftp_request slots[SFTP_SLOTS];
     bool busy[SFTP_SLOTS];
-    unsigned count; /* busy ones */
-    size_t sending; /* bytes of the one that goes out; 0: none */
+    struct orb_extent extents[SFTP_SLOTS]; /* of each */
+    struct orb_extents *acknowledged;      /* nullable: what was answered is added */
+    unsigned count;                        /* busy ones */
+    size_t sending;                        /* bytes of the one that goes out; 0: none */
     bool ended, over;
     void (*drained)(struct sftp_call *call);                                             /* all are sent */
     void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error); /* all are answered */
 };
+/* What all calls on a target are made of. */
+struct sftp_upload_call {
+    struct sftp_write_call write; /* first */
+    struct sftp_target *target;
+};
+/* `bytes` at least its size; `what`, for messages, outlives it; release ends with sftp_writing_release(). NULL: no memory, `op`
+ * is done. */
+void *sftp_upload_call_new(struct sftp_store *store, orbit_op *op, size_t bytes, struct sftp_target *target,
+                           const char *what, void (*release)(struct sftp_call *call));
+
 void sftp_pump_start(struct sftp_pump *pump, struct sftp_call *call, orbit_body *body,
                      const struct orb_sftp_handle *handle, uint64_t offset);
 void sftp_pump_step(struct sftp_pump *pump);
