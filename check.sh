@@ -49,7 +49,7 @@ if [ "$mode" = all ]; then
     cmake --build --preset tsan
     step "build: fuzzers"
     configure fuzz
-    cmake --build --preset fuzz --target fuzz_sftp fuzz_xml fuzz_text fuzz_reply
+    cmake --build --preset fuzz --target fuzz_sftp fuzz_session fuzz_xml fuzz_text fuzz_reply
     aside sh -c 'scripts/static.sh build/clang && scripts/fuzz.sh build/fuzz 30'
     step "tests: address and undefined behaviour sanitizers"
     suite asan -L 'unit|contract|fault'

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The fuzzers (tests/fuzz), from their corpora: that of SFTP's replies for as long as is said, the others for a third of that.
+# The fuzzers (tests/fuzz), from their corpora: those of SFTP (its packets, and a session) for as long as is said, the others for a third.
 # What they find new is dropped; an input that breaks something is shown, to be kept in the corpus.
 #   scripts/fuzz.sh [BUILD [SECONDS]]
 set -eu
@@ -10,8 +10,11 @@ seconds="${2:-30}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-for target in sftp xml text reply; do
-    [ "$target" = sftp ] && time="$seconds" || time=$(((seconds + 2) / 3))
+for target in sftp session xml text reply; do
+    case "$target" in
+    sftp | session) time="$seconds" ;;
+    *) time=$(((seconds + 2) / 3)) ;;
+    esac
     mkdir "$work/$target"
     code=0
     "$build/tests/fuzz/fuzz_$target" -max_total_time="$time" -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
