@@ -6,7 +6,8 @@
 
 #include "text.h"
 
-/* jansson, which the library uses, has functions of these names, too: linked statically they would be taken for each other. */
+/* jansson, which the library uses, has functions of these names, too: linked statically they would be taken for each
+ * other. */
 #define json_string command_json_string
 #define json_object command_json_object
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * doctor: what is between us and a store, a line a finding with what to do about it; then what may be done there. Nothing is
- * changed without --write. */
+ * doctor: what is between us and a store, a line a finding with what to do about it; then what may be done there.
+ * Nothing is changed without --write. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

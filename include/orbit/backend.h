@@ -38,9 +38,9 @@ typedef struct orbit_open_options {
     }
 ORBIT_API void orbit_open_options_init(orbit_open_options *options);
 
-/* Opens the store that `url` names: "s3://bucket", "file:///dir" (paths and symlinks cannot leave
- * /dir), "file:" (paths as the operating system takes them), "sftp://user@host:port", "mem://name", or a registered scheme. A
- * path in the URL becomes the root of all paths. No secret belongs in a URL; one is refused. */
+/* Opens the store that `url` names: "s3://bucket", "file:///dir" (paths and symlinks cannot leave /dir), "file:" (paths
+ * as the operating system takes them), "sftp://user@host:port", "mem://name", or a registered scheme. A path in the URL
+ * becomes the root of all paths. No secret belongs in a URL; one is refused. */
 ORBIT_API orbit_status orbit_open(orbit_backend **backend, orbit_client *client, const char *url,
                                   const orbit_open_options *options, orbit_error *error);
 
@@ -77,8 +77,8 @@ typedef enum orbit_choice { ORBIT_CHOICE_DEFAULT = 0, ORBIT_CHOICE_ON, ORBIT_CHO
 
 typedef struct orbit_s3_config {
     size_t size;
-    /* A name, an alias or the ARN of an access point (its region is where it is). NULL or "": the service, whose buckets can
-     * be listed */
+    /* A name, an alias or the ARN of an access point (its region is where it is). NULL or "": the service, whose
+     * buckets can be listed */
     const char *bucket;
     const char *prefix; /* put before every key, literally; NULL: none */
     const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1 */
@@ -113,8 +113,9 @@ typedef struct orbit_s3_config {
     const char *credentials_file; /* NULL: AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials */
     uint32_t identity_timeout_ms; /* of a credential_process, or of a role that is asked for; 0: 60,000 */
     uint64_t copy_max_bytes;      /* what the store copies in one request; larger objects in parts. 0: 5 GiB */
-    /* What the store is, where its endpoint does not tell: "aws", "minio", "ceph", "r2", "b2", "wasabi", "digitalocean", "gcs",
-     * "swift" or "other". It says how to begin (docs/s3.md); what replies teach goes before it. NULL: by the endpoint */
+    /* What the store is, where its endpoint does not tell: "aws", "minio", "ceph", "r2", "b2", "wasabi",
+     * "digitalocean", "gcs", "swift" or "other". It says how to begin (docs/s3.md); what replies teach goes before it.
+     * NULL: by the endpoint */
     const char *provider;
     /* PEM files without a password, for endpoints that want to know who connects. NULL: ORBIT_CLIENT_CERT and
      * ORBIT_CLIENT_KEY, else none. A NULL key is in the certificate's file. */
@@ -122,8 +123,9 @@ typedef struct orbit_s3_config {
     const char *client_key;
     /* The endpoint listens on this path; its URL then only names it (NULL: http://localhost). */
     const char *unix_socket;
-    /* orbit_choice, each: which of AWS's own addresses. By default AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT and the
-     * profile (use_dualstack_endpoint, use_fips_endpoint, s3.use_accelerate_endpoint) say so where no endpoint is given, else off */
+    /* orbit_choice, each: which of AWS's own addresses. By default AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT
+     * and the profile (use_dualstack_endpoint, use_fips_endpoint, s3.use_accelerate_endpoint) say so where no endpoint
+     * is given, else off */
     uint32_t use_dualstack;
     uint32_t use_fips;
     uint32_t use_accelerate;
@@ -137,23 +139,24 @@ typedef struct orbit_s3_config {
 #endif
 ORBIT_API void orbit_s3_config_init(orbit_s3_config *config);
 
-/* A host that the system's ssh reaches: all that it knows (its configuration, agent, jump hosts, certificates, known hosts)
- * applies. Nothing of it is read before the first operation. What ssh would ask at a terminal the client's prompt is asked for. */
+/* A host that the system's ssh reaches: all that it knows (its configuration, agent, jump hosts, certificates, known
+ * hosts) applies. Nothing of it is read before the first operation. What ssh would ask at a terminal the client's
+ * prompt is asked for. */
 typedef struct orbit_ssh_config {
     size_t size;
     const char *host; /* a name, an address, an alias of ssh's configuration */
     const char *user; /* NULL: as ssh's configuration has it */
     uint32_t port;    /* 0: as ssh's configuration has it */
-    /* A directory: "/srv/data", or "~/data" in the home directory; paths are relative to it then, and do not leave it. NULL: paths
-     * as the host takes them, relative ones from the home directory */
+    /* A directory: "/srv/data", or "~/data" in the home directory; paths are relative to it then, and do not leave it.
+     * NULL: paths as the host takes them, relative ones from the home directory */
     const char *root;
     const char *const *identity_files; /* private keys, NULL-terminated; nullable */
     const char *const
         *options;            /* "Key=value" as in ssh_config(5), NULL-terminated; nullable. ORBIT_SSH_OPTIONS follow */
     const char *config_file; /* in place of ~/.ssh/config and the system's; NULL: those */
     const char *program;     /* an OpenSSH client; NULL: "ssh" from PATH */
-    /* Told to ssh through a socket, in answer to the question for it: never in a command line, an environment, a file, a log.
-     * For the host itself, not for one on the way to it. NULL: the prompt is asked. */
+    /* Told to ssh through a socket, in answer to the question for it: never in a command line, an environment, a file,
+     * a log. For the host itself, not for one on the way to it. NULL: the prompt is asked. */
     const char *password;
     const char *passphrase; /* of the private key */
     uint32_t channels;      /* sessions on the connection at most; 0: 8, fewer where the host allows fewer */

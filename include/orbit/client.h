@@ -52,8 +52,8 @@ typedef struct orbit_question {
     void *waiter;
 } orbit_question;
 
-/* Asks, and fills `answer` (NUL-terminated). It may take as long as a person does: it is called on a thread of its own, several
- * at a time where several stores ask. Anything but ORBIT_OK fails what needed the answer, with `error`. */
+/* Asks, and fills `answer` (NUL-terminated). It may take as long as a person does: it is called on a thread of its own,
+ * several at a time where several stores ask. Anything but ORBIT_OK fails what needed the answer, with `error`. */
 typedef orbit_status orbit_prompt_function(void *ctx, const orbit_question *question, char *answer, size_t room,
                                            orbit_error *error);
 typedef struct orbit_prompt {

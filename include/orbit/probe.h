@@ -5,10 +5,10 @@
  *     size_t count;
  *     status = orbit_probe(store, "", findings, ORBIT_FINDINGS_MAX, &count, NULL, &error);
  *
- * S3: the addresses of the endpoint's name and a connection to each (or the proxy that is in between), its certificate, where the
- * credentials come from, the store's clock, the bucket and its region. Local paths: the file system, its space, whether it can be
- * written to. SFTP: how long the host takes to let us in and to answer, what its server can do. Nothing is changed. Other
- * stores: ORBIT_E_UNSUPPORTED. */
+ * S3: the addresses of the endpoint's name and a connection to each (or the proxy that is in between), its certificate,
+ * where the credentials come from, the store's clock, the bucket and its region. Local paths: the file system, its
+ * space, whether it can be written to. SFTP: how long the host takes to let us in and to answer, what its server can
+ * do. Nothing is changed. Other stores: ORBIT_E_UNSUPPORTED. */
 #ifndef ORBIT_PROBE_H
 #define ORBIT_PROBE_H
 
@@ -34,9 +34,9 @@ typedef struct orbit_finding {
 
 #define ORBIT_FINDINGS_MAX 32
 
-/* Fills up to `room` findings, in the order in which they were made. ORBIT_OK whatever they say: errors are about the call itself
- * (cancelled, timed out, out of memory). Blocks, for up to the time-outs of everything it tries; any thread but a
- * callback's. Of the options only timeout_ms and cancel count. */
+/* Fills up to `room` findings, in the order in which they were made. ORBIT_OK whatever they say: errors are about the
+ * call itself (cancelled, timed out, out of memory). Blocks, for up to the time-outs of everything it tries; any thread
+ * but a callback's. Of the options only timeout_ms and cancel count. */
 ORBIT_API orbit_status orbit_probe(orbit_backend *backend, const char *path, orbit_finding *findings, size_t room,
                                    size_t *count, const orbit_call_options *options, orbit_error *error);
 

@@ -144,9 +144,9 @@ ORBIT_API void orbit_download_result_release(orbit_download_result *result);
  * journal. The bytes are copied to the temporary (sharing their blocks where the file system can), the rest is fetched,
  * and all of it is compared, whatever `verify` says, with a checksum that the store keeps of the whole: that costs one
  * read of the file and not one more byte of the network. If it is another one, everything is fetched anew, once, and
- * started_over says so. What is longer than the object is cut. Where the store keeps no such checksum (see ORBIT_VERIFY_FULL
- * for those that count), and below 16 MiB, all is fetched. What an earlier call left in a journal goes before. `file`
- * stays as it is until the whole has proved right. */
+ * started_over says so. What is longer than the object is cut. Where the store keeps no such checksum (see
+ * ORBIT_VERIFY_FULL for those that count), and below 16 MiB, all is fetched. What an earlier call left in a journal
+ * goes before. `file` stays as it is until the whole has proved right. */
 ORBIT_API orbit_status orbit_download(orbit_backend *backend, const char *path, const char *file,
                                       const orbit_download_options *options, orbit_download_result *result,
                                       orbit_error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Uploads in parts that are open at a store: what was sent and never put together costs storage until it is finished or
- * aborted; on a host that SFTP reaches they are temporary files beside their targets. And the journals by which this machine can go on with its own (orbit_write_options.state_dir).
+ * aborted; on a host that SFTP reaches they are temporary files beside their targets. And the journals by which this
+ * machine can go on with its own (orbit_write_options.state_dir).
  *
  *     orbit_uploads *uploads = NULL;
  *     orbit_open_upload entry;
@@ -39,8 +40,9 @@ ORBIT_API void orbit_uploads_options_init(orbit_uploads_options *options);
 
 typedef struct orbit_uploads orbit_uploads;
 
-/* Begins a list of the open uploads to paths that begin with `prefix`, a page at a time, in the store's order. SFTP: to that
- * file, or in that one directory, where a path is the temporary's own. Asks for nothing yet. One thread at a time; closed before its backend. ORBIT_E_UNSUPPORTED where a store has no such uploads. */
+/* Begins a list of the open uploads to paths that begin with `prefix`, a page at a time, in the store's order. SFTP: to
+ * that file, or in that one directory, where a path is the temporary's own. Asks for nothing yet. One thread at a time;
+ * closed before its backend. ORBIT_E_UNSUPPORTED where a store has no such uploads. */
 ORBIT_API orbit_status orbit_uploads_open(orbit_uploads **uploads, orbit_backend *backend, const char *prefix,
                                           const orbit_uploads_options *options, orbit_error *error);
 /* ORBIT_OK with an entry, ORBIT_END after the last, or what is wrong: final, and repeated. Waits for the store. */

@@ -32,9 +32,9 @@ typedef struct orbit_write_options {
     uint32_t sync;                /* orbit_sync */
     uint64_t chunk_size;          /* bytes a part; 0: Orbit chooses. Raised where the size needs it */
     uint32_t parallel_operations; /* parts in flight; 0: Orbit chooses */
-    /* orbit_checksum_algorithm; 0: the store's default. S3 keeps CRCs of the whole; of SHA-256 and SHA-1, in an upload of
-     * parts, a hash of the parts' hashes; of MD5 (Content-MD5) none. The last three are known before the bytes go: files and
-     * other stores' objects then go by way of memory, and have no journal (state_dir). */
+    /* orbit_checksum_algorithm; 0: the store's default. S3 keeps CRCs of the whole; of SHA-256 and SHA-1, in an upload
+     * of parts, a hash of the parts' hashes; of MD5 (Content-MD5) none. The last three are known before the bytes go:
+     * files and other stores' objects then go by way of memory, and have no journal (state_dir). */
     uint32_t checksum;
     const char *if_match; /* replace only this ETag; ORBIT_E_CHANGED otherwise */
 
@@ -76,9 +76,9 @@ typedef struct orbit_write_options {
 
     bool no_guess_content_type; /* object stores, without a content_type: "application/octet-stream" for any name */
 
-    /* Object Lock, in a bucket that was made with it: the version cannot be removed before `object_lock_until` (an ISO 8601
-     * time, "2030-01-31T00:00:00Z"; mode and time go together), or while it is on legal hold. S3 then wants a checksum or an
-     * MD5 with the bytes, and gets one. */
+    /* Object Lock, in a bucket that was made with it: the version cannot be removed before `object_lock_until` (an ISO
+     * 8601 time, "2030-01-31T00:00:00Z"; mode and time go together), or while it is on legal hold. S3 then wants a
+     * checksum or an MD5 with the bytes, and gets one. */
     const char *object_lock_mode; /* "GOVERNANCE" or "COMPLIANCE" */
     const char *object_lock_until;
     const char *object_lock_legal_hold; /* "ON" or "OFF" */

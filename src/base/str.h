@@ -20,8 +20,8 @@ bool orb_parse_u64(const char *text, uint64_t *number);
 bool orb_parse_size(const char *text, uint64_t *bytes);
 bool orb_parse_bool(const char *text, bool *value); /* true/false/1/0/yes/no/on/off */
 
-/* Takes a command line apart in place, as a shell would without doing anything else: blanks, quotes, backslashes. The number of
- * words, 0: none, an open quote, or more than `max`. */
+/* Takes a command line apart in place, as a shell would without doing anything else: blanks, quotes, backslashes. The
+ * number of words, 0: none, an open quote, or more than `max`. */
 size_t orb_split_words(char *line, char **words, size_t max);
 
 /* The last component of a path ("" for "" and "a/"). Borrowed from `path`. */

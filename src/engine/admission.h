@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who waits for memory: first come, first served, on the loop. A stream reserves its minimum when it opens;
- * an open stream never waits for another's memory. One that holds what it could fetch again is asked for it. Loop thread only, but for what budget->freed does. */
+ * Who waits for memory: first come, first served, on the loop. A stream reserves its minimum when it opens; an open
+ * stream never waits for another's memory. One that holds what it could fetch again is asked for it. Loop thread only,
+ * but for what budget->freed does. */
 #ifndef ORB_ENGINE_ADMISSION_H
 #define ORB_ENGINE_ADMISSION_H
 

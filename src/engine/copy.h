@@ -200,9 +200,9 @@ uint64_t orb_copy_even(uint64_t total, uint64_t count);
 /* Few ranges carry much each: larger blocks, where there is memory for them. Before `range` starts. */
 void orb_copy_ramp_widen(struct orb_copy *copy, struct orb_relay *range, uint64_t length);
 
-/* copy_again.c: a copy begins again from its beginning. Because a reply was the whole object where a range of it was asked for:
- * whether that is so, which is when more is to be copied than `range`; it then ends, by the second, which is for ranges
- * that began when the source was known. */
+/* copy_again.c: a copy begins again from its beginning. Because a reply was the whole object where a range of it was
+ * asked for: whether that is so, which is when more is to be copied than `range`; it then ends, by the second, which is
+ * for ranges that began when the source was known. */
 bool orb_copy_wants_order(struct orb_copy *copy, const struct orb_relay *range);
 void orb_copy_end_for_order(struct orb_copy *copy);
 /* The copy has ended. True: for that or another reason it begins again. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a copy knows of its source: a look before, where that is free or needed; who it is; and a second look at the end where only size and time tell versions apart. Loop thread only. */
+ * What a copy knows of its source: a look before, where that is free or needed; who it is; and a second look at the end
+ * where only size and time tell versions apart. Loop thread only. */
 #include "base/least.h"
 #include "engine/copy.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whether twice as many ranges are worth it: of a copy that is limited by this machine, not by the way or the store.
- * They are tried for a moment, and kept where bytes come faster by much and each costs hardly more of the processor, for as
- * long as that is so. What was not is tried again soon, since a moment is short enough for chance to decide it, then ever
- * more seldom; what is kept is compared anew now and then, since fewer may have been slow by chance. Plain arithmetic on what its caller measured: any thread, one at a time. */
+ * They are tried for a moment, and kept where bytes come faster by much and each costs hardly more of the processor,
+ * for as long as that is so. What was not is tried again soon, since a moment is short enough for chance to decide it,
+ * then ever more seldom; what is kept is compared anew now and then, since fewer may have been slow by chance. Plain
+ * arithmetic on what its caller measured: any thread, one at a time. */
 #ifndef ORB_ENGINE_TRIAL_H
 #define ORB_ENGINE_TRIAL_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The inside of the read window, shared by its seven files: window.c has the queue, window_take.c the consumer,
- * window_size.c says how much is in flight, window_press.c what is given up when memory is short, window_look.c what is asked before,
- * window_range.c one range of a store that reads anywhere, window_sequential.c the one long read of a store
- * that reads from the start only. */
+ * window_size.c says how much is in flight, window_press.c what is given up when memory is short, window_look.c what is
+ * asked before, window_range.c one range of a store that reads anywhere, window_sequential.c the one long read of a
+ * store that reads from the start only. */
 #ifndef ORB_ENGINE_WINDOW_RANGE_H
 #define ORB_ENGINE_WINDOW_RANGE_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vfork() and exec, because posix_spawn cannot set a death signal, nor let go of every descriptor. The child borrows our memory and our
- * stack until it is another program: between the two there is nothing but system calls, not even libc's own wrappers, which
- * may be a sanitizer's and would note what the child does as if we had done it. Any thread. */
+ * vfork() and exec, because posix_spawn cannot set a death signal, nor let go of every descriptor. The child borrows
+ * our memory and our stack until it is another program: between the two there is nothing but system calls, not even
+ * libc's own wrappers, which may be a sanitizer's and would note what the child does as if we had done it. Any thread.
+ * */
 #include "run/child.h"
 
 #include <errno.h>

@@ -21,9 +21,9 @@ struct orb_child_plan {
     int death_signal;
 };
 
-/* An errno, 0: it runs. It has no signal mask and no handlers of ours. `pidfd` is nullable; close-on-exec; readable when the
- * program has ended. Where the kernel has none (before 5.3, and under valgrind) it is a pipe's end, readable when what the
- * program started and left behind has ended, too. */
+/* An errno, 0: it runs. It has no signal mask and no handlers of ours. `pidfd` is nullable; close-on-exec; readable
+ * when the program has ended. Where the kernel has none (before 5.3, and under valgrind) it is a pipe's end, readable
+ * when what the program started and left behind has ended, too. */
 int orb_child_start(const struct orb_child_plan *plan, pid_t *pid, int *pidfd);
 /* Sends a signal to one that was started so and not waited for yet. */
 void orb_child_signal(pid_t pid, int pidfd, int number);

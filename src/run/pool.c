@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The workers: a queue and threads that start when there is more to do than idle hands. Any thread.
  *
- * Waking a worker is no small matter beside many a job: a small file is written in some 30 µs. Where jobs have lately been
- * that brief, a new one is left to the workers that are busy, who come to the queue before they rest, as long as few wait for each
- * of them. Should they be held up after all (a disk that hangs), an idle worker notices: while jobs run, one of the idle looks
- * at the queue every two milliseconds. */
+ * Waking a worker is no small matter beside many a job: a small file is written in some 30 µs. Where jobs have lately
+ * been that brief, a new one is left to the workers that are busy, who come to the queue before they rest, as long as
+ * few wait for each of them. Should they be held up after all (a disk that hangs), an idle worker notices: while jobs
+ * run, one of the idle looks at the queue every two milliseconds. */
 #include "run/pool.h"
 
 #include <pthread.h>

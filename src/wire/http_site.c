@@ -39,8 +39,8 @@ void orb_http_site_apply(CURL *curl, const struct orb_http_site *site)
         curl_easy_setopt(curl, CURLOPT_PROXY, site->unix_socket ? "" : site->proxy);
     if (site->no_proxy)
         curl_easy_setopt(curl, CURLOPT_NOPROXY, site->no_proxy);
-    /* Each connection to a name with several addresses is to go to one of them at random. curl shuffles when it asks for the
-     * name, so it must ask for each connection: they are kept for long and are few. */
+    /* Each connection to a name with several addresses is to go to one of them at random. curl shuffles when it asks
+     * for the name, so it must ask for each connection: they are kept for long and are few. */
     curl_easy_setopt(curl, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
     curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 }

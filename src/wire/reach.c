@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A look at the way to a server: curl goes it with the options that requests have, so that what it finds is what they will. */
+ * A look at the way to a server: curl goes it with the options that requests have, so that what it finds is what they
+ * will. */
 #include "wire/reach.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * AES before ChaCha20 where the processor has instructions for it: OpenSSH's own order begins with ChaCha20 everywhere, which
- * takes twice the time of it there. Only where nobody has chosen: `ssh -G` tells what is in force for this host,
- * and what would be without any configuration; an order that somebody wrote is left as it is. The thread of the process. */
+ * AES before ChaCha20 where the processor has instructions for it: OpenSSH's own order begins with ChaCha20 everywhere,
+ * which takes twice the time of it there. Only where nobody has chosen: `ssh -G` tells what is in force for this host,
+ * and what would be without any configuration; an order that somebody wrote is left as it is. The thread of the
+ * process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -10,7 +10,8 @@
 #include "base/buf.h"
 #include "wire/ssh.h"
 
-/* ---- the plan: settings that were checked and copied. Any thread; the secrets are the process's while there is one. ---- */
+/* ---- the plan: settings that were checked and copied. Any thread; the secrets are the process's while there is one.
+ * ---- */
 
 enum orb_ssh_cipher { ORB_SSH_CIPHER_UNKNOWN = 0, ORB_SSH_CIPHER_THEIRS, ORB_SSH_CIPHER_AES };
 
@@ -76,7 +77,8 @@ struct orb_ssh_asked {
     bool told[ORB_SSH_QUESTIONS]; /* what is kept was told: once a connection, the next time it would be as wrong */
     char learned[ORB_SSH_QUESTIONS][256]; /* what a person answered last */
 };
-/* Reads from `fd` what is there, answers what is complete, which may take as long as a person does. False: it is at its end. */
+/* Reads from `fd` what is there, answers what is complete, which may take as long as a person does. False: it is at its
+ * end. */
 bool orb_ssh_asked_read(struct orb_ssh_asked *asked, int fd);
 /* The answers were right: they are kept in the plan. */
 void orb_ssh_asked_keep(struct orb_ssh_asked *asked);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The private directory of one connection: 0700, with a short name because a socket's path has 107 characters, locked as
- * long as it is used. A client that was killed cannot remove its own, so the next one does. Blocks: the process's thread. */
+ * The private directory of one connection: 0700, with a short name because a socket's path has 107 characters, locked
+ * as long as it is used. A client that was killed cannot remove its own, so the next one does. Blocks: the process's
+ * thread. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

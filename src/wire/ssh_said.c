@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What ssh's end means. Its exit code is 255 for everything of its own, so that its words are all there is to tell an unknown
- * host from a refused password: the one place where Orbit classifies by a text. The texts are OpenSSH's (8.7 to 10), in C's locale,
- * which is why LC_ALL is set for the child, and without the host's banner. What is not recognised is told as it was said. */
+ * What ssh's end means. Its exit code is 255 for everything of its own, so that its words are all there is to tell an
+ * unknown host from a refused password: the one place where Orbit classifies by a text. The texts are OpenSSH's (8.7 to
+ * 10), in C's locale, which is why LC_ALL is set for the child, and without the host's banner. What is not recognised
+ * is told as it was said. */
 #include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -185,7 +186,8 @@ static const struct verdict verdicts[] = {
     {"Connection reset", ORBIT_E_CONNECT, ORBIT_ERROR_RETRIABLE, "it closed the connection"},
 };
 
-/* An alias of ssh's configuration, or a host on the way: where it was tried, when that is another place than was asked for. */
+/* An alias of ssh's configuration, or a host on the way: where it was tried, when that is another place than was asked
+ * for. */
 static void take_where(char *where, size_t room, const struct orb_ssh_plan *plan, const char *said)
 {
     char words[WORDS_ROOM], asked[sizeof plan->peer + 32];

@@ -346,7 +346,8 @@ static void progress_never_goes_back_and_ends_at_the_total(void **state)
     free(bytes);
 }
 
-/* ---- clients ---------------------------------------------------------------------------------------------------------- */
+/* ---- clients
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* A memory store of one name is another one in another client: its objects are not shared. */
 static bool shared_between_clients(void)

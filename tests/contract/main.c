@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of stores that the contract is checked on (those with the fixture "other" by hand: ORBIT_TEST_S3_ENDPOINT names them), and the run over one of them: test_contract NAME [FILTER], or -FILTER
- * for all tests but those. */
+ * The table of stores that the contract is checked on (those with the fixture "other" by hand: ORBIT_TEST_S3_ENDPOINT
+ * names them), and the run over one of them: test_contract NAME [FILTER], or -FILTER for all tests but those. */
 #include "contract.h"
 
 #include <ftw.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bytes that are stored on the thread that received them, while the worker that writes a put or a part waits; and bytes that
- * are read on the thread that sends them on. */
+ * Bytes that are stored on the thread that received them, while the worker that writes a put or a part waits; and bytes
+ * that are read on the thread that sends them on. */
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>

@@ -74,8 +74,8 @@ static mode_t process_umask(struct orb_local *self)
 }
 
 /* The mode of a new file where nothing else says it: 0666, or what the file has that is copied, less the umask, or less
- * what the directory's default ACL leaves out (then the umask does not count). An ACL is a version of 4 bytes, then entries of 8: tag, rights
- * (16 bits each, little-endian), id. */
+ * what the directory's default ACL leaves out (then the umask does not count). An ACL is a version of 4 bytes, then
+ * entries of 8: tag, rights (16 bits each, little-endian), id. */
 static uint32_t default_mode(const struct orb_local_target *target)
 {
     enum { OWNER = 0x01, GROUP = 0x04, MASK = 0x10, OTHER = 0x20 };
