@@ -246,6 +246,9 @@ typedef struct orbit_read_request {
     const char *if_match;
     const uint8_t *sse_customer_key;
     bool want_checksum; /* stored checksums are wanted in the reply */
+    /* Bytes of the whole object, as somebody said before; 0: nobody did. It may be wrong: what it is good for is to be
+     * prepared for much. */
+    uint64_t size_hint;
 } orbit_read_request;
 
 typedef struct orbit_read_reply {

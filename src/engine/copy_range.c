@@ -103,6 +103,7 @@ static void source_ask(struct orb_race *race, struct orb_race_leg *leg)
         .if_match = copy->if_match,
         .sse_customer_key = copy->source_key,
         .want_checksum = copy->verify && range->first,
+        .size_hint = copy->length_hint == ORBIT_SIZE_UNKNOWN ? 0 : copy->length_hint,
     };
 }
 

@@ -108,7 +108,8 @@ static size_t gather(struct orb_sftp *session, struct iovec *pieces)
 {
     size_t count = 0;
     add_piece(pieces, &count, session->rest.bytes, session->rest.length, session->rest_gone);
-    for (struct orb_sftp_request *at = session->queue; session->ready && at && count + 2 <= PIECES_MAX; at = at->next) {
+    bool ready = session->ready || session->presumed;
+    for (struct orb_sftp_request *at = session->queue; ready && at && count + 2 <= PIECES_MAX; at = at->next) {
         if (!has_slot(session, at) && !take_slot(session, at))
             break;
         size_t head = at->packet.length;
@@ -500,26 +501,46 @@ static void limits_done(struct orb_sftp_request *request)
             session->read_max = limits.read < ORB_SFTP_DATA_MAX ? (uint32_t)limits.read : ORB_SFTP_DATA_MAX;
         if (limits.write >= 1024)
             session->write_max = limits.write < ORB_SFTP_DATA_MAX ? (uint32_t)limits.write : ORB_SFTP_DATA_MAX;
+        session->limited = true;
     }
     own_done(request);
 }
 
-/* The version has come: the limits are asked for ahead of everything that waits. */
+/* Ahead of everything that waits. */
+static void ask_limits(struct orb_sftp *session)
+{
+    static const struct orb_sftp_handle none;
+    struct own_request *own = session->extensions & ORB_SFTP_CAN_LIMITS ? orb_calloc(1, sizeof(*own)) : NULL;
+    if (!own)
+        return;
+    orb_sftp_extended_handle(&own->request, ORB_SFTP_CAN_LIMITS, &none);
+    own->request.packet.length -= 4; /* it has no handle, not even an empty one */
+    orb_sftp_packet_end(&own->request.packet, 0);
+    own->request.ctx = session;
+    start_own(session, own);
+    own->request.done = limits_done;
+}
+
+/* The version has come. */
 void orb_sftp_is_ready(struct orb_sftp *session)
 {
     session->ready = true;
-    struct own_request *own = session->extensions & ORB_SFTP_CAN_LIMITS ? orb_calloc(1, sizeof(*own)) : NULL;
-    if (own) {
-        static const struct orb_sftp_handle none;
-        orb_sftp_extended_handle(&own->request, ORB_SFTP_CAN_LIMITS, &none);
-        own->request.packet.length -= 4; /* it has no handle, not even an empty one */
-        orb_sftp_packet_end(&own->request.packet, 0);
-        own->request.ctx = session;
-        start_own(session, own);
-        own->request.done = limits_done;
-    }
+    if (!session->presumed)
+        ask_limits(session);
     post_flush(session);
     session->events.ready(session->ctx);
+}
+
+void orb_sftp_presume(struct orb_sftp *session, const struct orb_sftp *like)
+{
+    session->presumed = true;
+    session->extensions = like->extensions;
+    session->read_max = like->read_max;
+    session->write_max = like->write_max;
+    session->limited = like->limited;
+    session->round_trip_ns = like->round_trip_ns;
+    if (!session->limited)
+        ask_limits(session);
 }
 
 /* Its reply has come. */
@@ -549,7 +570,7 @@ void orb_sftp_finish(struct orb_sftp *session, struct orb_sftp_request *request,
 
 bool orb_sftp_ready(const struct orb_sftp *session)
 {
-    return session->ready && !session->broken;
+    return (session->ready || session->presumed) && !session->broken;
 }
 
 bool orb_sftp_can(const struct orb_sftp *session, unsigned extension)

@@ -97,6 +97,9 @@ struct orb_sftp_events {
 /* `peer` is for messages ("example.org"), copied. `stall_ms` without a sign of life while requests are under way end it. */
 orbit_status orb_sftp_new(struct orb_sftp **made, struct orb_loop *loop, struct orb_log *log, const char *peer,
                           uint32_t stall_ms, const struct orb_sftp_events *events, void *ctx, orbit_error *error);
+/* Before it is attached: the server is that of `like`, which is ready, and one that takes requests in the order in which they
+ * come. So they go out right behind INIT, and a round trip earlier than its answer allows otherwise. */
+void orb_sftp_presume(struct orb_sftp *session, const struct orb_sftp *like);
 /* The stream (non-blocking, closed by the session): INIT goes out. */
 void orb_sftp_attach(struct orb_sftp *session, int fd);
 /* Ends it: requests that are left get their done() with `error` (nullable: cancelled), from inside. ended() does not come. */
@@ -110,7 +113,7 @@ void orb_sftp_forget(struct orb_sftp_request *request);
 void orb_sftp_close_handle(struct orb_sftp *session, const struct orb_sftp_handle *handle);
 void orb_sftp_remove_path(struct orb_sftp *session, const char *path);
 
-bool orb_sftp_ready(const struct orb_sftp *session);
+bool orb_sftp_ready(const struct orb_sftp *session); /* or presumed to be */
 bool orb_sftp_can(const struct orb_sftp *session, unsigned extension);
 uint32_t orb_sftp_read_max(const struct orb_sftp *session); /* bytes a READ; of a WRITE */
 uint32_t orb_sftp_write_max(const struct orb_sftp *session);

@@ -36,12 +36,14 @@ struct orb_sftp {
     struct orb_message flush_message, end_message;
     bool flush_posted, end_posted;
     bool ready, broken, dead; /* dead: freed by its user, the memory goes with the last message */
+    bool presumed;            /* what it can is known before it says so */
     bool silent_end;          /* the stream ended and nobody knows why */
     bool told;                /* ended() was called */
     orbit_error error;        /* when broken */
 
     unsigned extensions;
     uint32_t read_max, write_max;
+    bool limited; /* as the server said */
     uint64_t round_trip_ns, window, life_ns;
 
     /* What goes out. */

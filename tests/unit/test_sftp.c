@@ -338,6 +338,65 @@ static void attributes_come_and_are_set(void **state)
     assert_int_equal(one.request.status, ORB_SFTP_STATUS_NO_SUCH_FILE);
 }
 
+/* The other end of a second session, which the test plays itself. */
+static struct orb_sftp *second;
+
+static void attach_second(void *ctx)
+{
+    static const struct orb_sftp_events events = {on_ready, on_ended};
+    orbit_error error;
+    assert_int_equal(orb_sftp_new(&second, loop, NULL, "test", 1000, &events, NULL, &error), ORBIT_OK);
+    orb_sftp_presume(second, session);
+    assert_true(orb_sftp_ready(second));
+    orb_sftp_attach(second, *(int *)ctx);
+}
+
+static void start_on_second(void *ctx)
+{
+    struct one *one = ctx;
+    one->request.done = one_done;
+    orb_sftp_start(second, &one->request);
+}
+
+static void free_second(void *ctx)
+{
+    (void)ctx;
+    orb_sftp_free(second, NULL);
+}
+
+static void session_like_another_one_asks_before_it_is_answered(void **state)
+{
+    enum { HEAD = 9, STATUS = 21 };
+    static struct one one;
+    uint8_t said[512];
+    uint8_t answers[HEAD + STATUS] = {0, 0, 0, 5, ORB_SFTP_VERSION, 0, 0, 0, 3, 0, 0, 0, 17, ORB_SFTP_STATUS};
+    int pair[2];
+    (void)state;
+    char *words[] = {(char *)(uintptr_t)OPENSSH, NULL};
+    start(words);
+    (void)open_path(in("file"), ORB_SFTP_OPEN_WRITE | ORB_SFTP_OPEN_CREATE); /* the limits have come before */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
+    on_loop(attach_second, &pair[0]);
+    assert_int_equal(orb_sftp_read_max(second), 255 << 10);
+    one = (struct one){0};
+    orb_sftp_path(&one.request, ORB_SFTP_REMOVE, in("file"));
+    sem_init(&one.done, 0, 0);
+    on_loop(start_on_second, &one);
+    size_t length = HEAD + one.request.packet.length;
+    assert_int_equal(recv(pair[1], said, length, MSG_WAITALL), length); /* and nobody has said a version yet */
+    assert_int_equal(said[4], ORB_SFTP_INIT);
+    assert_int_equal(said[HEAD + 4], ORB_SFTP_REMOVE);
+    memcpy(answers + HEAD + 5, said + HEAD + 5, 4); /* its id */
+    assert_int_equal(send(pair[1], answers, sizeof(answers), 0), sizeof(answers));
+    finish(&one);
+    assert_int_equal(one.request.type, ORB_SFTP_STATUS);
+    assert_int_equal(one.request.status, ORB_SFTP_STATUS_OK);
+    assert_false(has_ended);
+    on_loop(free_second, NULL);
+    close(pair[1]);
+}
+
 static void forgotten_requests_trouble_nobody(void **state)
 {
     enum { BYTES = 30000 };
@@ -496,6 +555,7 @@ int main(void)
         TEST(many_requests_are_under_way_with_a_server_without_extensions),
         TEST(replies_come_in_any_order),
         TEST(attributes_come_and_are_set),
+        TEST(session_like_another_one_asks_before_it_is_answered),
         TEST(forgotten_requests_trouble_nobody),
         TEST(reader_without_memory_fails_alone),
         TEST(hostile_replies_end_the_session_with_one_sentence),

@@ -10,6 +10,7 @@
 
 enum {
     SFTP_CHANNELS_MAX = 8, /* of a connection; OpenSSH allows 10 sessions */
+    SFTP_CHANNELS = 6,     /* and usually */
     SFTP_SLOTS = 16        /* requests of one stream under way */
 };
 
@@ -26,6 +27,7 @@ struct sftp_channel {
     bool ready;
     bool transport; /* orb_ssh's, or the command, runs still */
     unsigned generation;
+    uint64_t attached_ns;
     unsigned streams;          /* calls that move bytes */
     struct sftp_call *waiting; /* until it is ready */
     struct sftp_call *late;    /* until what carried its last session has ended, and it can be opened anew */
@@ -40,6 +42,8 @@ struct sftp_store {
     char *root;          /* NULL: paths as the server takes them, relative ones from the home directory */
     uint32_t stall_ms;
     unsigned channels_most; /* at once; fewer when the server refused more */
+    unsigned streams;       /* of one transfer, unless somebody says otherwise */
+    unsigned ahead;         /* channels that are wanted as soon as there is one */
     struct sftp_channel channels[SFTP_CHANNELS_MAX];
     orbit_op *closing;
     bool was_there;           /* a session stood once: */
@@ -125,6 +129,9 @@ uint32_t sftp_temporary_mark(const char *name);
 
 /* Calls go() on a channel, perhaps at once; ends the call where none can be had. */
 void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call));
+/* So many bytes will be moved in so many streams (0: as usual): where the way is long, their channels are opened now, all
+ * together, and not when the first reply has shown how much there is. */
+void sftp_channels_ahead(struct sftp_store *store, uint64_t bytes, unsigned streams);
 /* It waits for no channel any more, and counts on none. */
 void sftp_call_leave(struct sftp_call *call);
 /* Ends all channels; the store's `closing` is done when nothing runs any more. */

@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define FAR_NS (3 * ORB_MS) /* a round trip for which a second channel is worth it */
+#define FAR_NS  (3 * ORB_MS)  /* a round trip for which a second channel is worth it */
+#define SLOW_NS (20 * ORB_MS) /* the start of a session that is no near one's: two round trips, and a new process */
+#define MUCH    ((uint64_t)32 << 20) /* bytes that are worth all channels */
 
 struct sftp_call *sftp_calls_take(struct sftp_call **list)
 {
@@ -48,23 +50,34 @@ static void drop_session(struct sftp_channel *channel, const orbit_error *error)
     orb_sftp_free(session, error);
 }
 
-static void on_ready(void *ctx)
+static void open_ahead(struct sftp_store *store, unsigned count);
+
+static void start_waiting(struct sftp_channel *channel)
 {
-    struct sftp_channel *channel = ctx;
-    if (!sftp_is_openssh(channel->session)) /* which has a process for each session; others may mix them up */
-        channel->store->channels_most = 1;
     struct sftp_call *waiting = sftp_calls_take(&channel->waiting), *call;
     channel->ready = true;
-    channel->ssh.spoken = true;
-    sftp_absent_is_back(channel->store);
-    orb_log(&channel->store->host->log, ORBIT_LOG_DEBUG, "sftp: channel %u of '%s' is open",
-            (unsigned)(channel - channel->store->channels), channel->store->peer);
     while ((call = waiting)) {
         waiting = call->next;
         call->waits = false;
         call->generation = channel->generation;
         call->go(call);
     }
+}
+
+static void on_ready(void *ctx)
+{
+    struct sftp_channel *channel = ctx;
+    struct sftp_store *store = channel->store;
+    if (!sftp_is_openssh(channel->session)) /* which has a process for each session; others may mix them up */
+        store->channels_most = 1;
+    channel->ssh.spoken = true;
+    sftp_absent_is_back(store);
+    orb_log(&store->host->log, ORBIT_LOG_DEBUG, "sftp: channel %u of '%s' is open",
+            (unsigned)(channel - store->channels), store->peer);
+    if (store->ahead && orb_now_ns() - channel->attached_ns >= SLOW_NS)
+        open_ahead(store, store->ahead);
+    store->ahead = 0;
+    start_waiting(channel);
 }
 
 /* Without an error the stream just ended: who carried it says why, soon. */
@@ -145,10 +158,26 @@ static void transport_ended(struct sftp_channel *channel, const orbit_error *err
     close_when_quiet(store);
 }
 
+static struct orb_sftp *ready_session(const struct sftp_store *store)
+{
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].ready && orb_sftp_ready(store->channels[i].session))
+            return store->channels[i].session;
+    return NULL;
+}
+
+/* What another session of the connection has said holds for this one, too. */
 static void on_ssh_ready(struct orb_ssh_channel *ssh, int fd)
 {
     struct sftp_channel *channel = (struct sftp_channel *)ssh;
+    const struct orb_sftp *other = ready_session(channel->store);
+    bool known = other && sftp_is_openssh(other);
+    channel->attached_ns = orb_now_ns();
+    if (known)
+        orb_sftp_presume(channel->session, other);
     orb_sftp_attach(channel->session, fd);
+    if (known)
+        start_waiting(channel);
 }
 
 static void on_ssh_end(struct orb_ssh_channel *ssh, const orbit_error *error)
@@ -200,16 +229,40 @@ static bool usable(const struct sftp_channel *channel)
 
 static bool is_far(const struct sftp_store *store)
 {
-    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
-        if (store->channels[i].ready)
-            return orb_sftp_round_trip_ns(store->channels[i].session) >= FAR_NS;
-    return false;
+    const struct orb_sftp *session = ready_session(store);
+    return session && orb_sftp_round_trip_ns(session) >= FAR_NS;
 }
 
-/* One that is open, or can be opened; where all are still ending, one of these. */
+/* `count` in all, with those that there are. */
+static void open_ahead(struct sftp_store *store, unsigned count)
+{
+    unsigned opened = 0;
+    for (unsigned i = 0; i < count && i < store->channels_most; i++) {
+        struct sftp_channel *channel = &store->channels[i];
+        if (!channel->session && !channel->transport)
+            opened += open_channel(channel);
+    }
+    if (opened)
+        orb_log(&store->host->log, ORBIT_LOG_DEBUG, "sftp: %u more channels to '%s' ahead", opened, store->peer);
+}
+
+void sftp_channels_ahead(struct sftp_store *store, uint64_t bytes, unsigned streams)
+{
+    unsigned count = streams ? streams : store->streams;
+    if (bytes < MUCH || store->command)
+        return;
+    if (!ready_session(store))
+        store->ahead = count;
+    else if (is_far(store))
+        open_ahead(store, count);
+}
+
+/* One that is open, or can be opened; where all are still ending, one of these. What is near needs no other than the
+ * first, whatever was opened ahead. */
 static struct sftp_channel *choose(struct sftp_store *store, const struct sftp_call *call)
 {
     struct sftp_channel *best = NULL, *closed = NULL;
+    bool far = call->apart || is_far(store);
     for (unsigned i = 0; i < store->channels_most; i++) {
         struct sftp_channel *channel = &store->channels[i];
         if (!usable(channel)) {
@@ -221,11 +274,10 @@ static struct sftp_channel *choose(struct sftp_store *store, const struct sftp_c
         unsigned least = !best        ? 0
                          : call->bulk ? best->streams
                                       : orb_sftp_under_way(best->session) + !best->ready * 1000u;
-        if (!best || load < least)
+        if (!best || (load < least && (far || !call->bulk)))
             best = channel;
     }
-    bool another =
-        call->bulk && best && best->streams > 0 && closed && !closed->transport && (call->apart || is_far(store));
+    bool another = call->bulk && best && best->streams > 0 && closed && !closed->transport && far;
     return !best || another ? closed : best;
 }
 

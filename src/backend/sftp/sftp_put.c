@@ -204,6 +204,7 @@ void sftp_begin(void *self, orbit_op *op, const orbit_begin_request *request, or
     }
     upload->begun = reply;
     upload->write.writing.need = request->size_hint == ORBIT_SIZE_UNKNOWN ? 0 : request->size_hint;
+    sftp_channels_ahead(self, upload->write.writing.need, request->options->parallel_operations);
     sftp_call_start(&upload->write.call, begin_go);
 }
 

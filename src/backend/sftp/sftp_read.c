@@ -7,6 +7,7 @@
 
 #include "backend/sftp/sftp.h"
 #include "base/clock.h"
+#include "base/least.h"
 #include "base/mem.h"
 
 struct slot {
@@ -29,12 +30,16 @@ struct read_call {
     struct sftp_held *held; /* nullable: whose handle it is */
     struct slot slots[SFTP_SLOTS];
     unsigned first, count; /* a ring, in the order of offsets */
-    uint64_t asked, end;   /* asked for up to here; UINT64_MAX until the size is known */
-    uint64_t under_way;    /* bytes */
-    unsigned kept;         /* slots that keep bytes */
-    bool known;            /* attributes came, and are those of what is to be read */
+    uint64_t asked,
+        end;            /* asked for up to here; where the range ends, until the size is known where it probably does */
+    uint64_t under_way; /* bytes */
+    unsigned kept;      /* slots that keep bytes */
+    bool known;         /* attributes came, and are those of what is to be read */
+    bool likely;        /* until then: `end` is what was said of it before */
     bool spilling;
-    orbit_status early; /* of the first READ, which was answered before it was known what there is */
+    orbit_status
+        early; /* of a READ that was answered before it was known what there is, the first that was not fine, … */
+    uint64_t early_at; /* … at this offset */
     orbit_error error;
     uint8_t spill[512]; /* where bytes behind the end go, of a file that has grown */
 };
@@ -98,7 +103,7 @@ static void ask_more(struct read_call *read)
         struct slot *slot = &read->slots[(read->first + read->count) % SFTP_SLOTS];
         uint64_t left = read->end - read->asked;
         uint32_t length = left < most ? (uint32_t)left : most;
-        if (!read->known && read->count > 0) /* how much there is will be known in a moment */
+        if (!read->known && !read->likely && read->count > 0) /* how much there is will be known in a moment */
             return;
         slot->offset = read->asked;
         slot->length = length;
@@ -222,8 +227,11 @@ static void answered(struct orb_sftp_request *request)
             return;
         }
     } else if (request->type != ORB_SFTP_DATA) {
-        read->early = sftp_check(&read->call, request, ORB_SFTP_DATA, &read->error);
         slot->answered = true;
+        if (read->early < 0 && read->early_at < slot->offset)
+            return;
+        read->early = sftp_check(&read->call, request, ORB_SFTP_DATA, &read->error);
+        read->early_at = slot->offset;
         if (read->known || sftp_lost(request))
             sftp_call_end(&read->call, read->early, &read->error);
         return;
@@ -246,31 +254,31 @@ static bool is_pinned(const orbit_metadata *pin, const orbit_metadata *now)
            (!(both & ORBIT_HAS_MTIME) || pin->mtime_ns / (int64_t)ORB_S == now->mtime_ns / (int64_t)ORB_S);
 }
 
-/* The speculative first READ asked for more than there is, or was answered before. */
-static void fit_first(struct read_call *read)
+/* The READs that were asked for before it was known what there is: those behind the end are forgotten, one that asked for
+ * more than there is, or was answered before, is set right. */
+static void fit(struct read_call *read)
 {
-    struct slot *slot = &read->slots[read->first];
-    if (read->count == 0)
-        return;
-    uint64_t left = read->end > slot->offset ? read->end - slot->offset : 0;
-    if (slot->length > left) {
-        slot->length = (uint32_t)left;
-        read->asked = read->end;
+    unsigned asked = read->count;
+    read->count = 0;
+    read->under_way = 0;
+    for (unsigned i = 0; i < asked; i++) {
+        struct slot *slot = &read->slots[(read->first + i) % SFTP_SLOTS];
+        if (slot->offset >= read->end) {
+            orb_sftp_forget(&slot->request);
+            drop_kept(read, slot);
+            continue;
+        }
+        read->count++;
+        slot->length = (uint32_t)orb_smaller(slot->length, read->end - slot->offset);
+        if (slot->got > slot->length) /* it has grown since: what is behind the end is not wanted */
+            slot->got = slot->length;
+        if (slot->answered && slot->got < slot->length && read->early >= 0 && sftp_call_session(&read->call)) {
+            slot->answered = false; /* it said end where there is more */
+            ask_slot(read, slot);
+        }
+        read->under_way += slot->answered ? 0 : slot->length;
     }
-    if (slot->got > slot->length) /* it has grown since: what is behind the end is not wanted */
-        slot->got = slot->length;
-    read->under_way = slot->answered ? 0 : slot->length;
-    if (slot->length == 0) {
-        orb_sftp_forget(&slot->request);
-        drop_kept(read, slot);
-        read->count = 0;
-    } else if (read->early < 0) {
-        return;
-    } else if (slot->answered && slot->got < slot->length && sftp_call_session(&read->call)) {
-        slot->answered = false; /* it said end where there is more */
-        read->under_way = slot->length;
-        ask_slot(read, slot);
-    }
+    read->asked = orb_smaller(read->asked, read->end);
 }
 
 static void described(struct orb_sftp_request *request)
@@ -301,10 +309,8 @@ static void described(struct orb_sftp_request *request)
     read->known = true;
     if (!read->held)
         read->held = sftp_held_add(call, read->full, &read->handle, metadata);
-    if (read->asked > read->end && read->count == 0)
-        read->asked = read->end;
-    fit_first(read);
-    if (read->count > 0 && read->early < 0) {
+    fit(read);
+    if (read->early < 0 && read->early_at < read->end) {
         sftp_call_end(call, read->early, &read->error);
         return;
     }
@@ -396,6 +402,12 @@ void sftp_read(void *self, orbit_op *op, const orbit_read_request *request, orbi
     read->reply = reply;
     read->asked = request->offset;
     read->end = request->length < UINT64_MAX - request->offset ? request->offset + request->length : UINT64_MAX;
+    bool pinned = request->pin && (request->pin->fields & ORBIT_HAS_SIZE);
+    uint64_t size = pinned ? request->pin->size : request->size_hint;
+    if (size > request->offset) {
+        read->end = orb_smaller(read->end, size);
+        read->likely = true;
+    }
     read->call.bulk = true;
     read->call.step = read_step;
     if (request->if_match || request->version_id) {
@@ -408,5 +420,6 @@ void sftp_read(void *self, orbit_op *op, const orbit_read_request *request, orbi
         return;
     }
     sftp_call_resumes(&read->call);
+    sftp_channels_ahead(self, size, 0);
     sftp_call_start(&read->call, read_go);
 }

@@ -52,7 +52,7 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->part_max = INT64_MAX;
     capabilities->remove_batch = 64;
     capabilities->chunk_default = 8 << 20;
-    capabilities->parallel_default = 6;
+    capabilities->parallel_default = SFTP_CHANNELS;
     capabilities->parallel_most = SFTP_CHANNELS_MAX; /* each has its own */
     capabilities->page_entries = 1000;
     capabilities->open_cursors_max = 32; /* handles of a server are few: OpenSSH has some hundreds a session */
@@ -80,6 +80,7 @@ static orbit_status sftp_open(void **self, orbit_host *host, const orbit_open_re
     store->host = host;
     store->stall_ms = request->options->stall_timeout_ms ? request->options->stall_timeout_ms : 15000;
     store->impatient = request->options->retry_attempts == 1;
+    store->streams = request->options->parallel_operations ? request->options->parallel_operations : SFTP_CHANNELS;
     store->channels_most = config.channels ? (unsigned)config.channels : SFTP_CHANNELS_MAX;
     for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
         store->channels[i].store = store;

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SFTP to a server that is 20 ms away: what is opened before it is asked for, and what becomes of a copy whose size was
+ * said wrongly before. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <orbit/orbit.h>
+
+#include "support/sshd.h"
+
+enum { LENGTH = 3000000, LARGE = 40 << 20 };
+
+static struct sshd sshd;
+static struct delay delay;
+static orbit_client *client;
+static orbit_backend *store, *local;
+static char here[64], there[600];
+static orbit_error error;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned ahead; /* channels that were opened so, by what the log says */
+
+#define OK(call)                                                       \
+    do {                                                               \
+        orbit_status status_ = (call);                                 \
+        if (status_ != ORBIT_OK)                                       \
+            fail_msg("%s: %d %s", #call, (int)status_, error.message); \
+    } while (0)
+
+static void on_log(void *ctx, orbit_log_level level, const char *line)
+{
+    unsigned count = 0;
+    (void)ctx;
+    (void)level;
+    const char *at = strstr(line, "sftp: ");
+    pthread_mutex_lock(&mutex);
+    if (at && strstr(at, "more channels to 'direct' ahead") && sscanf(at, "sftp: %u", &count) == 1)
+        ahead += count;
+    pthread_mutex_unlock(&mutex);
+}
+
+static void open_store(const char *fixture, unsigned ms)
+{
+    char url[700], alias[64];
+    orbit_client_options client_options = ORBIT_CLIENT_OPTIONS_INIT;
+    orbit_open_options options = ORBIT_OPEN_OPTIONS_INIT;
+    sshd_of_fixture(&sshd, fixture);
+    delay_start(&delay, sshd.port, ms, 0, 0);
+    (void)snprintf(there, sizeof(there), "%s/far-%d", sshd.here, (int)getpid());
+    assert_int_equal(mkdir(there, 0777), 0);
+    (void)snprintf(alias, sizeof(alias), "HostKeyAlias=[127.0.0.1]:%d", sshd.port);
+    (void)snprintf(url, sizeof(url), "sftp://direct:%d%s/far-%d", delay.port, sshd.files, (int)getpid());
+    const orbit_pair settings[] = {{"config_file", sshd.config}, {"option", alias}};
+    options.settings = settings;
+    options.setting_count = 2;
+    client_options.log = (orbit_log){on_log, NULL, ORBIT_LOG_DEBUG};
+    OK(orbit_client_open(&client, &client_options, &error));
+    OK(orbit_open(&store, client, url, &options, &error));
+    (void)snprintf(url, sizeof(url), "file://%s", here);
+    OK(orbit_open(&local, client, url, NULL, &error));
+    ahead = 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    (void)snprintf(here, sizeof(here), "/tmp/orbit-sftp-far-XXXXXX");
+    return mkdtemp(here) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    char command[800];
+    (void)state;
+    orbit_backend_close(local);
+    orbit_backend_close(store);
+    orbit_client_close(client);
+    delay_stop(&delay);
+    (void)snprintf(command, sizeof(command), "rm -rf %s %s", here, there);
+    return system(command);
+}
+
+static void path_of(char *path, size_t room, const char *directory, const char *name)
+{
+    (void)snprintf(path, room, "%s/%s", directory, name);
+}
+
+/* Of a pattern up to LENGTH, then of nothing. */
+static void make(const char *directory, const char *name, off_t length)
+{
+    static uint8_t bytes[LENGTH];
+    char path[700];
+    for (size_t i = 0; i < LENGTH; i++)
+        bytes[i] = (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
+    path_of(path, sizeof(path), directory, name);
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    assert_true(fd >= 0);
+    size_t filled = length < LENGTH ? (size_t)length : LENGTH;
+    assert_int_equal(write(fd, bytes, filled), filled);
+    assert_int_equal(ftruncate(fd, length), 0);
+    close(fd);
+}
+
+static void same(const char *name)
+{
+    char command[1500];
+    (void)snprintf(command, sizeof(command), "cmp %s/%s %s/%s", here, name, there, name);
+    assert_int_equal(system(command), 0);
+}
+
+static unsigned copied(orbit_backend *from, orbit_backend *to, const char *name, uint64_t said, uint32_t parallel)
+{
+    orbit_write_options write = ORBIT_WRITE_OPTIONS_INIT;
+    orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+    write.parallel_operations = parallel;
+    copy.size_hint = said;
+    copy.write = &write;
+    unsigned before = ahead;
+    OK(orbit_copy(from, name, to, name, &copy, NULL, &error));
+    same(name);
+    return ahead - before;
+}
+
+static void what_is_said_to_be_large_has_its_channels_ahead(void **state)
+{
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", LENGTH);
+    assert_int_equal(copied(store, local, "file", 0, 0), 0);
+    assert_int_equal(copied(store, local, "file", LENGTH, 0), 0);
+    assert_int_equal(copied(store, local, "file", LARGE, 0), 5);
+    assert_int_equal(copied(store, local, "file", LARGE, 0), 0); /* they are there */
+}
+
+static void large_upload_has_its_channels_ahead(void **state)
+{
+    (void)state;
+    open_store("sshd", 10);
+    make(here, "file", LARGE);
+    assert_int_equal(copied(local, store, "file", 0, 0), 5);
+}
+
+static void upload_that_wants_one_stream_has_no_channels_ahead(void **state)
+{
+    (void)state;
+    open_store("sshd", 10);
+    make(here, "file", LARGE);
+    assert_int_equal(copied(local, store, "file", 0, 1), 0);
+}
+
+static void server_that_allows_one_session_is_used_with_one(void **state)
+{
+    (void)state;
+    open_store("sshd_one", 10);
+    make(here, "file", LARGE);
+    assert_int_equal(copied(local, store, "file", 0, 0), 5);
+    make(there, "other", LARGE);
+    assert_int_equal(copied(store, local, "other", LARGE, 0), 0);
+}
+
+static void size_that_was_said_wrongly_costs_nothing(void **state)
+{
+    static const off_t lengths[] = {0, 1, 100000, LENGTH};
+    (void)state;
+    open_store("sshd", 10);
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        make(there, "file", lengths[i]);
+        for (uint64_t said = 1; said < (uint64_t)LARGE * 4; said *= 30)
+            (void)copied(store, local, "file", said, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(what_is_said_to_be_large_has_its_channels_ahead),    TEST(large_upload_has_its_channels_ahead),
+        TEST(upload_that_wants_one_stream_has_no_channels_ahead), TEST(server_that_allows_one_session_is_used_with_one),
+        TEST(size_that_was_said_wrongly_costs_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
