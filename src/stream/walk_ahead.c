@@ -282,6 +282,16 @@ static void keep_page(struct orb_scout *scout)
     scout->pages++;
 }
 
+/* A page without entries is not kept: what it says of the end is said by the one before it. */
+static void tell_end(struct orb_scout *scout)
+{
+    struct orb_scout_page *at = scout->first;
+    while (at && at->next)
+        at = at->next;
+    if (at)
+        at->page.more = scout->more;
+}
+
 static void page_done(struct orb_call *call, orbit_status status, const orbit_error *error)
 {
     struct orb_scout *scout = call->ctx;
@@ -303,6 +313,8 @@ static void page_done(struct orb_call *call, orbit_status status, const orbit_er
         scout->tired = page->more && !page->count; /* the walk counts those */
         if (page->count)
             keep_page(scout);
+        else
+            tell_end(scout);
         if (!scout->more)
             end_cursor(scout);
     }

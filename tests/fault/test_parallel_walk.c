@@ -181,13 +181,16 @@ static void assert_same(const struct outcome *serial, const struct outcome *para
 
 static const char *const profiles[] = {"files", "sequential"}; /* cursors that can be suspended, and such that cannot */
 
+static bool late_end; /* an empty page tells of it */
+
 static void late(uint64_t seed, uint32_t percent, uint32_t most_ms, uint32_t fail_percent)
 {
     struct chaos_plan plan = {.seed = seed,
                               .operations = CHAOS_LIST,
                               .delay_percent = percent,
                               .delay_max_ms = most_ms,
-                              .fail_before_percent = fail_percent};
+                              .fail_before_percent = fail_percent,
+                              .late_end = late_end};
     chaos_plan(&chaos, &plan);
 }
 
@@ -204,7 +207,9 @@ static void walk_in_parallel_gives_the_same_entries_in_the_same_order(void **sta
             late(seed, 0, 0, 0);
             struct outcome serial = list_all(&options);
             assert_int_equal(serial.peak, 1);
+            late_end = i % 2;
             late(seed + i, 40, 3, 0);
+            late_end = false;
             options.list_workers = workers[i];
             struct outcome parallel = list_all(&options);
             assert_same(&serial, &parallel);
@@ -282,7 +287,9 @@ static void walk_without_order_gives_the_same_entries_and_directories_first(void
         orbit_list_options options = walking(1);
         options.page_entries = (uint32_t)(seed % 4);
         struct outcome serial = list_all(&options);
+        late_end = seed > 2;
         late(seed, 50, 6, seed % 2 ? 3 : 0);
+        late_end = false;
         options.list_workers = 8;
         options.unordered = true;
         struct outcome parallel = list_all(&options);

@@ -39,7 +39,7 @@ struct chaos_op {
     unsigned refs;
 
     /* Decisions. */
-    bool hang, fail_before, fail_after, cut;
+    bool hang, fail_before, fail_after, cut, late_end;
     uint64_t cut_at;
     orbit_status status;
     uint32_t flags;
@@ -127,6 +127,8 @@ static void on_inner_done(struct orb_op *inner)
     if (op->lending)
         violate(op->backend->chaos, "an operation ended with room it had not committed");
     orbit_op_progress(op->outer, atomic_load(&inner->progress));
+    if (op->late_end && inner->status >= 0 && ((orbit_page *)op->args.reply)->count)
+        orbit_page_more(op->args.reply, true);
     if (op->cut_now && inner->status < 0) {
         end_with_fault(op, "the bytes were cut", 0);
     } else if (op->fail_after && inner->status >= 0) {
@@ -311,6 +313,7 @@ static void decide(struct chaos_op *op, uint32_t kind, uint32_t *delay_ms)
     op->status = plan.status ? plan.status : ORBIT_E_NETWORK;
     op->flags = plan.flags == UINT32_MAX ? 0 : plan.flags ? plan.flags : (uint32_t)ORBIT_ERROR_RETRIABLE;
     op->window = plan.window;
+    op->late_end = plan.late_end && (kind & CHAOS_LIST) && op->args.handle; /* a page, then */
     op->starve_percent = plan.starve_percent;
     *delay_ms = 0;
     if (plan.operations && !(plan.operations & kind))

@@ -55,6 +55,9 @@ struct chaos_plan {
     orbit_status status;                  /* 0: ORBIT_E_NETWORK */
     uint32_t flags;                       /* of the error; 0: ORBIT_ERROR_RETRIABLE. UINT32_MAX: none */
 
+    bool
+        late_end; /* the last page of a listing says that more follow, and then comes one without entries, as over SFTP */
+
     /* All reads, puts and parts, whatever `operations` says. */
     size_t window;           /* acquire and peek lend 1 to `window` bytes; 0: what the other side lends */
     uint32_t starve_percent; /* acquire and peek have nothing now, and resume a moment later */
