@@ -21,7 +21,9 @@
 #define MUX_VERSION           4u
 #define MUX_NO_ESCAPE         0xffffffffu
 
-enum { PACKET_MAX = 4096, WORD = 4, HEAD = 8 };
+/* AHEAD_BYTES: what ssh may be ahead of us, which every kernel grants, and doubles. What it does not get rid of it keeps in a
+ * buffer that takes twice the room. */
+enum { PACKET_MAX = 4096, WORD = 4, HEAD = 8, AHEAD_BYTES = 208 << 10 };
 
 struct orb_ssh_link {
     struct orb_loop *loop;
@@ -281,6 +283,8 @@ static int make_descriptors(struct orb_ssh_link *link, const char *control)
     memcpy(address.sun_path, control, strnlen(control, sizeof address.sun_path - 1));
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, stream) != 0)
         return errno;
+    const int ahead = AHEAD_BYTES;
+    (void)setsockopt(stream[1], SOL_SOCKET, SO_SNDBUF, &ahead, sizeof ahead);
     link->ours = stream[0];
     link->theirs = stream[1];
     if (pipe2(errors, O_CLOEXEC | O_NONBLOCK) != 0)

@@ -10,6 +10,10 @@
 #include "base/least.h"
 #include "base/mem.h"
 
+/* Of one channel: ssh lets no more come before it has got rid of it. What is asked for beyond that waits at the server, or in
+ * ssh's memory and ours. */
+#define MOST_BYTES ((uint64_t)2 << 20)
+
 struct slot {
     struct orb_sftp_request request; /* first */
     uint64_t offset;                 /* of its first byte */
@@ -96,7 +100,7 @@ static void ask_more(struct read_call *read)
 {
     struct orb_sftp *session = sftp_call_session(&read->call);
     unsigned streams = read->call.channel->streams ? read->call.channel->streams : 1;
-    uint64_t share = orb_sftp_window(session) / streams;
+    uint64_t share = orb_smaller(orb_sftp_window(session), MOST_BYTES) / streams;
     uint32_t most = orb_sftp_read_max(session);
     while (read->count < SFTP_SLOTS && read->asked < read->end && !read->kept &&
            (read->count == 0 || read->under_way + most <= share)) {
