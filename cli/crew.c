@@ -75,6 +75,8 @@ static void tell(struct session *session, const orbit_transfer_result *result, c
     bool moved = result->operation != ORBIT_JOB_REMOVE && !link && !kept;
     struct result told = {.operation = session->verb, .source = from_shown, .destination = to_shown, .skipped = kept};
 
+    if (result->outcome == ORBIT_JOB_DONE && result->kind == ORBIT_KIND_DIRECTORY)
+        return; /* what lies in it is told */
     if (result->outcome == ORBIT_JOB_FAILED) {
         /* Told once, at the end, or to nobody: standard output is gone. */
         if (!session_stopped(session) || orbit_error_status(error) != ORBIT_E_CANCELLED)
@@ -152,7 +154,7 @@ struct crew *crew_new(struct session *session, const struct name_roots *roots, c
     if (jobs) {
         crew->list_below = roots;
         crew->under_way = 1;
-        options.missing_ok = !roots->from->local; /* object stores do not say whether there was something */
+        options.missing_ok = !roots->from->has_directories; /* object stores do not say whether there was something */
     }
     if (orbit_transfer_open(&crew->transfer, session->client, jobs, &options, &error) >= 0)
         return crew;

@@ -254,7 +254,7 @@ static bool expand_pattern(const struct expansion *expansion, const struct place
                             .store = store,
                             .path = store == place->store ? directory : "",
                             .shown = shown,
-                            .object_store = !place->local};
+                            .object_store = !place->has_directories};
         if (expansion->walk)
             expansion->walk(expansion->ctx);
         go_on = glob_walk(&walk, "", place->path + fixed);
@@ -299,7 +299,7 @@ static bool expand_directory(const struct expansion *expansion, const struct pla
                         .store = store,
                         .path = store == place->store ? place->path : "",
                         .shown = place->shown,
-                        .object_store = !place->local};
+                        .object_store = !place->has_directories};
     if (expansion->walk)
         expansion->walk(expansion->ctx);
     bool go_on = walk_tree(&walk, "", NULL);
@@ -321,7 +321,7 @@ static bool expand_place(const struct expansion *expansion, const struct place *
     bool descend = (expansion->flags & EXPAND_DESCEND) != 0, go_on = true;
 
     /* "s3://bucket/prefix/" needs no question: it is listed. */
-    if (descend && place->directory && !place->local)
+    if (descend && place->directory && !place->has_directories)
         return expand_directory(expansion, place, &metadata);
     if (stat_place(expansion, place, &metadata, &error) < 0) {
         report_failed(session, session->verb, place->shown, expansion->destination, &error);
@@ -347,7 +347,7 @@ static bool exists_literally(const struct expansion *expansion, const struct pla
 {
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     orbit_error error;
-    if (!place->local)
+    if (!place->has_directories)
         return false;
     bool exists = stat_place(expansion, place, &metadata, &error) >= 0;
     orbit_metadata_release(&metadata);

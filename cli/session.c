@@ -297,6 +297,7 @@ static struct store *store_new(struct session *session, orbit_backend *backend, 
     store->backend = backend;
     store->root = string_copy(root);
     store->side = side;
+    store->has_directories = orbit_backend_supports(backend, ORBIT_OPERATION_DIRECTORIES);
     (void)session;
     return store;
 }
@@ -382,6 +383,7 @@ bool place_open(struct session *session, struct place *place, const char *typed,
         place_release(place);
         return false;
     }
+    place->has_directories = place->store && place->store->has_directories;
     return true;
 }
 

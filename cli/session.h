@@ -16,15 +16,17 @@ struct store {
     char *root; /* what orbit_open() took */
     enum side side;
     bool local;
+    bool has_directories; /* real ones, as on disks: nothing of a name below leads out, and none is only a prefix */
 };
 
 /* A location as it was typed, with its store. */
 struct place {
-    const char *typed;   /* borrowed */
-    struct store *store; /* NULL for standard input and output */
-    char *path;          /* in the store */
-    char *shown;         /* what messages call it: no query, no "file://" */
-    bool stdio, local, directory;
+    const char *typed;            /* borrowed */
+    struct store *store;          /* NULL for standard input and output */
+    char *path;                   /* in the store */
+    char *shown;                  /* what messages call it: no query, no "file://" */
+    bool stdio, local, directory; /* directory: it is named as one, by a slash at its end */
+    bool has_directories;         /* its store */
 };
 
 struct tally {

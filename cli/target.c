@@ -8,25 +8,31 @@
 
 #include "report.h"
 
-bool target_open(struct target *target, struct session *session, const char *typed, bool many)
+bool target_open(struct target *target, struct session *session, const char *typed, const char *source)
 {
     *target = (struct target){.session = session};
     if (!place_open(session, &target->place, typed, SIDE_DESTINATION))
         return false;
     struct place *place = &target->place;
-    target->directory = many || place->directory;
-    if (!place->local)
+    target->directory = !source || place->directory;
+    if (!place->has_directories)
         return true;
 
     orbit_call_options call = ORBIT_CALL_OPTIONS_INIT;
     orbit_error error;
     call.cancel = session->cancel;
     call.follow_symlinks = true;
-    target->exists = orbit_stat(place->store->backend, place->path, &call, &target->metadata, &error) >= 0;
+    orbit_status status = orbit_stat(place->store->backend, place->path, &call, &target->metadata, &error);
+    if (status < 0 && status != ORBIT_E_NOT_FOUND && !place->local) { /* a host that cannot be asked takes nothing */
+        report_failed(session, session->verb, source, place->shown, &error);
+        target_release(target);
+        return false;
+    }
+    target->exists = status >= 0;
     if (target->exists && target->metadata.kind == ORBIT_KIND_DIRECTORY)
         target->directory = true;
     if (target->exists && target->metadata.kind != ORBIT_KIND_DIRECTORY && target->directory) {
-        report_refused(session, session->verb, NULL, place->shown, ORBIT_E_PATH, "'%s' is not a directory",
+        report_refused(session, session->verb, source, place->shown, ORBIT_E_PATH, "'%s' is not a directory",
                        place->shown);
         target_release(target);
         return false;
@@ -75,16 +81,16 @@ bool target_of(struct target *target, const struct item *item, struct store **st
         return false;
     }
     *shown = path_join(place->shown, item->name);
-    if (!place->local) {
-        *store = place->store;
-        *path = path_join(place->path, item->name);
-        return true;
-    }
-    if (!item->store->local && !is_path(item->name)) {
+    if (place->has_directories && !item->store->has_directories && !is_path(item->name)) {
         report_refused(session, session->verb, item->shown, *shown, ORBIT_E_PATH,
                        "'%.200s' is no path below a directory: copy it alone, with a name to be given", item->name);
         free(*shown);
         return false;
+    }
+    if (!place->local) {
+        *store = place->store;
+        *path = path_join(place->path, item->name);
+        return true;
     }
     if (!target->rooted && !session->options->dry_run) {
         target->rooted = store_rooted(session, place->path, true, &error);

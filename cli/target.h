@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where cp, mv and put write: one exact name, or a directory in which each source takes its own name. A local
- * directory is opened as a root that no name from a source can leave. Main thread. */
+ * directory is opened as a root that no name from a source can leave; on a host no name with ".." is taken. Main
+ * thread. */
 #ifndef CLI_TARGET_H
 #define CLI_TARGET_H
 
@@ -10,13 +11,13 @@ struct target {
     struct session *session;
     struct place place;
     bool directory;          /* sources keep their names below it */
-    bool exists;             /* local: something stands there */
+    bool exists;             /* where there are directories: something stands there */
     struct store *rooted;    /* local directories: opened when first needed */
-    orbit_metadata metadata; /* local: of what stands there */
+    orbit_metadata metadata; /* of what stands there */
 };
 
-/* `many`: several sources, so the target is a directory. False: told and counted. */
-bool target_open(struct target *target, struct session *session, const char *typed, bool many);
+/* `source`: the only one, for messages; NULL: several, so the target is a directory. False: told and counted. */
+bool target_open(struct target *target, struct session *session, const char *typed, const char *source);
 void target_release(struct target *target);
 
 /* Where `item` goes. `*path` and `*shown` are the caller's to free. False: told and counted. */

@@ -132,6 +132,22 @@ static bool keeps_directories(const struct copying *copying)
     return copying->session->options->preserve || copying->session->options->verb == VERB_MV;
 }
 
+/* On a host, side by side with what they hold: it may be far away. */
+static void submit_directory(struct copying *copying, const struct item *item, struct store *to, const char *path,
+                             const char *shown)
+{
+    struct job job = {.from_shown = item->shown, .to_shown = shown};
+    orbit_metadata metadata = {.kind = ORBIT_KIND_DIRECTORY};
+    orbit_job_init(&job.work);
+    job.work.operation = ORBIT_JOB_COPY;
+    job.work.from_backend = item->store->backend;
+    job.work.to_backend = to->backend;
+    job.work.from = item->path;
+    job.work.to = path;
+    job.work.metadata = &metadata;
+    crew_submit(copying->crew, &job);
+}
+
 /* Directories come before what they hold. Empty ones matter on disks; on object stores only their markers. */
 static void copy_directory(struct copying *copying, const struct item *item, struct store *to, const char *path,
                            const char *shown)
@@ -140,7 +156,7 @@ static void copy_directory(struct copying *copying, const struct item *item, str
     orbit_call_options call = session_call(session);
     orbit_error error;
 
-    if (!copying->target.place.local && item->marker) {
+    if (!copying->target.place.has_directories && item->marker) {
         struct item marker = *item;
         char *from = path_join(item->path, ""), *from_shown = path_join(item->shown, "");
         char *key = path_join(path, ""), *key_shown = path_join(shown, "");
@@ -153,12 +169,16 @@ static void copy_directory(struct copying *copying, const struct item *item, str
         free(key_shown);
         return;
     }
-    if (!copying->target.place.local)
+    if (!copying->target.place.has_directories)
         return;
     call.recursive = true;
-    if (orbit_mkdir(to->backend, path, &call, &error) < 0)
+    if (!to->local)
+        submit_directory(copying, item, to, path, shown);
+    else if (orbit_mkdir(to->backend, path, &call, &error) < 0) {
         report_failed(session, session->verb, item->shown, shown, &error);
-    else if (keeps_directories(copying) && to == copying->target.rooted)
+        return;
+    }
+    if (keeps_directories(copying) && (to == copying->target.rooted || !to->local))
         directories_note(&copying->directories, session, path, item->shown, item->metadata);
 }
 
@@ -192,7 +212,7 @@ static bool visit(void *ctx, const struct item *item)
     return !session_stopped(session);
 }
 
-/* mv of a whole local directory to a name that is free: one rename. */
+/* mv of a whole directory, of this machine or on one host, to a name that is free: one rename. */
 static bool renamed_whole(struct copying *copying, const struct item *directory)
 {
     struct session *session = copying->session;
@@ -202,7 +222,8 @@ static bool renamed_whole(struct copying *copying, const struct item *directory)
     orbit_error error;
     struct result result = {.operation = session->verb, .source = directory->shown, .destination = target->place.shown};
 
-    if (o->verb != VERB_MV || o->dry_run || !directory->store->local || !target->place.local || target->exists ||
+    bool one_store = directory->store->local ? target->place.local : directory->store == target->place.store;
+    if (o->verb != VERB_MV || o->dry_run || !directory->store->has_directories || !one_store || target->exists ||
         o->include.count || o->exclude.count)
         return false;
     if (orbit_rename(directory->store->backend, directory->path, target->place.path, false, &call, &error) < 0)
@@ -239,6 +260,9 @@ static bool enter(void *ctx, const struct item *directory)
     }
     if (!root_target(&copying->target, directory->shown)) /* so that an empty directory arrives, too */
         return false;
+    struct place *place = &copying->target.place;
+    if (place->has_directories && !place->local && !copying->target.exists && !session->options->dry_run)
+        submit_directory(copying, directory, place->store, place->path, place->shown);
     /* A target that was made for this tree alone is the tree's directory. */
     if (copying->target.rooted && !copying->target.exists && keeps_directories(copying) &&
         session->options->argument_count == 2 && directory->metadata->kind == ORBIT_KIND_DIRECTORY)
@@ -290,8 +314,8 @@ static void copy_source(struct copying *copying, const char *typed)
     copying->walked = false;
     if (!expand(&expansion, typed) || o->dry_run || !copying->walked)
         return;
-    if (copying->target.rooted)
-        directories_keep(&copying->directories, session, copying->target.rooted);
+    directories_keep(&copying->directories, session,
+                     copying->target.rooted ? copying->target.rooted : copying->target.place.store);
     if (o->verb == VERB_MV && session->transfers_trees && session->tally.failed == copying->failed_before)
         remove_directories(session, typed, false);
 }
@@ -383,7 +407,7 @@ void verb_copy(struct session *session)
         return;
     }
     bool listed = o->files_from || o->files_from0;
-    if (!target_open(&copying.target, session, target, count > 1 || listed))
+    if (!target_open(&copying.target, session, target, count > 1 || listed ? NULL : sources[0]))
         return;
     if (listed) {
         copy_names(&copying, sources[0]);

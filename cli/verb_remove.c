@@ -112,7 +112,7 @@ void remove_directories(struct session *session, const char *typed, bool tell)
         if (!exact && session->tally.failed == failed)
             session->tally.code = code;
     }
-    if (went && exact && *place.path && strcmp(orbit_backend_name(place.store->backend), "s3") != 0) {
+    if (went && exact && *place.path && place.has_directories) {
         stripping.store = place.store;
         text_clear(&stripping.path);
         text_add_string(&stripping.path, place.path);
@@ -187,14 +187,16 @@ static bool is_link(struct session *session, const struct item *directory, size_
     return link;
 }
 
-/* Why a local tree cannot go as a whole; it is not emptied first then. NULL: it can. */
+/* Why a tree cannot go as a whole; it is not emptied first then. NULL: it can. */
 static const char *tree_stays(struct session *session, const struct item *directory)
 {
     const char *path = directory->path;
     size_t length = strlen(path);
 
-    if (!directory->store->local || !length)
+    if (!directory->store->has_directories)
         return NULL;
+    if (!length)
+        return directory->store->local ? NULL : "it is all that the server shows: name a directory below";
     while (length && path[length - 1] == '/')
         length--;
     if (!length)
@@ -308,7 +310,7 @@ static void remove_versions(struct removing *removing, const char *typed)
     if (!place_open(session, &place, typed, SIDE_SOURCE))
         return;
     struct versions_to_remove versions = {removing, &place};
-    if (place.stdio || place.local)
+    if (place.stdio || place.has_directories)
         report_refused(session, "rm", place.shown ? place.shown : typed, NULL, ORBIT_E_UNSUPPORTED,
                        "only objects have versions");
     else if (o->all_versions && !o->recursive && (place.directory || !*place.path))
@@ -427,7 +429,7 @@ static orbit_status remove_directory(struct session *session, const struct place
     orbit_status status = orbit_stat(place->store->backend, path, &call, &metadata, error);
     if (status >= 0 && metadata.kind != ORBIT_KIND_DIRECTORY)
         status = orbit_error_set(error, ORBIT_E_PATH, 0, "'%s' is not a directory", place->shown);
-    else if (status >= 0 && !place->local)
+    else if (status >= 0 && !place->has_directories)
         status = must_be_empty(session, place, path, error);
     if (status >= 0)
         status = orbit_remove(place->store->backend, path, &call, error);
@@ -449,7 +451,7 @@ void verb_rmdir(struct session *session)
 static orbit_status make_bucket(struct session *session, const struct place *place, orbit_error *error)
 {
     orbit_call_options call = session_call(session);
-    if (*place->path || place->local)
+    if (*place->path || place->has_directories)
         return orbit_error_set(error, ORBIT_E_CONFIG, 0, "'%s' names no bucket: s3://bucket", place->shown);
     return orbit_container_create(place->store->backend, &call, error);
 }
@@ -457,7 +459,7 @@ static orbit_status make_bucket(struct session *session, const struct place *pla
 static orbit_status remove_bucket(struct session *session, const struct place *place, orbit_error *error)
 {
     orbit_call_options call = session_call(session);
-    if (*place->path || place->local)
+    if (*place->path || place->has_directories)
         return orbit_error_set(error, ORBIT_E_CONFIG, 0, "'%s' names no bucket: s3://bucket", place->shown);
     return orbit_container_remove(place->store->backend, &call, error);
 }

@@ -202,7 +202,8 @@ typedef enum orbit_operation {
     ORBIT_OPERATION_CONTAINER,
     ORBIT_OPERATION_NO_OVERWRITE, /* writes with overwrite = false are atomic */
     ORBIT_OPERATION_TAGS,
-    ORBIT_OPERATION_VERSIONING
+    ORBIT_OPERATION_VERSIONING,
+    ORBIT_OPERATION_DIRECTORIES /* there are real ones: an empty one stays, a name is a directory or a file, never both */
 } orbit_operation;
 ORBIT_API bool orbit_backend_supports(const orbit_backend *backend, orbit_operation operation);
 

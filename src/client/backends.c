@@ -442,6 +442,8 @@ bool orbit_backend_supports(const orbit_backend *backend, orbit_operation operat
         return ops->tags_get && ops->tags_set;
     case ORBIT_OPERATION_VERSIONING:
         return ops->versioning_get && ops->versioning_set;
+    case ORBIT_OPERATION_DIRECTORIES:
+        return caps->hierarchical;
     }
     return false;
 }

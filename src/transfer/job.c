@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "transfer/transfer.h"
 
 #define LINK_MAX_BYTES 4096
@@ -71,6 +72,23 @@ static orbit_status start_copy(struct orb_transfer_job *job, orbit_task **task, 
                             step_done, job, error);
 }
 
+/* Files make their directories themselves; a link may be the first of what lies in one. */
+static orbit_status start_parent(struct orb_transfer_job *job, orbit_task **task, orbit_error *error)
+{
+    orbit_call_options call = ORBIT_CALL_OPTIONS_INIT;
+    call.timeout_ms = job->transfer->write.timeout_ms;
+    call.recursive = true;
+    size_t length = (size_t)(orb_path_base(job->to) - job->to);
+    char *parent = orb_malloc(length + 1);
+    if (!parent)
+        return orb_fail_memory(error);
+    memcpy(parent, job->to, length);
+    parent[length > 1 ? length - 1 : length] = '\0';
+    orbit_status status = orbit_mkdir_start(task, job->to_backend, parent, &call, step_done, job, error);
+    orb_free(parent);
+    return status;
+}
+
 static orbit_status start_task(struct orb_transfer_job *job, orbit_task **task, orbit_error *error)
 {
     const struct orbit_transfer *transfer = job->transfer;
@@ -106,6 +124,8 @@ static orbit_status start_task(struct orb_transfer_job *job, orbit_task **task, 
     case ORB_STEP_READ_THERE:
         return orbit_readlink_start(task, job->to_backend, job->to, job->link_there, LINK_MAX_BYTES, &call, step_done,
                                     job, error);
+    case ORB_STEP_PARENT:
+        return start_parent(job, task, error);
     case ORB_STEP_SYMLINK:
         return orbit_symlink_start(task, job->to_backend, job->link, job->to, &call, step_done, job, error);
     case ORB_STEP_REMOVE:
@@ -256,8 +276,12 @@ static void copied(struct orb_transfer_job *job)
 static void link_step(struct orb_transfer_job *job, orbit_status status, const orbit_error *error)
 {
     bool keep = job->transfer->options.no_clobber;
-    if (job->step == ORB_STEP_READLINK && status >= 0) {
+    if ((job->step == ORB_STEP_READLINK || job->step == ORB_STEP_PARENT) && status >= 0) {
         start(job, ORB_STEP_SYMLINK);
+    } else if (job->step == ORB_STEP_SYMLINK && status == ORBIT_E_NOT_FOUND && !job->made_parent &&
+               job->transfer->write.create_parents) {
+        job->made_parent = true;
+        start(job, ORB_STEP_PARENT);
     } else if (job->step == ORB_STEP_SYMLINK && status >= 0) {
         copied(job);
     } else if (job->step == ORB_STEP_SYMLINK && status == ORBIT_E_UNSUPPORTED) {
@@ -307,6 +331,7 @@ static void advance(struct orb_transfer_job *job, orbit_status status, const orb
         }
         break;
     case ORB_STEP_READLINK:
+    case ORB_STEP_PARENT:
     case ORB_STEP_SYMLINK:
     case ORB_STEP_READ_THERE:
     case ORB_STEP_CLEAR:

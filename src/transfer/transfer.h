@@ -19,6 +19,7 @@ enum orb_transfer_step {
     ORB_STEP_MKDIR,
     ORB_STEP_READLINK,
     ORB_STEP_SYMLINK,
+    ORB_STEP_PARENT,     /* the directory of a link, which is not there yet */
     ORB_STEP_READ_THERE, /* a link stands at the target: the same one? */
     ORB_STEP_CLEAR,      /* what stands where a link is to be */
     ORB_STEP_REMOVE
@@ -43,6 +44,7 @@ struct orb_transfer_job {
     enum orb_transfer_step step;
     orbit_metadata target; /* of the look */
     char *link, *link_there;
+    bool made_parent;
     uint64_t begun_ns;
     struct orb_transfer_job *running_next, **running_link; /* by the gate */
     orbit_task *task;                                      /* by the gate: loop writes */

@@ -228,6 +228,47 @@ static void directories_are_made_where_there_are_some(void **state)
     assert_true(is_there(to, "into/full/file"));
 }
 
+static orbit_status one_link_next(void *ctx, orbit_job *job, orbit_error *why)
+{
+    static const orbit_metadata link = {.kind = ORBIT_KIND_SYMLINK};
+    (void)why;
+    if ((*(unsigned *)ctx)++)
+        return ORBIT_END;
+    job->operation = ORBIT_JOB_COPY;
+    job->from_backend = from;
+    job->to_backend = to;
+    job->from = "link";
+    job->to = "into/new/link";
+    job->metadata = &link;
+    return ORBIT_OK;
+}
+
+static void a_link_makes_its_directories(void **state)
+{
+    (void)state;
+    open_stores("files", "files", false);
+    must(orbit_symlink(from, "../elsewhere", "link", NULL, &error), "symlink");
+    for (int may_make = 0; may_make < 2; may_make++) {
+        unsigned given = 0;
+        orbit_job_source jobs = {one_link_next, NULL, NULL, &given};
+        orbit_transfer_options options = ORBIT_TRANSFER_OPTIONS_INIT;
+        orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+        orbit_write_options write = ORBIT_WRITE_OPTIONS_INIT;
+        struct seen seen = {0};
+        write.create_parents = may_make;
+        copy.write = &write;
+        options.copy = &copy;
+        options.each = each;
+        options.each_ctx = &seen;
+        must(orbit_transfer_run(client, &jobs, &options, NULL, &error), "run");
+        assert_int_equal(seen.well, may_make);
+        assert_int_equal(seen.failed, !may_make);
+    }
+    char target[64] = "";
+    must(orbit_readlink(to, "into/new/link", target, sizeof(target), NULL, &error), "readlink");
+    assert_string_equal(target, "../elsewhere");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -241,6 +282,7 @@ int main(void)
         T(no_name_leaves_a_target_that_is_a_file_system),
         T(what_stands_at_the_target_stays_where_that_is_asked_for),
         T(directories_are_made_where_there_are_some),
+        T(a_link_makes_its_directories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
