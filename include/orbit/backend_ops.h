@@ -170,6 +170,7 @@ typedef struct orbit_capabilities {
     /* Another process goes on with an upload from any byte, not from whole parts: begin() takes `resumable`, and there are
      * written(), adopt() and parts() as they say for that. */
     bool resumes_bytes;
+    uint32_t requests_first; /* in flight to begin with, of all streams together; 0: parallel_default */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */

@@ -30,7 +30,10 @@ static struct orb_flow *flow_new(const struct orb_backend *backend)
         orb_free(flow);
         return NULL;
     }
-    uint32_t first = backend->caps.parallel_default ? backend->caps.parallel_default : ORB_FLOW_FIRST;
+    const orbit_capabilities *caps = &backend->caps;
+    uint32_t first = caps->requests_first     ? caps->requests_first
+                     : caps->parallel_default ? caps->parallel_default
+                                              : ORB_FLOW_FIRST;
     double most = first > ORB_FLOW_MOST ? first : ORB_FLOW_MOST;
     flow->ops = backend->ops;
     flow->loop = backend->host->loop;
