@@ -51,6 +51,24 @@ orbit stat "$at/nothing"
 exits 3 "what is not there"
 orbit rm -r "$at/tree"
 exits 0 "rm -r"
+
+# ---- what stands at the name ---------------------------------------------------------------------------------
+ln -s loop2 "$here/loop1"
+ln -s loop1 "$here/loop2"
+ln -s no/where "$here/nowhere"
+mkfifo "$here/fifo"
+orbit cp data "$at/loop1"
+exits 1 "a circle of symlinks"
+says_once "a circle of symlinks" "the symlink there leads from one to another without end$"
+check "a circle of symlinks stays" test -L "$here/loop1"
+orbit cp data "$at/nowhere"
+exits 0 "a symlink to what is to be"
+same "a symlink to what is to be" data "$here/no/where"
+check "a symlink to what is to be stays" test -L "$here/nowhere"
+orbit cp data "$at/fifo"
+exits 1 "a FIFO"
+says_once "a FIFO" 'what stands at the name is no regular file$'
+check "nothing is left there" [ -z "$(find "$here" -name '.orbit-*')" ]
 absent "rm -r" "$here/tree"
 
 # The connection in so many words: no configuration but the options.

@@ -122,7 +122,7 @@ uint32_t sftp_kind(const struct orb_sftp_attributes *attributes);
 /* Times and mode as requests have them, from fields of ORBIT_HAS_…. */
 struct orb_sftp_attributes sftp_attributes(const orbit_metadata *metadata, uint32_t fields);
 
-/* The first half of the numbers in the names of temporaries of a file called `name`: sftp_target.c. */
+/* The first half of the numbers in the names of temporaries of a file called `name`: sftp_open.c. */
 uint32_t sftp_temporary_mark(const char *name);
 
 /* ---- sftp_channel.c ------------------------------------------------------------------------------------------------ */

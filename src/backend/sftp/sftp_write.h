@@ -60,6 +60,7 @@ struct sftp_writing {
     struct orb_sftp_request requests[8], closing[SFTP_CHANNELS_MAX];
     struct sftp_maker maker;
     bool made_parents, followed, cleared, looking, link, resolving;
+    unsigned hops; /* symlinks that were followed one by one */
     unsigned left;
     uint64_t size;                    /* that the file must have */
     uint64_t need;                    /* the bytes that are to come; 0: not known */
