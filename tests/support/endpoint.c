@@ -185,6 +185,8 @@ void endpoint_control(struct endpoint *endpoint, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
+    for (char *blank = what; (blank = strchr(blank, ' ')) != NULL;)
+        *blank = '+'; /* as a query has it */
     char *reply = ask(endpoint, "POST", what, &status);
     if (status != 200)
         fail("control '%s': %d %s", what, status, reply);

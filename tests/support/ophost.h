@@ -132,6 +132,8 @@ orbit_status ophost_begin(struct orb_backend *b, const char *path, const orbit_w
                           orbit_error *error);
 orbit_status ophost_part(struct orb_backend *b, void *upload, uint32_t number, uint64_t offset, const void *bytes,
                          size_t length, orbit_part_reply *reply, orbit_error *error);
+orbit_status ophost_part_copy(struct orb_backend *b, void *upload, const orbit_part_copy_request *request,
+                              orbit_part_reply *reply, orbit_error *error);
 orbit_status ophost_finish(struct orb_backend *b, void *upload, uint64_t size, uint32_t parts, orbit_metadata *reply,
                            orbit_error *error);
 orbit_status ophost_abort(struct orb_backend *b, void *upload, orbit_error *error);

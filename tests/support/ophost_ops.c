@@ -42,6 +42,7 @@ STARTER(put, args->request, args->body, args->reply)
 STARTER(begin, args->request, args->reply)
 STARTER(suspend, args->handle)
 STARTER(part, args->handle, args->request, args->body, args->reply)
+STARTER(part_copy, args->handle, args->request, args->reply)
 STARTER(finish, args->handle, args->request, args->reply)
 STARTER(abort, args->handle)
 STARTER(parts, args->request, args->reply)
@@ -259,6 +260,12 @@ orbit_status ophost_part(struct orb_backend *b, void *upload, uint32_t number, u
     ophost_body_init(&body, &call, bytes, length);
     struct args args = {.request = &part, .handle = upload, .body = &body.body, .reply = reply ? reply : &own};
     return run(b, b->ops->part != NULL, &call, &args, start_part, error);
+}
+
+orbit_status ophost_part_copy(struct orb_backend *b, void *upload, const orbit_part_copy_request *request,
+                              orbit_part_reply *reply, orbit_error *error)
+{
+    return RUN(part_copy, .request = request, .handle = upload, .reply = reply);
 }
 
 orbit_status ophost_finish(struct orb_backend *b, void *upload, uint64_t size, uint32_t parts, orbit_metadata *reply,

@@ -200,6 +200,21 @@ static bool rule_number(struct fault *fault, const char *name, const char *value
     return true;
 }
 
+static bool rule_said(struct fault *fault, const char *name, const char *value, size_t length, int64_t number)
+{
+    if (strcmp(name, "say") == 0)
+        said_first(fault, value, length);
+    else if (strcmp(name, "again") == 0)
+        said_again(fault, value, length);
+    else if (strcmp(name, "then") == 0)
+        said_last(fault, value, length);
+    else if (strcmp(name, "times") == 0)
+        said_times(fault, (uint64_t)number);
+    else
+        return false;
+    return true;
+}
+
 bool fault_add(const char *query, char why[128])
 {
     struct rule *rule = need(calloc(1, sizeof(*rule)));
@@ -218,14 +233,16 @@ bool fault_add(const char *query, char why[128])
             *value++ = '\0';
         else
             value = piece + strlen(piece);
-        url_decode(value, strlen(value), true);
+        size_t length = url_decode(value, strlen(value), true);
         int64_t number = 0;
         bool numeric = parse_size(value, &number);
         bool words = strcmp(piece, "op") == 0 || strcmp(piece, "key") == 0 || strcmp(piece, "bucket") == 0 ||
-                     strcmp(piece, "code") == 0 || strcmp(piece, "reset") == 0 || strcmp(piece, "probability") == 0;
-        right = (numeric || words) &&
-                (rule_match_field(rule, piece, value, number) || rule_flag(&rule->fault, piece, value, number) ||
-                 rule_number(&rule->fault, piece, value, number));
+                     strcmp(piece, "code") == 0 || strcmp(piece, "reset") == 0 || strcmp(piece, "probability") == 0 ||
+                     strcmp(piece, "say") == 0 || strcmp(piece, "again") == 0 || strcmp(piece, "then") == 0;
+        right =
+            (numeric || words) &&
+            (rule_match_field(rule, piece, value, number) || rule_flag(&rule->fault, piece, value, number) ||
+             rule_number(&rule->fault, piece, value, number) || rule_said(&rule->fault, piece, value, length, number));
         if (!right)
             snprintf(why, 128, "fault: '%.40s=%.60s' means nothing", piece, value);
         nth_given |= strcmp(piece, "nth") == 0;
@@ -324,6 +341,7 @@ static void merge(struct fault *to, const struct fault *from, uint64_t *random)
     TAKE(range_200, 0);
     TAKE(no_continue, false);
     TAKE(garbage, false);
+    TAKE(said, NULL);
 #undef TAKE
     to->latency_ms += from->latency_ms;
     if (from->tail_ms != 0) {

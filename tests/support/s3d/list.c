@@ -216,7 +216,7 @@ static bool use_token(struct listing *list, const char *token)
     size_t length = 0;
     if (*token != 'k' && *token != 'p')
         return false;
-    for (const char *at = token + 1; *at != '\0'; at += 2) {
+    for (const char *at = token + 1; *at != '\0' && *at != '.'; at += 2) {
         int high = digit(at[0]), low = high < 0 ? -1 : digit(at[1]);
         if (low < 0 || length == KEY_MAX)
             return false;
@@ -224,6 +224,14 @@ static bool use_token(struct listing *list, const char *token)
     }
     start_after(list, key, length, *token == 'p');
     return true;
+}
+
+/* What makes each token a new one, whatever it stands for. */
+static void add_salt(struct text *out)
+{
+    static atomic_uint_fast64_t tokens;
+    if (atomic_load(&settings.token_salt) > 0)
+        text_format(out, ".%llu", (unsigned long long)atomic_fetch_add(&tokens, 1));
 }
 
 static void add_token(struct text *out, const struct listing *list)
@@ -372,6 +380,8 @@ static void finish_page(struct listing *list, bool v2)
             text_str(out, "k"); /* before the first key */
         else
             add_token(out, list);
+        if (!request->fault.repeat_token)
+            add_salt(out);
         text_str(out, "</NextContinuationToken>");
     } else if (more && !v2 && list->delimiter_length > 0) {
         text_str(out, "<NextMarker>");

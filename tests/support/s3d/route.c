@@ -288,6 +288,10 @@ static bool fault_first(struct request *request)
         request->keep_alive = false;
         return true;
     }
+    if (fault->said != NULL) {
+        said_reply(request);
+        return true;
+    }
     if (fault->status != 0) {
         bool slow = fault->status == 503 || fault->status == 429;
         const char *code = fault->code[0] != '\0' ? fault->code : slow ? "SlowDown" : "InternalError";

@@ -74,6 +74,7 @@ void sleep_us(uint64_t us);
     X(copy_sums, 1) /* the reply to the copy of a part tells its checksum; 2: that of the source */                   \
     X(page_max, 1000)                                                                                                 \
     X(token_circle, 0)   /* continuation tokens come again after so many pages */                                     \
+    X(token_salt, 0)     /* and are other ones each time, whatever they stand for */                                  \
     X(clock_offset_s, 0) /* the server's clock against ours */                                                        \
     X(region_check, 1)                                                                                                \
     X(region_redirect, 0)      /* 0: 400 AuthorizationHeaderMalformed; 1: 301 PermanentRedirect */                    \
@@ -159,6 +160,7 @@ struct fault {
     int64_t upload_stop; /* the request's body is read up to here, then the connection is reset; -1 none */
     bool no_continue;    /* Expect: 100-continue is not answered */
     bool garbage;        /* the reply is not HTTP */
+    struct said *said;   /* the reply, word for word; nullable */
 };
 void fault_none(struct fault *fault);
 /* "op=GetObject&key=a*&nth=3&count=1&probability=0.5&seed=7&status=503&…"; false and `why` when it is wrong. */
@@ -168,6 +170,14 @@ void fault_clear(void);
 void fault_match(struct fault *fault, enum kind kind, const char *bucket, const char *key, int64_t part);
 bool fault_over_rate(void);
 void fault_json(struct text *out);
+
+/* Replies word for word (said.c): bytes, others so many times, and then more; the connection ends where fault.close is on. */
+struct request;
+void said_first(struct fault *fault, const char *bytes, size_t length);
+void said_again(struct fault *fault, const char *bytes, size_t length);
+void said_times(struct fault *fault, uint64_t times);
+void said_last(struct fault *fault, const char *bytes, size_t length);
+void said_reply(struct request *request);
 
 /* ---- connections and requests (conn.c) ------------------------------------------------------------- */
 
