@@ -106,7 +106,7 @@ struct orb_http_request {
     enum orb_http_take take;
     bool paused, dirty, head_seen, connected, cancelled, body_ended;
     bool starved; /* peek said ORBIT_AGAIN and no resume has come since */
-    uint64_t started_ns, mark_ns, mark_bytes, dropped;
+    uint64_t started_ns, mark_ns, mark_bytes, dropped, header_bytes;
     uint64_t life, life_ns; /* what had happened at the last tick, and when that was another than before */
 };
 

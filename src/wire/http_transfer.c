@@ -16,7 +16,8 @@ enum {
     SMALL_BUFFER = 16 << 10,
     DROP_MAX = 1 << 20,
     STALL_BYTES_PER_S = 1024,
-    CONTINUE_MS = 1000
+    CONTINUE_MS = 1000,
+    HEADERS_MAX = 256 << 10 /* of a reply, trailers and interim replies among them: curl keeps them all */
 };
 
 /* Something came or went: see tell_silence(). */
@@ -65,10 +66,22 @@ static bool end_block(struct orb_http_request *request)
     return true;
 }
 
+static bool too_many_headers(struct orb_http_request *request)
+{
+    char peer[160];
+    orb_http_peer(peer, sizeof peer, request->url);
+    request->status =
+        orb_fail(&request->error, ORBIT_E_PROTOCOL, 0, "%s sent more than %d KiB of headers", peer, HEADERS_MAX >> 10);
+    return false;
+}
+
 static size_t on_header(char *line, size_t one, size_t count, void *user)
 {
     struct orb_http_request *request = user;
     size_t all = one * count, length = all;
+    request->header_bytes += all;
+    if (request->header_bytes > HEADERS_MAX && !too_many_headers(request))
+        return 0;
     while (length && (line[length - 1] == '\r' || line[length - 1] == '\n'))
         length--;
     if (length > 5 && memcmp(line, "HTTP/", 5) == 0) {
