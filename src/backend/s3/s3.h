@@ -22,6 +22,8 @@ enum {
     ORB_S3_KEY_MAX = 4096, /* S3 allows 1,024 bytes; other stores differ, none goes that far */
     ORB_S3_CHECKSUM_TEXT = 64,
     ORB_S3_TAGS_MAX = 64 << 10, /* ten tags of 384 characters, encoded */
+    ORB_S3_ETAG_MAX = 255,
+    ORB_S3_METADATA_MAX = 64 << 10, /* what orbit_metadata has room for; S3 allows 2 KiB */
     ORB_S3_COPY_TIMEOUT_MS = 300000
 };
 
@@ -71,7 +73,8 @@ struct orb_s3_reply {
     uint64_t length;                         /* Content-Length */
     uint64_t range_first, range_last, total; /* Content-Range; total UINT64_MAX: "*" */
     bool range_unsatisfied;                  /* "bytes * /total" */
-    bool no_memory;                          /* for the metadata */
+    size_t metadata_bytes;                   /* that came, with what keeping them costs at most */
+    bool no_memory, too_much_metadata;
 };
 
 struct orb_s3_op {
@@ -178,14 +181,14 @@ orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_
 /* Whether the root of a reply is that of the answer: the documented name, or what some stores make of the operation's
  * ("ListPartsResponse", "…Result", "…Output"). Any other document (a proxy's page) is none, however empty it is. */
 bool orb_s3_answers(const char *root, const char *documented, const char *operation);
-/* Keeps text without the quotes around it, NULL when memory is out or it is empty. */
+/* Keeps text without the quotes around it; NULL when memory is out or it is none, such as one with control characters. */
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length);
 
 /* s3_error.c ---------------------------------------------------------------------------------------- */
 
-/* After a request: ORBIT_OK for a 2xx reply, else what went wrong. Learns region, clock and what the endpoint
- * can do. An <Error> in a 200 is found when `look_inside`. */
-orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *error);
+/* After a request: ORBIT_OK for a 2xx reply whose body in http.memory is no <Error>, else what went wrong. Learns region,
+ * clock and what the endpoint can do. */
+orbit_status orb_s3_check(struct orb_s3_op *op, orbit_error *error);
 /* The same, and ends the operation with it unless it is ORBIT_OK; false when it has ended. */
 bool orb_s3_fine(struct orb_s3_op *op);
 /* An error the store told by code, in a reply that was good as a whole (batch remove, 200 with <Error>). */

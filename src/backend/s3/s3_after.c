@@ -24,7 +24,7 @@ void orb_s3_after_release(struct orb_s3_after *after)
 static bool was_set(struct orb_s3_op *op, const char *without)
 {
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
         return true;
     if (status != ORBIT_E_MEMORY) {
@@ -112,7 +112,7 @@ static void lock_told(struct orb_s3_op *op)
     struct orb_s3_after *after = (struct orb_s3_after *)op;
     struct orb_s3 *s3 = op->s3;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status == ORBIT_E_CANCELLED || status == ORBIT_E_MEMORY) {
         orb_s3_op_end(op, status, &error);
         return;

@@ -87,7 +87,7 @@ orbit_status orb_s3_attributes_read(struct orb_s3_op *op, struct orb_s3_attribut
     static const struct orb_xml_events events = {on_begin, on_end};
     uint32_t before = page->last;
     page->is_reply = page->in_parts = page->more = false;
-    orbit_status status = orb_s3_check(op, false, error);
+    orbit_status status = orb_s3_check(op, error);
     if (status < 0)
         return not_offered(op, error) ? fail_not_offered(op, error) : status;
     status = orb_s3_parse(op, &events, page, error);

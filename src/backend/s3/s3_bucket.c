@@ -26,7 +26,7 @@ static void made(struct orb_s3_op *op)
 {
     struct mkdir_op *mkdir_op = (struct mkdir_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status == ORBIT_E_EXISTS && mkdir_op->parents)
         status = ORBIT_OK;
     orb_s3_op_end(op, status, &error);

@@ -23,7 +23,7 @@ static void copied(struct orb_s3_op *op)
     static const struct orb_xml_events events = {NULL, on_end};
     struct copy_op *copy = (struct copy_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, true, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0) {
         if (op->wants_new && status == ORBIT_E_CHANGED)
             error.status = status = ORBIT_E_EXISTS;
@@ -74,7 +74,7 @@ static void looked(struct orb_s3_op *op)
     struct copy_op *copy = (struct copy_op *)op;
     orbit_error error;
     char name[240];
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
         status = orb_fail(&error, ORBIT_E_EXISTS, 0, "cannot copy to '%s': it exists already",
                           orb_s3_name(op->s3, copy->request.to, name, sizeof name));

@@ -11,8 +11,20 @@ orbit_status orb_s3_list_endless(orbit_error *error, const char *what)
     return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the store's listing goes on for ever: it %s", what);
 }
 
-orbit_status orb_s3_cursor_token(struct orb_s3_cursor *cursor, const char *token, orbit_error *error)
+/* A key is listed once, and so is the last key of a page. Not so a common prefix: stores that look at a thousand keys at a time
+ * may tell it once for each thousand. */
+static bool repeats_pages(struct orb_s3_cursor *cursor, const char *last)
 {
+    enum { KEYS_MAX = 2, PREFIXES_MAX = 10000 };
+    if (*last && strcmp(orb_buf_string(&cursor->landmark_key), last) == 0)
+        cursor->repeats++;
+    return cursor->repeats >= (cursor->delimiter ? PREFIXES_MAX : KEYS_MAX);
+}
+
+orbit_status orb_s3_cursor_token(struct orb_s3_cursor *cursor, const char *token, const char *last, orbit_error *error)
+{
+    if (repeats_pages(cursor, last))
+        return orb_s3_list_endless(error, "repeats its pages");
     if (cursor->has_token &&
         (strcmp(orb_buf_string(&cursor->token), token) == 0 || strcmp(orb_buf_string(&cursor->landmark), token) == 0))
         return orb_s3_list_endless(error, "repeats its continuation token");
@@ -22,8 +34,10 @@ orbit_status orb_s3_cursor_token(struct orb_s3_cursor *cursor, const char *token
         cursor->next_landmark = 2 * cursor->token_count;
         orb_buf_reset(&cursor->landmark);
         orb_buf_text(&cursor->landmark, token);
+        orb_buf_reset(&cursor->landmark_key);
+        orb_buf_text(&cursor->landmark_key, last);
     }
-    if (cursor->token.failed || cursor->landmark.failed)
+    if (cursor->token.failed || cursor->landmark.failed || cursor->landmark_key.failed)
         return orb_fail_memory(error);
     cursor->has_token = true;
     cursor->from_after = false;
@@ -62,6 +76,7 @@ void orb_s3_list_end(void *self, void *handle)
     orb_buf_release(&cursor->after);
     orb_buf_release(&cursor->token);
     orb_buf_release(&cursor->landmark);
+    orb_buf_release(&cursor->landmark_key);
     orb_free(cursor->delimiter);
     orb_free(cursor);
 }
@@ -118,6 +133,7 @@ void orb_s3_list_begin(void *self, orbit_op *op, const orbit_list_request *reque
     orb_buf_init(&cursor->after, (size_t)2 * ORB_S3_KEY_MAX);
     orb_buf_init(&cursor->token, ORB_S3_TOKEN_MAX);
     orb_buf_init(&cursor->landmark, ORB_S3_TOKEN_MAX);
+    orb_buf_init(&cursor->landmark_key, ORB_S3_KEY_MAX + 1);
     orbit_status status = fill_cursor(cursor, request, &error);
     if (status < 0) {
         orb_s3_list_end(self, cursor);

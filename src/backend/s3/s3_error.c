@@ -99,10 +99,10 @@ static struct meaning by_status(int status)
     switch (status) {
     case 301:
     case 302:
+    case 303:
     case 307:
     case 308:
-        return (struct meaning){"", ORBIT_E_CONFIG, 0,
-                                "the store sends to another address: set the right endpoint and region"};
+        return (struct meaning){"", ORBIT_E_CONFIG, 0, NULL};
     case 304:
     case 412:
         return (struct meaning){"", ORBIT_E_CHANGED, 0, NULL};
@@ -140,9 +140,8 @@ static struct meaning by_status(int status)
 /* ---- the body of an error ------------------------------------------------------------------------- */
 
 struct error_body {
-    char code[48], message[200], request_id[72], region[ORB_S3_REGION_MAX];
-    uint64_t actual_size;
-    bool is_error; /* the root is <Error> */
+    char code[48], message[200], request_id[72], region[ORB_S3_REGION_MAX], endpoint[128];
+    bool is_error; /* the root is <Error>, or what is in it */
 };
 
 static void take_text(char *to, size_t room, const char *text, size_t length)
@@ -181,6 +180,8 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
         take_text(body->request_id, sizeof body->request_id, text, length);
     else if (strcmp(name, "Region") == 0)
         take_text(body->region, sizeof body->region, text, length);
+    else if (strcmp(name, "Endpoint") == 0)
+        take_text(body->endpoint, sizeof body->endpoint, text, length);
     return true;
 }
 
@@ -190,6 +191,22 @@ static void parse_body(const struct orb_buf *memory, struct error_body *body)
     *body = (struct error_body){0};
     if (memory->length) /* what of it is readable is good enough */
         (void)orb_xml_read(memory, &events, body, NULL);
+}
+
+/* Whether the root of a document is an error's: the name behind declarations and comments. Replies that are long and none are
+ * not read for it. */
+static bool begins_as_error(const struct orb_buf *memory)
+{
+    const char *at = memory->length ? orb_buf_string(memory) : "";
+    while ((at = strchr(at, '<')) && (at[1] == '?' || at[1] == '!'))
+        at++;
+    const char *name = at ? at + 1 : "", *colon;
+    size_t length = strcspn(name, " \t\r\n/>");
+    while ((colon = memchr(name, ':', length))) {
+        length -= (size_t)(colon + 1 - name);
+        name = colon + 1;
+    }
+    return (length == 5 && memcmp(name, "Error", 5) == 0) || (length == 13 && memcmp(name, "ErrorResponse", 13) == 0);
 }
 
 /* ---- what to learn --------------------------------------------------------------------------------- */
@@ -358,6 +375,12 @@ static void describe(struct orb_s3_op *op, const char *path, const struct meanin
         if (op->wants_new)
             status = ORBIT_E_EXISTS;
         text = op->wants_new ? "it exists already" : "it is not (any more) the version that was asked for";
+    } else if (!text && status == ORBIT_E_CONFIG && http_status > 300 && http_status < 400) {
+        (void)snprintf(own, sizeof own, "the store sends to another address%s%s%s (%s%sHTTP %d): set %s",
+                       body->endpoint[0] ? ", '" : "", body->endpoint, body->endpoint[0] ? "'" : "", body->code,
+                       body->code[0] ? ", " : "", http_status,
+                       body->region[0] || op->reply.region[0] ? "the right region" : "the right endpoint and region");
+        text = own;
     } else if (!text) {
         (void)snprintf(own, sizeof own, "%s%s%s (HTTP %d)", body->code, body->code[0] && body->message[0] ? ": " : "",
                        body->message[0] ? body->message
@@ -438,7 +461,27 @@ static orbit_status no_reply(struct orb_s3_op *op, orbit_error *error)
     return op->http.status;
 }
 
-orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *error)
+static orbit_status too_much_metadata(struct orb_s3_op *op, orbit_error *error)
+{
+    char name[240];
+    return orb_fail(error, ORBIT_E_LIMIT, 0, "cannot %s '%s': it has more metadata than %d KiB", op->verb,
+                    orb_s3_name(op->s3, op->path, name, sizeof name), ORB_S3_METADATA_MAX >> 10);
+}
+
+/* A reply of status 200 may say otherwise: that of requests which take long begins before their end is known. */
+static orbit_status good_and_not(struct orb_s3_op *op, orbit_error *error)
+{
+    static const struct meaning other = {"", ORBIT_E_IO, RETRY, NULL};
+    struct error_body body;
+    if (op->http.http_status != 200 || !begins_as_error(&op->http.memory))
+        return ORBIT_OK;
+    parse_body(&op->http.memory, &body);
+    const struct meaning *known = by_code(body.code);
+    describe(op, op->path, known ? known : &other, &body, op->http.http_status, error);
+    return (orbit_status)error->status;
+}
+
+orbit_status orb_s3_check(struct orb_s3_op *op, orbit_error *error)
 {
     struct orb_s3 *s3 = op->s3;
     if (op->http.status < 0)
@@ -450,16 +493,11 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
         orb_keys_source_accepted(orb_s3_op_keys(op), op->keys);
     if (op->reply.no_memory)
         return orb_fail_memory(error);
-    if (look_inside) {
-        struct error_body body;
-        parse_body(&op->http.memory, &body);
-        if (body.is_error) {
-            const struct meaning *known = by_code(body.code);
-            struct meaning other = {"", ORBIT_E_IO, RETRY, NULL};
-            describe(op, op->path, known ? known : &other, &body, op->http.http_status, error);
-            return (orbit_status)error->status;
-        }
-    }
+    if (op->reply.too_much_metadata)
+        return too_much_metadata(op, error);
+    orbit_status status = good_and_not(op, error);
+    if (status < 0)
+        return status;
     if (s3->ways.body_checksums == ORB_S3_BODY_SUSPECT && op->trailed) {
         s3->ways.body_checksums = ORB_S3_BODY_WANTED;
         orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s wants a checksum with every body", s3->address.authority);
@@ -480,7 +518,7 @@ orbit_status orb_s3_check(struct orb_s3_op *op, bool look_inside, orbit_error *e
 bool orb_s3_fine(struct orb_s3_op *op)
 {
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0)
         orb_s3_op_end(op, status, &error);
     return status >= 0;

@@ -38,8 +38,11 @@ struct finish_op {
     orbit_checksum checksum; /* of the whole; algorithm 0 unknown */
     orbit_error complete_error;
     bool resolving;
-    bool completed; /* the reply's root element was seen */
-    char reply_etag[256];
+    bool without_whole; /* … was refused with it */
+    bool sent_whole;    /* Complete told the checksum of the whole */
+    bool completed;     /* the reply's root element was seen */
+    char reply_etag[256], reply_type[16];
+    orbit_checksum reply_checksum; /* of the upload's algorithm, as the store made it */
 };
 
 /* ---- the list of parts ----------------------------------------------------------------------------- */
@@ -266,7 +269,7 @@ static void looked(struct orb_s3_op *op)
     struct finish_op *finish = (struct finish_op *)op;
     struct orb_s3_upload *upload = finish->upload;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status >= 0 && op->reply.has_length) {
         finish->seen.size = op->reply.length;
         finish->seen.fields |= ORBIT_HAS_SIZE;
@@ -308,6 +311,11 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
         finish->completed = true;
     if (depth == 2 && strcmp(name, "ETag") == 0 && length < sizeof finish->reply_etag)
         memcpy(finish->reply_etag, text, length + 1);
+    if (depth == 2 && strcmp(name, "ChecksumType") == 0)
+        (void)snprintf(finish->reply_type, sizeof finish->reply_type, "%s", text);
+    else if (depth == 2 && finish->checksum.algorithm && orb_str_prefix(name, "Checksum") &&
+             orb_s3_checksum_from_word(name + strlen("Checksum")) == finish->checksum.algorithm)
+        (void)orb_s3_checksum_parse(&finish->reply_checksum, finish->checksum.algorithm, text);
     return true;
 }
 
@@ -316,6 +324,8 @@ static orbit_status read_result(struct finish_op *finish, orbit_error *error)
     static const struct orb_xml_events events = {NULL, on_end};
     struct orb_s3_op *op = &finish->after.base;
     finish->completed = false;
+    finish->reply_type[0] = '\0';
+    finish->reply_checksum = (orbit_checksum){0};
     orbit_status status = orb_s3_parse_beside_key(op, &events, finish, error);
     if (status == ORBIT_E_MEMORY || (status >= 0 && finish->completed))
         return status;
@@ -328,12 +338,51 @@ static orbit_status read_result(struct finish_op *finish, orbit_error *error)
     return status;
 }
 
+/* The object is there by now, and the store says of what bytes it is. A value that may be of another kind (a CRC32 of the
+ * parts', told without saying so) is passed over. */
+static orbit_status compare_with_reply(struct finish_op *finish, orbit_error *error)
+{
+    const orbit_checksum *own = &finish->checksum, *told = &finish->reply_checksum;
+    bool whole = own->algorithm == ORBIT_CHECKSUM_CRC64NVME || strcasecmp(finish->reply_type, "FULL_OBJECT") == 0;
+    char name[240];
+    if (!told->algorithm || told->composite != own->composite || !(whole || own->composite) ||
+        memcmp(told->value, own->value, own->length) == 0)
+        return ORBIT_OK;
+    return orb_fail(error, ORBIT_E_CHECKSUM, 0,
+                    "cannot finish writing '%s': the object is there, but by the %s that the store tells it is not "
+                    "made of the bytes that were sent",
+                    orb_s3_name(finish->after.base.s3, finish->upload->path, name, sizeof name),
+                    orb_s3_checksum_word(own->algorithm));
+}
+
+/* Some stores know a checksum of the parts' checksums alone, and refuse that of the whole as one that is none (S3Mock). One that
+ * was wrong is BadDigest. */
+static bool refuses_the_whole(const struct finish_op *finish, const orbit_error *error)
+{
+    return finish->sent_whole && error->http_status == 400 && strcmp(error->code, "BadRequest") == 0;
+}
+
+static void learn_whole(const struct finish_op *finish)
+{
+    struct orb_s3 *s3 = finish->after.base.s3;
+    if (!finish->without_whole || s3->ways.parts_alone)
+        return;
+    orb_log(&s3->host->log, ORBIT_LOG_INFO, "s3: %s takes no checksum of the whole at the end of an upload",
+            s3->address.authority);
+    s3->ways.parts_alone = true;
+}
+
 static void completed(struct orb_s3_op *op)
 {
     struct finish_op *finish = (struct finish_op *)op;
     orbit_metadata *out = finish->out;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, true, &error);
+    orbit_status status = orb_s3_check(op, &error);
+    if (status < 0 && refuses_the_whole(finish, &error)) {
+        finish->without_whole = true;
+        send_complete(finish);
+        return;
+    }
     if (status == ORBIT_E_NOT_FOUND && strcmp(error.code, "NoSuchUpload") == 0) {
         finish->complete_error = error;
         if (finish->request.resolve) /* it may be an earlier one that is at work still */
@@ -344,12 +393,15 @@ static void completed(struct orb_s3_op *op)
     }
     if (status >= 0)
         status = read_result(finish, &error);
+    if (status >= 0)
+        status = compare_with_reply(finish, &error);
     if (status == ORBIT_E_CHECKSUM)
         error.flags &= ~(uint32_t)ORBIT_ERROR_RETRIABLE; /* the parts will not change by asking again */
     if (status < 0) {
         orb_s3_op_end(op, status, &error);
         return;
     }
+    learn_whole(finish);
     out->etag = orb_s3_keep_etag(out, finish->reply_etag, strlen(finish->reply_etag));
     if (!out->etag && finish->etag[0])
         out->etag = orbit_metadata_keep(out, finish->etag, strlen(finish->etag));
@@ -371,7 +423,9 @@ static void send_complete(struct finish_op *finish)
     orb_s3_header(op, "content-type", "application/xml");
     orb_s3_condition_headers(op, upload->overwrite, upload->if_match);
     orb_s3_upload_headers(op, upload, true);
-    if (finish->checksum.algorithm && finish->list.checksums && !finish->checksum.composite) {
+    finish->sent_whole = finish->checksum.algorithm && finish->list.checksums && !finish->checksum.composite &&
+                         !finish->without_whole && !op->s3->ways.parts_alone;
+    if (finish->sent_whole) {
         orb_s3_checksum_text(&finish->checksum, text);
         orb_s3_header(op, orb_s3_checksum_header(finish->checksum.algorithm), text);
         orb_s3_header(op, "x-amz-checksum-type", "FULL_OBJECT");

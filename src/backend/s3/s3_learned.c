@@ -120,7 +120,7 @@ void orb_s3_remember_clock(struct orb_s3 *s3)
 /* X(field) for all of them. */
 #define WAYS(X) \
     X(checksums) X(told_checksums) X(body_checksums) X(listed) X(conditions) X(upload_tags) X(upload_locks) X(ranges) X(no_lengths) \
-    X(bare_copies) X(list_v1) X(no_batches) X(no_attributes) X(tags)
+    X(bare_copies) X(parts_alone) X(list_v1) X(no_batches) X(no_attributes) X(tags)
 /* clang-format on */
 
 /* Without what is only suspected. */

@@ -27,6 +27,7 @@ struct page_op {
 
     /* The reply so far. */
     bool is_list, encoded, truncated, full;
+    bool is_error;      /* and no list: `storage_class` and `etag` are its code and message */
     bool encoding_told; /* now, or learned from an earlier page */
     bool doubtful;      /* a key came that could mean two things: this page is asked for again */
     bool ill_formed;    /* what came is no XML: asked for again, and blotted */
@@ -215,6 +216,7 @@ static void on_begin(void *ctx, unsigned depth, const char *name)
         }
     } else if (depth == 1) {
         op->is_list = is_listing(op, name);
+        op->is_error = !op->is_list && strcmp(name, "Error") == 0;
     }
 }
 
@@ -225,9 +227,19 @@ static const char *next_name(const struct page_op *op)
     return op->base.listing ? "NextContinuationToken" : "NextMarker";
 }
 
+static void error_field(struct page_op *op, const char *name, const char *text)
+{
+    if (strcmp(name, "Code") == 0)
+        (void)snprintf(op->storage_class, sizeof op->storage_class, "%s", text);
+    else if (strcmp(name, "Message") == 0)
+        (void)snprintf(op->etag, sizeof op->etag, "%s", text);
+}
+
 static bool list_field(struct page_op *op, const char *name, char *text, size_t length)
 {
-    if (strcmp(name, "IsTruncated") == 0) {
+    if (op->is_error) {
+        error_field(op, name, text);
+    } else if (strcmp(name, "IsTruncated") == 0) {
         op->truncated = strcmp(text, "true") == 0;
     } else if (strcmp(name, "EncodingType") == 0) {
         op->encoded = strcmp(text, "url") == 0;
@@ -370,8 +382,9 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
     if (!op->truncated)
         return ORBIT_OK;
     if (op->base.listing && !(cursor->blots && cursor->ordered && op->has_last && !op->passed))
-        return op->next.length ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), error)
-                               : orb_s3_list_endless(error, "says that there is more and not where");
+        return op->next.length
+                   ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), op->has_last ? op->last : "", error)
+                   : orb_s3_list_endless(error, "says that there is more and not where");
     /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
     if (op->has_last && !op->passed)
         return orb_s3_cursor_after(cursor, op->last, op->last_version, error);
@@ -402,6 +415,8 @@ static void ask(struct page_op *list)
     orb_page_reset(&list->prefixes);
     orb_page_reset(list->page);
     list->ill_formed = false;
+    list->is_error = false;
+    list->storage_class[0] = list->etag[0] = '\0';
     list->is_list = list->truncated = list->full = list->doubtful = list->has_last = list->passed = false;
     list->encoding_told = learned != ORB_S3_ENCODING_UNKNOWN;
     list->encoded = learned == ORB_S3_ENCODING_URL;
@@ -440,6 +455,12 @@ static void listed(struct orb_s3_op *base)
     if (op->ill_formed && !op->cursor->blots && !orbit_op_cancelled(base->op)) {
         op->cursor->blots = true;
         ask(op);
+        return;
+    }
+    if (op->is_error && base->http.status != ORBIT_E_CANCELLED) {
+        (void)orb_s3_fail_code(base, base->path, op->storage_class, op->etag, 200, &error);
+        error.flags |= error.status == ORBIT_E_PROTOCOL ? ORBIT_ERROR_RETRIABLE : 0; /* a code that nobody knows */
+        orb_s3_op_end(base, (orbit_status)error.status, &error);
         return;
     }
     if (!orb_s3_fine(base))

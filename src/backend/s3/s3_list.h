@@ -27,11 +27,13 @@ struct orb_s3_cursor {
     /* An earlier token, kept for twice as many pages each time: tokens that go in a circle come upon it. */
     struct orb_buf landmark;
     uint64_t token_count, next_landmark;
+    struct orb_buf landmark_key; /* the same of pages, where it is the tokens that are new each time: the last key */
+    uint64_t repeats;            /* pages that ended with it once more */
 };
 
-/* The next page is asked for by this token, or after this key and version ("": after all versions of the key).
+/* The next page is asked for by this token, which came with a page that ends with `last` ("": no key), or after this key and version ("": after all versions of the key).
  * ORBIT_E_PROTOCOL when that is where it was asked for before: the store goes in a circle. */
-orbit_status orb_s3_cursor_token(struct orb_s3_cursor *cursor, const char *token, orbit_error *error);
+orbit_status orb_s3_cursor_token(struct orb_s3_cursor *cursor, const char *token, const char *last, orbit_error *error);
 orbit_status orb_s3_cursor_after(struct orb_s3_cursor *cursor, const char *key, const char *version,
                                  orbit_error *error);
 /* Fills `error`: the store's listing has no end, because it does `what`. */

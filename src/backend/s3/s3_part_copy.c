@@ -88,7 +88,8 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
 {
     struct part_copy_op *part = ctx;
     if (depth == 1)
-        part->is_result = orb_s3_answers(name, "CopyPartResult", "UploadPartCopy");
+        part->is_result = orb_s3_answers(name, "CopyPartResult", "UploadPartCopy") ||
+                          strcmp(name, "CopyObjectResult") == 0; /* S3Proxy */
     return depth != 2 || orb_s3_copy_result(&part->result, name, text, length);
 }
 
@@ -142,7 +143,7 @@ static void part_copied(struct orb_s3_op *op)
     static const struct orb_xml_events events = {NULL, on_end};
     struct part_copy_op *part = (struct part_copy_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, true, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0 && refuses_checksums(part, &error))
         status = without_checksums(part, &error);
     if (status >= 0) {

@@ -209,7 +209,7 @@ static void on_bucket(struct orb_s3_op *op)
 {
     struct probe_op *probe = (struct probe_op *)op;
     orbit_error error = {0};
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0 && (error.flags & ORBIT_ERROR_RETRIABLE) && ++probe->tries < TRIES && !orbit_op_cancelled(op->op)) {
         look_at_bucket(probe); /* region or clock were learned, or it was busy */
         return;

@@ -327,7 +327,7 @@ static void looked(struct orb_s3_op *op)
     const orbit_write_options *options = put->request.options;
     orbit_error error;
     char name[240];
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     bool missing = status == ORBIT_E_NOT_FOUND;
     if (missing)
         status = ORBIT_OK;

@@ -296,7 +296,7 @@ static void sized(struct orb_s3_op *op)
 {
     struct read_op *read = (struct read_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0 && (op->http.status < 0 || (error.flags & ORBIT_ERROR_RETRIABLE) || status == ORBIT_E_MEMORY)) {
         orb_s3_op_end(op, status, &error);
         return;

@@ -20,6 +20,8 @@ struct remove_op {
     struct orb_http_bytes bytes;
     /* A reply that is being read. */
     bool is_result, in_error;
+    bool astray; /* it tells of an error, and of a key that was not asked for */
+    orbit_error astray_error;
     struct orb_buf error_key;
     char code[48], message[200], version[256];
     size_t keys_seen;
@@ -71,7 +73,7 @@ static void removed(struct orb_s3_op *op)
 {
     struct remove_op *remove = (struct remove_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && strcmp(error.code, "NoSuchBucket") != 0)
         status = ORBIT_OK;
     item_done(remove, status, &error);
@@ -113,7 +115,7 @@ static void directory_listed(struct orb_s3_op *op)
     static const struct orb_xml_events events = {directory_begin, directory_end};
     struct remove_op *remove = (struct remove_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     remove->keys_seen = 0;
     remove->marker_seen = false;
     if (status < 0 && strcmp(error.code, "KeyTooLongError") == 0) { /* a '/' more than fits: no directory */
@@ -153,7 +155,7 @@ static void looked(struct orb_s3_op *op)
     struct remove_op *remove = (struct remove_op *)op;
     orbit_remove_item *item = current(remove);
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && *item->path && !orb_str_suffix(item->path, "/"))
         look_at_directory(remove);
     else if (status < 0)
@@ -204,25 +206,45 @@ static void batch_begin(void *ctx, unsigned depth, const char *name)
     }
 }
 
+static bool is_blamed(const struct remove_op *remove, size_t i, const char *path)
+{
+    const orbit_remove_item *item = &remove->request.items[i];
+    return !remove->singly[i] && strcmp(item->path, path) == 0 &&
+           (!remove->version[0] || !item->version_id || strcmp(item->version_id, remove->version) == 0);
+}
+
 static void blame(struct remove_op *remove)
 {
-    const char *key = orb_buf_string(&remove->error_key);
-    size_t skip = strlen(remove->base.s3->prefix);
-    if (strncmp(key, remove->base.s3->prefix, skip) != 0)
+    const char *key = orb_buf_string(&remove->error_key), *prefix = remove->base.s3->prefix;
+    size_t skip = strlen(prefix);
+    bool ours = strncmp(key, prefix, skip) == 0, found = false;
+    if (strcmp(remove->code, "NoSuchKey") == 0 || strcmp(remove->code, "NoSuchVersion") == 0)
         return;
+    for (size_t i = 0; ours && i < remove->request.count; i++) {
+        orbit_remove_item *item = &remove->request.items[i];
+        if (!is_blamed(remove, i, key + skip))
+            continue;
+        found = true;
+        if (strstr(remove->code, "DirectoryNotEmpty")) /* "dir/" came before "dir/file" did: again, when that is gone */
+            remove->singly[i] = true;
+        else
+            item->status =
+                orb_s3_fail_code(&remove->base, item->path, remove->code, remove->message, 200, &item->error);
+    }
+    if (!found && !remove->astray)
+        (void)orb_s3_fail_code(&remove->base, NULL, remove->code, remove->message, 200, &remove->astray_error);
+    remove->astray |= !found;
+}
+
+/* Which of them it was is not known: none of what else went well is believed. */
+static void blame_all(struct remove_op *remove)
+{
     for (size_t i = 0; i < remove->request.count; i++) {
         orbit_remove_item *item = &remove->request.items[i];
-        if (remove->singly[i] || strcmp(item->path, key + skip) != 0 ||
-            (remove->version[0] && item->version_id && strcmp(item->version_id, remove->version) != 0))
-            continue;
-        if (strcmp(remove->code, "NoSuchKey") == 0 || strcmp(remove->code, "NoSuchVersion") == 0)
-            continue;
-        if (strstr(remove->code,
-                   "DirectoryNotEmpty")) { /* "dir/" came before "dir/file" did: again, when that is gone */
-            remove->singly[i] = true;
-            continue;
+        if (!remove->singly[i] && item->status == ORBIT_OK) {
+            item->error = remove->astray_error;
+            item->status = (orbit_status)item->error.status;
         }
-        item->status = orb_s3_fail_code(&remove->base, item->path, remove->code, remove->message, 200, &item->error);
     }
 }
 
@@ -257,7 +279,7 @@ static void batch_sent(struct orb_s3_op *op)
     static const struct orb_xml_events events = {batch_begin, batch_end};
     struct remove_op *remove = (struct remove_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0 && not_offered(&error)) {
         orb_log(&op->s3->host->log, ORBIT_LOG_INFO, "s3: %s does not remove many keys at once: one by one",
                 op->s3->address.authority);
@@ -269,10 +291,13 @@ static void batch_sent(struct orb_s3_op *op)
     }
     if (status >= 0)
         status = read_reply(remove, &events, &error);
-    if (status < 0)
+    if (status < 0) {
         orb_s3_op_end(op, status, &error);
-    else
-        next_single(remove);
+        return;
+    }
+    if (remove->astray)
+        blame_all(remove);
+    next_single(remove);
 }
 
 static bool write_batch(struct remove_op *remove, size_t *count)

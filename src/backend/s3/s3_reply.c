@@ -28,13 +28,22 @@ bool orb_s3_answers(const char *root, const char *documented, const char *operat
     return false;
 }
 
+/* Cuts an ETag to what is between its quotes; false for none, such as one that could not be sent back to the store. */
+static bool bare_etag(const char **value, size_t *length)
+{
+    if (*length > 2 && (*value)[0] == 'W' && (*value)[1] == '/')
+        *value += 2, *length -= 2;
+    if (*length >= 2 && (*value)[0] == '"' && (*value)[*length - 1] == '"')
+        ++*value, *length -= 2;
+    for (size_t i = 0; i < *length; i++)
+        if ((unsigned char)(*value)[i] < ' ' || (*value)[i] == 127)
+            return false;
+    return *length && *length <= ORB_S3_ETAG_MAX;
+}
+
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length)
 {
-    if (length > 2 && value[0] == 'W' && value[1] == '/')
-        value += 2, length -= 2;
-    if (length >= 2 && value[0] == '"' && value[length - 1] == '"')
-        value++, length -= 2;
-    return length ? orbit_metadata_keep(metadata, value, length) : NULL;
+    return bare_etag(&value, &length) ? orbit_metadata_keep(metadata, value, length) : NULL;
 }
 
 /* The N of an ETag "…-N": an object of N parts. */
@@ -119,8 +128,10 @@ static bool keep_metadata(orbit_metadata *metadata, const char *name, const char
 {
     uint64_t parts;
     if (strcmp(name, "etag") == 0) {
-        metadata->etag = orb_s3_keep_etag(metadata, value, strlen(value));
-        if (!metadata->etag && strlen(value) > 2)
+        size_t length = strlen(value);
+        bool is_etag = bare_etag(&value, &length);
+        metadata->etag = is_etag ? orbit_metadata_keep(metadata, value, length) : NULL;
+        if (is_etag && !metadata->etag)
             return false;
         if (!metadata->part_count)
             metadata->part_count = etag_parts(metadata->etag);
@@ -143,6 +154,13 @@ static bool keep_metadata(orbit_metadata *metadata, const char *name, const char
             }
     }
     return true;
+}
+
+/* More than metadata has room for is not a lack of memory. */
+static void no_room(struct orb_s3_reply *reply)
+{
+    reply->too_much_metadata |= reply->metadata_bytes > ORB_S3_METADATA_MAX / 2;
+    reply->no_memory |= !reply->too_much_metadata;
 }
 
 void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value)
@@ -170,7 +188,9 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
     } else if (strcmp(name, "x-amz-checksum-type") == 0) {
         copy_text(reply->checksum_type, sizeof reply->checksum_type, value);
     } else if (op->metadata && request->http_status < 300) {
-        reply->no_memory |= !keep_metadata(op->metadata, name, value);
+        reply->metadata_bytes += strlen(name) + strlen(value) + 2 * sizeof(orbit_pair);
+        if (!keep_metadata(op->metadata, name, value))
+            no_room(reply);
     }
 }
 

@@ -42,7 +42,7 @@ static void listed(struct orb_s3_op *op)
     static const struct orb_xml_events events = {NULL, on_end};
     struct stat_op *stat = (struct stat_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status < 0 && strcmp(error.code, "KeyTooLongError") == 0) { /* a '/' more than fits: nothing is below */
         orb_s3_op_end(op, ORBIT_E_NOT_FOUND, &stat->head_error);
         return;
@@ -126,7 +126,7 @@ static void asked_why(struct orb_s3_op *op)
 {
     struct stat_op *stat = (struct stat_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     bool better = status < 0 && error.code[0] && status != ORBIT_E_NOT_FOUND;
     orb_s3_op_end(op, better ? status : (orbit_status)stat->head_error.status, better ? &error : &stat->head_error);
 }
@@ -135,7 +135,7 @@ static void headed(struct orb_s3_op *op)
 {
     struct stat_op *stat = (struct stat_op *)op;
     orbit_metadata *out = stat->out;
-    orbit_status status = orb_s3_check(op, false, &stat->head_error);
+    orbit_status status = orb_s3_check(op, &stat->head_error);
     if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && !stat->request.object_only &&
         !stat->request.version_id) {
         look_below(stat);
@@ -170,7 +170,7 @@ static void headed(struct orb_s3_op *op)
 static void bucket_headed(struct orb_s3_op *op)
 {
     struct stat_op *stat = (struct stat_op *)op;
-    orbit_status status = orb_s3_check(op, false, &stat->head_error);
+    orbit_status status = orb_s3_check(op, &stat->head_error);
     op->own_keys = false;
     /* Who may not look at the bucket may still list it, or hears from that what is wrong. */
     if (status < 0 && (op->http.http_status == 403 || op->http.http_status == 400) &&

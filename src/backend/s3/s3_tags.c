@@ -56,7 +56,7 @@ void orb_s3_tags_ask(struct orb_s3_op *op, const char *path, const char *version
 orbit_status orb_s3_tags_read(struct orb_s3_op *op, struct orb_s3_tags *tags, orbit_error *error)
 {
     static const struct orb_xml_events events = {NULL, on_end};
-    orbit_status status = orb_s3_check(op, false, error);
+    orbit_status status = orb_s3_check(op, error);
     /* Without tags, or a store that has no such thing. */
     if (status == ORBIT_E_UNSUPPORTED || (status == ORBIT_E_NOT_FOUND && strcmp(error->code, "NoSuchTagSet") == 0))
         return ORBIT_OK;

@@ -6,8 +6,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 
-enum { ETAG_MAX = 255 };
-
 /* ---- the table of parts ---------------------------------------------------------------------------- */
 
 struct orb_s3_part *orb_s3_upload_at(struct orb_s3_upload *upload, uint32_t number, bool make)
@@ -40,7 +38,7 @@ bool orb_s3_part_set(struct orb_s3_part *part, const char *etag, uint64_t length
 {
     size_t bytes = strlen(etag);
     char *copy = NULL;
-    if (bytes > ETAG_MAX || (bytes >= sizeof part->etag && !(copy = orb_strdup(etag))))
+    if (bytes > ORB_S3_ETAG_MAX || (bytes >= sizeof part->etag && !(copy = orb_strdup(etag))))
         return false;
     orb_free(part->long_etag);
     part->long_etag = copy;
@@ -325,7 +323,7 @@ static void part_stored(struct orb_s3_op *op)
 {
     struct part_op *part = (struct part_op *)op;
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
         status = orb_s3_sending_compare(&part->sending, &part->headers.checksum, &error);
     if (status >= 0 && !part->headers.etag)
@@ -395,7 +393,7 @@ void orb_s3_upload_part(void *self, orbit_op *op, void *handle, const orbit_part
 static void aborted(struct orb_s3_op *op)
 {
     orbit_error error;
-    orbit_status status = orb_s3_check(op, false, &error);
+    orbit_status status = orb_s3_check(op, &error);
     if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404)
         status = ORBIT_OK; /* gone is gone */
     orb_s3_op_end(op, status, &error);

@@ -51,7 +51,7 @@ static void got(struct orb_s3_op *base)
     static const struct orb_xml_events events = {NULL, on_end};
     struct versioning_op *op = (struct versioning_op *)base;
     orbit_error error;
-    orbit_status status = orb_s3_check(base, false, &error);
+    orbit_status status = orb_s3_check(base, &error);
     if (status >= 0)
         status = orb_s3_parse(base, &events, op, &error);
     if (status >= 0 && !op->is_versioning)

@@ -39,6 +39,7 @@ struct orb_s3_ways {
     enum orb_s3_ranges ranges;
     bool no_lengths;    /* it sends objects without saying how long they are, but HEAD tells */
     bool bare_copies;   /* parts that it copies go only into uploads without checksums */
+    bool parts_alone;   /* at the end of an upload it takes the checksums of the parts, and none of the whole */
     bool list_v1;       /* it does not know ListObjectsV2 */
     bool no_batches;    /* nor the removal of many keys in one request */
     bool no_attributes; /* nor GetObjectAttributes */
