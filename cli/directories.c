@@ -60,23 +60,87 @@ void directories_note(struct directories *directories, struct session *session, 
         spilled(session, "write");
 }
 
-/* The owner first, since a change of it takes mode bits away, and only where that is permitted, as for files. */
-static void keep(struct session *session, struct store *to, const struct note *note, const char *path,
-                 const char *shown)
-{
-    orbit_call_options call = session_call(session);
-    orbit_error error;
-    orbit_metadata owner = {.fields = note->fields & ORBIT_HAS_OWNER, .uid = note->uid, .gid = note->gid};
-    orbit_metadata rest = {.fields = note->fields & (ORBIT_HAS_MODE | ORBIT_HAS_MTIME | ORBIT_HAS_ATIME),
-                           .mode = note->mode,
-                           .mtime_ns = note->mtime_ns,
-                           .atime_ns = note->atime_ns};
+/* ---- what they are given ----------------------------------------------------------------------------- */
 
-    if (owner.fields && orbit_set_metadata(to->backend, path, &owner, &call, &error) < 0)
-        rest.mode &= ~06000u; /* under another owner these bits would mean something else */
-    orbit_status status = rest.fields ? orbit_set_metadata(to->backend, path, &rest, &call, &error) : ORBIT_OK;
+enum { SIDE_BY_SIDE = 64 }; /* a host may be far away */
+
+struct gift {
+    orbit_task *task;
+    struct note note;
+    char *path, *shown;
+    bool owner; /* under way: first, since a change of it takes mode bits away */
+};
+
+struct giving {
+    struct session *session;
+    struct store *to;
+    struct gift gifts[SIDE_BY_SIDE];
+    size_t first, count;
+};
+
+static orbit_status give_start(struct giving *giving, struct gift *gift, orbit_error *error)
+{
+    orbit_call_options call = session_call(giving->session);
+    const struct note *note = &gift->note;
+    orbit_metadata metadata = {
+        .mode = note->mode, .uid = note->uid, .gid = note->gid, .mtime_ns = note->mtime_ns, .atime_ns = note->atime_ns};
+    metadata.fields =
+        note->fields & (gift->owner ? ORBIT_HAS_OWNER : ORBIT_HAS_MODE | ORBIT_HAS_MTIME | ORBIT_HAS_ATIME);
+    gift->task = NULL;
+    return metadata.fields ? orbit_set_metadata_start(&gift->task, giving->to->backend, gift->path, &metadata, &call,
+                                                      NULL, NULL, error)
+                           : ORBIT_OK;
+}
+
+static orbit_status give_wait(struct gift *gift, orbit_status status, orbit_error *error)
+{
+    if (gift->task)
+        status = orbit_task_wait(gift->task, error);
+    orbit_task_free(gift->task);
+    gift->task = NULL;
+    return status;
+}
+
+/* Waits for the oldest one; one whose owner was given goes to the end of the line. The owner is given where that is
+ * permitted, as for files. */
+static void give_next(struct giving *giving)
+{
+    struct gift gift = giving->gifts[giving->first];
+    orbit_error error;
+    giving->first = (giving->first + 1) % SIDE_BY_SIDE;
+    giving->count--;
+    orbit_status status = give_wait(&gift, ORBIT_OK, &error);
+    if (gift.owner) {
+        if (status < 0)
+            gift.note.mode &= ~06000u; /* under another owner these bits would mean something else */
+        gift.owner = false;
+        status = give_start(giving, &gift, &error);
+        if (status >= 0) {
+            giving->gifts[(giving->first + giving->count++) % SIDE_BY_SIDE] = gift;
+            return;
+        }
+    }
     if (status < 0 && status != ORBIT_E_NOT_FOUND)
-        report_failed(session, session->verb, shown, NULL, &error);
+        report_failed(giving->session, giving->session->verb, gift.shown, NULL, &error);
+    free(gift.path);
+    free(gift.shown);
+}
+
+/* The strings are taken over. */
+static void give(struct giving *giving, const struct note *note, char *path, char *shown)
+{
+    struct gift gift = {.note = *note, .path = path, .shown = shown, .owner = (note->fields & ORBIT_HAS_OWNER) != 0};
+    orbit_error error;
+    while (giving->count == SIDE_BY_SIDE)
+        give_next(giving);
+    orbit_status status = give_start(giving, &gift, &error);
+    if (status < 0) {
+        report_failed(giving->session, giving->session->verb, shown, NULL, &error);
+        free(path);
+        free(shown);
+        return;
+    }
+    giving->gifts[(giving->first + giving->count++) % SIDE_BY_SIDE] = gift;
 }
 
 static char *string_read(FILE *file, size_t length)
@@ -90,6 +154,7 @@ static char *string_read(FILE *file, size_t length)
 
 void directories_keep(struct directories *directories, struct session *session, struct store *to)
 {
+    struct giving giving = {.session = session, .to = to};
     struct note note;
     bool whole = true;
 
@@ -99,13 +164,14 @@ void directories_keep(struct directories *directories, struct session *session, 
     while (whole && !session_stopped(session) && fread(&note, sizeof note, 1, directories->file) == 1) {
         char *path = string_read(directories->file, note.path_length);
         char *shown = path ? string_read(directories->file, note.shown_length) : NULL;
-        if (shown)
-            keep(session, to, &note, path, shown);
+        whole = shown != NULL;
+        if (whole)
+            give(&giving, &note, path, shown);
         else
-            whole = false;
-        free(path);
-        free(shown);
+            free(path);
     }
+    while (giving.count)
+        give_next(&giving);
     if (!whole || ferror(directories->file))
         spilled(session, "read");
     directories_release(directories);

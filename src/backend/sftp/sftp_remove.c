@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Removing a batch: all of it is asked for at once. What REMOVE does not take may be a directory: that is looked at, and
- * RMDIR follows. Loop thread. */
+ * RMDIR follows; a name with a slash behind it is a directory at once. Loop thread. */
+#include <string.h>
+
 #include "backend/sftp/sftp.h"
 #include "base/mem.h"
 
@@ -152,8 +154,10 @@ static void remove_go(struct sftp_call *call)
     struct remove_call *remove = (struct remove_call *)call;
     for (size_t i = 0; i < remove->request->count; i++) {
         struct removal *removal = &remove->removals[i];
-        orb_sftp_path(&removal->request, ORB_SFTP_REMOVE, removal->full);
-        sftp_call_ask(call, &removal->request, removed);
+        size_t length = strlen(removal->item->path);
+        bool directory = length > 1 && removal->item->path[length - 1] == '/';
+        orb_sftp_path(&removal->request, directory ? ORB_SFTP_RMDIR : ORB_SFTP_REMOVE, removal->full);
+        sftp_call_ask(call, &removal->request, directory ? directory_removed : removed);
     }
 }
 
