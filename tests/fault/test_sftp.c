@@ -244,6 +244,40 @@ static void failure_without_a_reason_is_looked_into(void **state)
     }
 }
 
+/* What later versions of the protocol have codes for is understood in this one; what nobody knows is told. */
+static void codes_of_later_versions_are_understood(void **state)
+{
+    static const struct {
+        const char *fault;
+        orbit_status status;
+        const char *sentence;
+    } cases[] = {
+        {"space=100000 code=14", ORBIT_E_NO_SPACE, "its disk is full: make room there"},
+        {"space=100000 code=15", ORBIT_E_QUOTA, "a quota there is used up"},
+        {"space=100000 code=12", ORBIT_E_PERMISSION, "it is protected from being written to there"},
+        {"space=100000 code=77", ORBIT_E_IO, "the server failed and says 'as scripted' (status 77)"},
+        {"space=100000 code=4294967295", ORBIT_E_IO, "(status 4294967295)"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        open_store(cases[i].fault, 100, "65536");
+        assert_int_equal(put("file", LENGTH), cases[i].status);
+        assert_non_null(strstr(error.message, cases[i].sentence));
+        assert_int_equal(files_left(), 0);
+        close_store();
+    }
+    open_store("code=11 missing=10", 100, "65536");
+    assert_int_equal(put("a/b/file", 1000), ORBIT_OK); /* the directories on the way are missing */
+    assert_int_equal(put("a/b/file", 1000), ORBIT_OK); /* and replaced, by a rename that fails at first */
+    assert_int_equal(orbit_mkdir(store, "a", NULL, &error), ORBIT_E_EXISTS);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    assert_int_equal(orbit_stat(store, "nothing", NULL, &metadata, &error), ORBIT_E_NOT_FOUND);
+    close_store();
+    open_store("code=18", 100, "65536");
+    assert_int_equal(put("d/file", 1000), ORBIT_OK);
+    assert_int_equal(orbit_remove(store, "d", NULL, &error), ORBIT_E_NOT_EMPTY);
+}
+
 /* As many as are wanted. */
 static orbit_status give_zeros(void *ctx, void *buffer, size_t room, size_t *length, orbit_error *told)
 {
@@ -341,17 +375,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(connection_lost_at_any_request_is_made_up_for),
-        TEST(connection_lost_at_any_byte_is_made_up_for),
-        TEST(connection_lost_again_and_again_is_made_up_for),
-        TEST(server_that_falls_silent_is_left),
-        TEST(rename_whose_reply_is_lost_is_looked_up),
-        TEST(rename_of_a_file_whose_reply_is_lost_is_looked_up),
-        TEST(full_disk_fails_the_write_and_leaves_nothing),
-        TEST(failure_without_a_reason_is_looked_into),
-        TEST(what_has_no_room_is_not_begun),
-        TEST(server_that_takes_no_changes_says_so),
-        TEST(listing_goes_on_where_the_connection_was_lost),
+        TEST(connection_lost_at_any_request_is_made_up_for),  TEST(connection_lost_at_any_byte_is_made_up_for),
+        TEST(connection_lost_again_and_again_is_made_up_for), TEST(server_that_falls_silent_is_left),
+        TEST(rename_whose_reply_is_lost_is_looked_up),        TEST(rename_of_a_file_whose_reply_is_lost_is_looked_up),
+        TEST(full_disk_fails_the_write_and_leaves_nothing),   TEST(failure_without_a_reason_is_looked_into),
+        TEST(codes_of_later_versions_are_understood),         TEST(what_has_no_room_is_not_begun),
+        TEST(server_that_takes_no_changes_says_so),           TEST(listing_goes_on_where_the_connection_was_lost),
         TEST(server_that_may_mix_up_sessions_is_given_one),
     };
     return cmocka_run_group_tests_name("sftp faults", tests, NULL, NULL);

@@ -15,6 +15,7 @@
  *       space=N         writes beyond N bytes in all fail     version=N     it says that it speaks version N
  *       pause=N         every reply comes N ms late           openssh=1     it announces lsetstat@openssh.com
  *       free=N          statvfs@openssh.com: N MiB are free       sealed=1      … and the file system is read-only
+ *       code=N          it says status N where it would say 4, failure; missing=N: where it would say 2, no such file
  *       fsync=1         it announces fsync@openssh.com
  *       tally=N         writes a letter to descriptor N for each READ (r), WRITE (w) and fsync (f) that it has done */
 #include <dirent.h>
@@ -163,6 +164,10 @@ static void send_reply(void)
 
 static void status(uint32_t code)
 {
+    if (code == FAILURE && fault("code"))
+        code = (uint32_t)fault_value("code");
+    if (code == MISSING && fault("missing"))
+        code = (uint32_t)fault_value("missing");
     begin(101);
     put(code, 4);
     put_text("as scripted", 11);

@@ -125,12 +125,24 @@ void sftp_call_ask(struct sftp_call *call, struct orb_sftp_request *request,
 static const struct {
     uint32_t code;
     orbit_status status;
+    uint32_t flags;
     const char *text;
 } meanings[] = {
-    {ORB_SFTP_STATUS_EOF, ORBIT_E_PROTOCOL, "the server says that it ends where it does not"},
-    {ORB_SFTP_STATUS_NO_SUCH_FILE, ORBIT_E_NOT_FOUND, "no such file or directory"},
-    {ORB_SFTP_STATUS_PERMISSION_DENIED, ORBIT_E_PERMISSION, "permission denied"},
-    {ORB_SFTP_STATUS_UNSUPPORTED, ORBIT_E_UNSUPPORTED, "the server cannot do that"},
+    {ORB_SFTP_STATUS_EOF, ORBIT_E_PROTOCOL, 0, "the server says that it ends where it does not"},
+    {ORB_SFTP_STATUS_NO_SUCH_FILE, ORBIT_E_NOT_FOUND, 0, "no such file or directory"},
+    {ORB_SFTP_STATUS_PERMISSION_DENIED, ORBIT_E_PERMISSION, 0, "permission denied"},
+    {ORB_SFTP_STATUS_UNSUPPORTED, ORBIT_E_UNSUPPORTED, 0, "the server cannot do that"},
+    {ORB_SFTP_STATUS_NO_SUCH_PATH, ORBIT_E_NOT_FOUND, 0, "no such file or directory"},
+    {ORB_SFTP_STATUS_EXISTS, ORBIT_E_EXISTS, 0, "it exists already"},
+    {ORB_SFTP_STATUS_WRITE_PROTECT, ORBIT_E_PERMISSION, 0, "it is protected from being written to there"},
+    {ORB_SFTP_STATUS_NO_SPACE, ORBIT_E_NO_SPACE, 0, "its disk is full: make room there"},
+    {ORB_SFTP_STATUS_QUOTA, ORBIT_E_QUOTA, 0, "a quota there is used up"},
+    {ORB_SFTP_STATUS_LOCKED, ORBIT_E_BUSY, 0, "it is locked there by somebody else"},
+    {ORB_SFTP_STATUS_NOT_EMPTY, ORBIT_E_NOT_EMPTY, 0, "the directory is not empty"},
+    {ORB_SFTP_STATUS_NOT_DIRECTORY, ORBIT_E_PATH, ORBIT_ERROR_NOT_DIRECTORY, "what should be a directory is none"},
+    {ORB_SFTP_STATUS_BAD_NAME, ORBIT_E_PATH, 0, "the server takes no such name"},
+    {ORB_SFTP_STATUS_LINK_LOOP, ORBIT_E_PATH, 0, "a symlink leads from one to another without end"},
+    {ORB_SFTP_STATUS_IS_DIRECTORY, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "it is a directory"},
 };
 
 orbit_status sftp_fail(const struct sftp_call *call, orbit_status status, uint32_t flags, const char *why,
@@ -154,7 +166,8 @@ void sftp_end_with(struct sftp_call *call, orbit_status status, uint32_t flags, 
 
 bool sftp_is_status(const struct orb_sftp_request *request, uint32_t status)
 {
-    return request->type == ORB_SFTP_STATUS && request->status == status;
+    bool gone = status == ORB_SFTP_STATUS_NO_SUCH_FILE && request->status == ORB_SFTP_STATUS_NO_SUCH_PATH;
+    return request->type == ORB_SFTP_STATUS && (request->status == status || gone);
 }
 
 bool sftp_lost(const struct orb_sftp_request *request)
@@ -176,7 +189,7 @@ orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_requ
         return sftp_fail(call, ORBIT_E_PROTOCOL, 0, "the server's answer is of another kind", error);
     for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
         if (meanings[i].code == request->status) {
-            sftp_fail(call, meanings[i].status, 0, meanings[i].text, error);
+            sftp_fail(call, meanings[i].status, meanings[i].flags, meanings[i].text, error);
             error->native = (int32_t)request->status;
             return meanings[i].status;
         }
