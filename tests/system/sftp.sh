@@ -68,6 +68,9 @@ check "a symlink to what is to be stays" test -L "$here/nowhere"
 orbit cp data "$at/fifo"
 exits 1 "a FIFO"
 says_once "a FIFO" 'what stands at the name is no regular file$'
+orbit cat "$at/fifo"
+exits 1 "a FIFO is not read"
+says_once "a FIFO is not read" 'it is no regular file$'
 check "nothing is left there" [ -z "$(find "$here" -name '.orbit-*')" ]
 absent "rm -r" "$here/tree"
 

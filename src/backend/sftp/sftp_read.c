@@ -29,7 +29,7 @@ struct read_call {
     orbit_sink *sink;
     orbit_read_reply *reply;
     char *full;
-    struct orb_sftp_request open, stat;
+    struct orb_sftp_request open, stat, look;
     struct orb_sftp_handle handle;
     struct sftp_held *held; /* nullable: whose handle it is */
     struct slot slots[SFTP_SLOTS];
@@ -68,6 +68,8 @@ static void read_release(struct sftp_call *call)
     struct orb_sftp *session = sftp_call_session(call);
     orb_sftp_forget(&read->open);
     orb_sftp_forget(&read->stat);
+    orb_sftp_forget(&read->look);
+    orb_sftp_request_release(&read->look);
     orb_sftp_request_release(&read->open);
     orb_sftp_request_release(&read->stat);
     for (unsigned i = 0; i < SFTP_SLOTS; i++) {
@@ -376,6 +378,17 @@ static void opened(struct orb_sftp_request *request)
     begin(read);
 }
 
+static void looked(struct orb_sftp_request *request)
+{
+    struct read_call *read = read_of(request);
+    struct orb_sftp_attributes attributes;
+    if (request->type != ORB_SFTP_ATTRS)
+        return; /* OPEN will say it better */
+    orb_sftp_get_attributes(&request->reply, &attributes);
+    if (sftp_kind(&attributes) == ORBIT_KIND_OTHER)
+        sftp_end_with(&read->call, ORBIT_E_PATH, 0, "it is no regular file");
+}
+
 static void read_go(struct sftp_call *call)
 {
     struct read_call *read = (struct read_call *)call;
@@ -385,9 +398,14 @@ static void read_go(struct sftp_call *call)
         begin(read);
         return;
     }
+    if (!read->request->pin && !read->request->size_hint) { /* a server does not come back from opening a FIFO */
+        orb_sftp_path(&read->look, ORB_SFTP_STAT, read->full);
+        sftp_call_ask(call, &read->look, looked);
+    }
     orb_sftp_open(&read->open, read->full, ORB_SFTP_OPEN_READ, NULL);
     sftp_call_ask(call, &read->open, opened);
 }
+
 static void read_step(struct sftp_call *call)
 {
     struct read_call *read = (struct read_call *)call;
