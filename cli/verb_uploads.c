@@ -271,13 +271,13 @@ static void resume_journal(struct session *session, const orbit_upload_journal *
     free(target);
 }
 
+/* What is no location at all is told by who opens it. */
 static bool has_uploads(const char *where)
 {
-    static const char *const schemes[] = {"s3://", "sftp://", "ssh://", "mem://"};
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-        if (strncmp(where, schemes[i], strlen(schemes[i])) == 0)
-            return true;
-    return false;
+    orbit_location location = {0};
+    bool has = orbit_location_parse(&location, where, NULL) < 0 || !(location.is_local || location.is_stdio);
+    orbit_location_release(&location);
+    return has;
 }
 
 void verb_uploads(struct session *session)

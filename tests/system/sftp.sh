@@ -34,6 +34,8 @@ exits 0 "a tree, scp's way to say where"
 check "a tree" diff -r tree "$here/tree"
 orbit cp "ssh://direct$there/tree" tree-back
 check "a tree and back" diff -r tree tree-back
+orbit uploads ls "direct:$there"
+exits 0 "unfinished uploads, scp's way to say where"
 orbit ls "$at"
 prints "ls" '^ +DIR  tree/$'
 prints "ls" ' 3000000  stream$'
