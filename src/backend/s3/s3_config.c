@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Configuration: the typed config or the URL, settings by name over it, the environment below it. No I/O; the
+ * Configuration: the typed config or the URL, settings by name over it, its surroundings below it. No I/O but theirs; the
  * caller's thread. */
 #include <strings.h>
 
-#include "backend/s3/keys/provider.h"
 #include "backend/s3/s3.h"
+#include "backend/s3/s3_wanted.h"
 #include "base/options.h"
 #include "base/str.h"
 
 enum { CHUNK_DEFAULT = 8 << 20, REMOVE_BATCH = 1000, PAGE_MAX = 10000 };
 static const uint64_t MIB = 1ull << 20, GIB = 1ull << 30;
-
-/* What is configured before it is checked. `config` holds borrowed strings. */
-enum { DUALSTACK, FIPS, ACCELERATE, ARN_REGION, SWITCHES };
-
-struct wanted {
-    orbit_s3_config config;
-    uint64_t chunk_size;
-    uint32_t parallel_operations;
-    bool conditional_writes, has_conditional_writes;
-    bool on[SWITCHES];           /* when all is known */
-    uint32_t profiles[SWITCHES]; /* orbit_choice, as the profile has it */
-    uint32_t profiles_addressing;
-    const char *region_given; /* by option */
-};
 
 /* ---- settings by name ------------------------------------------------------------------------------ */
 
@@ -32,9 +18,9 @@ enum setting_kind { TEXT, FLAG, CHOICE, SIZE, COUNT, ADDRESSING, PATH_STYLE, CHE
 static const struct setting {
     const char *name;
     enum setting_kind kind;
-    size_t offset; /* in struct wanted */
+    size_t offset; /* in struct orb_s3_wanted */
 } settings[] = {
-#define CONFIG(field) offsetof(struct wanted, config.field)
+#define CONFIG(field) offsetof(struct orb_s3_wanted, config.field)
     {"region", TEXT, CONFIG(region)},
     {"endpoint", TEXT, CONFIG(endpoint)},
     {"access_key_id", TEXT, CONFIG(access_key_id)},
@@ -64,11 +50,11 @@ static const struct setting {
     {"part_min", SIZE, CONFIG(part_min_bytes)},
     {"part_max", SIZE, CONFIG(part_max_bytes)},
     {"copy_max", SIZE, CONFIG(copy_max_bytes)},
-    {"chunk_size", SIZE, offsetof(struct wanted, chunk_size)},
+    {"chunk_size", SIZE, offsetof(struct orb_s3_wanted, chunk_size)},
     {"part_count_max", COUNT, CONFIG(part_count_max)},
     {"list_page_entries", COUNT, CONFIG(list_page_entries)},
-    {"parallel_operations", COUNT, offsetof(struct wanted, parallel_operations)},
-    {"conditional_writes", FLAG, offsetof(struct wanted, conditional_writes)},
+    {"parallel_operations", COUNT, offsetof(struct orb_s3_wanted, parallel_operations)},
+    {"conditional_writes", FLAG, offsetof(struct orb_s3_wanted, conditional_writes)},
     {"addressing", ADDRESSING, CONFIG(addressing)},
     {"path_style", PATH_STYLE, CONFIG(addressing)},
     {"checksum", CHECKSUM, CONFIG(checksum)},
@@ -114,7 +100,7 @@ static orbit_status set_number(const struct setting *setting, const orbit_pair *
     }
 }
 
-static bool parse_addressing(const char *text, uint32_t *addressing)
+bool orb_s3_parse_addressing(const char *text, uint32_t *addressing)
 {
     static const char *const words[] = {"auto", "path", "virtual"};
     for (uint32_t word = 0; word < 3; word++)
@@ -125,7 +111,7 @@ static bool parse_addressing(const char *text, uint32_t *addressing)
     return false;
 }
 
-static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_error *error)
+static orbit_status apply(struct orb_s3_wanted *wanted, const orbit_pair *pair, orbit_error *error)
 {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         const struct setting *setting = &settings[i];
@@ -138,7 +124,8 @@ static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_e
             return ORBIT_OK;
         }
         if (setting->kind == ADDRESSING)
-            return parse_addressing(pair->value, field) ? ORBIT_OK : bad_value(pair, "auto, path or virtual", error);
+            return orb_s3_parse_addressing(pair->value, field) ? ORBIT_OK
+                                                               : bad_value(pair, "auto, path or virtual", error);
         if (setting->kind == CHECKSUM) {
             uint32_t algorithm = orb_s3_checksum_from_word(pair->value);
             if (strcasecmp(pair->value, "md5") == 0)
@@ -152,126 +139,6 @@ static orbit_status apply(struct wanted *wanted, const orbit_pair *pair, orbit_e
         return set_number(setting, pair, field, error);
     }
     return orb_fail(error, ORBIT_E_CONFIG, 0, "unknown S3 setting '%.100s'", pair->name);
-}
-
-/* ---- the environment ------------------------------------------------------------------------------- */
-
-static const char *from_environment(const char *given, const char *const *names)
-{
-    for (; !(given && *given) && *names; names++)
-        given = getenv(*names);
-    return given && *given ? given : NULL;
-}
-
-static void apply_environment(struct wanted *wanted)
-{
-    static const char *const regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
-    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
-    static const char *const bundles[] = {"AWS_CA_BUNDLE", NULL};
-    orbit_s3_config *config = &wanted->config;
-    const char *when = getenv("AWS_REQUEST_CHECKSUM_CALCULATION");
-    wanted->region_given = config->region && *config->region ? config->region : NULL;
-    config->region = from_environment(config->region, regions);
-    config->endpoint = from_environment(config->endpoint, endpoints);
-    config->ca_bundle = from_environment(config->ca_bundle, bundles);
-    if (when && strcasecmp(when, "when_required") == 0 && !config->checksum)
-        config->no_checksum = true;
-}
-
-/* Switches that are not among the options: where the environment, then the profile, has them. */
-static const struct {
-    size_t offset;                           /* in orbit_s3_config */
-    const char *variable, *setting, *nested; /* nullable */
-    bool otherwise;
-} switches[SWITCHES] = {
-    [DUALSTACK] = {offsetof(orbit_s3_config, use_dualstack), "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint",
-                   "s3.use_dualstack_endpoint", false},
-    [FIPS] = {offsetof(orbit_s3_config, use_fips), "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", NULL, false},
-    [ACCELERATE] = {offsetof(orbit_s3_config, use_accelerate), NULL, NULL, "s3.use_accelerate_endpoint", false},
-    [ARN_REGION] = {offsetof(orbit_s3_config, use_arn_region), "AWS_S3_USE_ARN_REGION", "s3_use_arn_region",
-                    "s3.use_arn_region", true},
-};
-
-static orbit_status take_choice(uint32_t *choice, const char *name, const char *text, orbit_error *error)
-{
-    bool on;
-    if (!text || !*text)
-        return ORBIT_OK;
-    if (!orb_parse_bool(text, &on))
-        return orb_fail(error, ORBIT_E_CONFIG, 0, "%s is '%.60s': true or false is expected", name, text);
-    *choice = on ? ORBIT_CHOICE_ON : ORBIT_CHOICE_OFF;
-    return ORBIT_OK;
-}
-
-/* What a profile says of addresses. */
-static orbit_status read_switches(struct wanted *wanted, const struct orb_profiles *profiles, const char *profile,
-                                  orbit_error *error)
-{
-    const char *style = orb_profiles_get(profiles, ORB_PROFILE, profile, "s3.addressing_style");
-    orbit_status status = ORBIT_OK;
-    for (size_t i = 0; status >= 0 && i < SWITCHES; i++) {
-        const char *names[] = {switches[i].nested, switches[i].setting}; /* the later wins */
-        for (size_t n = 0; status >= 0 && n < 2; n++)
-            if (names[n])
-                status = take_choice(&wanted->profiles[i], names[n],
-                                     orb_profiles_get(profiles, ORB_PROFILE, profile, names[n]), error);
-    }
-    if (status >= 0 && style && !parse_addressing(style, &wanted->profiles_addressing))
-        status = orb_fail(error, ORBIT_E_CONFIG, 0,
-                          "the profile's s3 addressing_style is '%.60s': auto, path or virtual is expected", style);
-    return status;
-}
-
-/* When the endpoint is known: what is not asked for by option is for AWS's own addresses only. */
-static orbit_status apply_switches(struct wanted *wanted, orbit_error *error)
-{
-    orbit_s3_config *config = &wanted->config;
-    orbit_status status = ORBIT_OK;
-    for (size_t i = 0; status >= 0 && i < SWITCHES; i++) {
-        uint32_t choice = *(uint32_t *)(void *)((char *)config + switches[i].offset), environment = 0;
-        bool elsewhere = config->endpoint && i != ARN_REGION;
-        if (!choice && !elsewhere && switches[i].variable)
-            status = take_choice(&environment, switches[i].variable, getenv(switches[i].variable), error);
-        if (!choice)
-            choice = environment;
-        if (!choice && !elsewhere)
-            choice = wanted->profiles[i];
-        wanted->on[i] = choice ? choice == ORBIT_CHOICE_ON : switches[i].otherwise;
-    }
-    if (!config->addressing)
-        config->addressing = wanted->profiles_addressing;
-    return status;
-}
-
-/* A profile may say where its store is. Its files are read here, and not when they are first needed as its keys are,
- * because region and endpoint decide what a store is; nothing is read where both are known. */
-static orbit_status apply_profile(struct wanted *wanted, const struct orb_keys_origin *origin, char **region,
-                                  char **endpoint, orbit_error *error)
-{
-    orbit_s3_config *config = &wanted->config;
-    struct orb_profiles *profiles = NULL;
-    if (config->region && config->endpoint && !origin->profile_named)
-        return ORBIT_OK;
-    orbit_status status = orb_keys_origin_profiles(&profiles, origin, error);
-    if (status < 0)
-        return status;
-    const char *name = origin->profile, *services = orb_profiles_get(profiles, ORB_PROFILE, name, "services");
-    const char *where = orb_profiles_get(profiles, ORB_PROFILE, name, "s3.endpoint_url");
-    if (!where && services)
-        where = orb_profiles_get(profiles, ORB_PROFILE_SERVICES, services, "s3.endpoint_url");
-    if (!where)
-        where = orb_profiles_get(profiles, ORB_PROFILE, name, "endpoint_url");
-    if (!orb_keys_set(region, orb_profiles_get(profiles, ORB_PROFILE, name, "region")) ||
-        !orb_keys_set(endpoint, where))
-        status = orb_fail_memory(error);
-    if (status >= 0)
-        status = read_switches(wanted, profiles, name, error);
-    orb_profiles_free(profiles);
-    if (!config->region)
-        config->region = *region;
-    if (!config->endpoint)
-        config->endpoint = *endpoint;
-    return status;
 }
 
 /* ---- the address ----------------------------------------------------------------------------------- */
@@ -365,7 +232,7 @@ static orbit_status take_prefix(struct orb_s3 *s3, const char *path, const char 
 }
 
 /* What is said of all stores (environment, profile) comes behind what this one's endpoint says. */
-static const char *choose_region(const struct orb_s3 *s3, const struct wanted *wanted, const char *of_host)
+static const char *choose_region(const struct orb_s3 *s3, const struct orb_s3_wanted *wanted, const char *of_host)
 {
     return wanted->region_given    ? wanted->region_given
            : *of_host              ? of_host
@@ -402,7 +269,7 @@ static void take_site_name(struct orb_s3 *s3)
 
 /* ---- limits ---------------------------------------------------------------------------------------- */
 
-static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, orbit_capabilities *caps,
+static orbit_status take_limits(struct orb_s3 *s3, const struct orb_s3_wanted *wanted, orbit_capabilities *caps,
                                 orbit_error *error)
 {
     const orbit_s3_config *config = &wanted->config;
@@ -443,7 +310,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct wanted *wanted, 
     return ORBIT_OK;
 }
 
-static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request *request, struct wanted *wanted,
+static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request *request, struct orb_s3_wanted *wanted,
                                     orbit_capabilities *capabilities, orbit_error *error)
 {
     const orbit_s3_config *config = &wanted->config;
@@ -462,10 +329,10 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
         (status = take_region(s3, choose_region(s3, wanted, host_region), error)) < 0)
         return status;
     s3->where = (struct orb_s3_address_request){.addressing = config->addressing,
-                                                .dualstack = wanted->on[DUALSTACK],
-                                                .fips = wanted->on[FIPS],
-                                                .accelerate = wanted->on[ACCELERATE],
-                                                .own_region_only = !wanted->on[ARN_REGION]};
+                                                .dualstack = wanted->on[ORB_S3_DUALSTACK],
+                                                .fips = wanted->on[ORB_S3_FIPS],
+                                                .accelerate = wanted->on[ORB_S3_ACCELERATE],
+                                                .own_region_only = !wanted->on[ORB_S3_ARN_REGION]};
     orb_s3_recall(s3);
     if ((status = orb_s3_locate(s3, error)) < 0 || (status = orb_s3_take_site(s3, request->options, config, error)) < 0)
         return status;
@@ -507,28 +374,18 @@ static orbit_status take_keys(struct orb_s3 *s3, struct orb_keys_origin *origin,
 orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *request, orbit_capabilities *capabilities,
                               orbit_error *error)
 {
-    struct wanted wanted = {.config = ORBIT_S3_CONFIG_INIT};
+    struct orb_s3_wanted wanted = {.config = ORBIT_S3_CONFIG_INIT};
     struct orb_keys_origin *origin = NULL;
-    char *region = NULL, *endpoint = NULL;
     orbit_status status =
         orb_options_take(&wanted.config, sizeof wanted.config, request->config, "orbit_s3_config", error);
     wanted.chunk_size = request->options->chunk_size;
     wanted.parallel_operations = request->options->parallel_operations;
     for (size_t i = 0; status >= 0 && i < request->setting_count; i++)
         status = apply(&wanted, &request->settings[i], error);
-    if (status < 0)
-        return status;
-    apply_environment(&wanted);
-    if (!wanted.config.anonymous)
+    if (status >= 0 && !wanted.config.anonymous)
         status = orb_keys_origin_new(&origin, &wanted.config, error);
-    if (status >= 0 && origin && !origin->keys_given)
-        status = apply_profile(&wanted, origin, &region, &endpoint, error);
-    if (!wanted.config.endpoint)
-        wanted.config.endpoint = from_environment(NULL, (const char *const[]){"S3_ENDPOINT_URL", NULL});
-    if (!wanted.config.endpoint && wanted.config.unix_socket)
-        wanted.config.endpoint = "http://localhost";
     if (status >= 0)
-        status = apply_switches(&wanted, error);
+        status = orb_s3_surroundings(&wanted, origin, error);
     if (status >= 0)
         status = take_everything(s3, request, &wanted, capabilities, error);
     if (status >= 0 && origin) {
@@ -536,7 +393,6 @@ orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *reque
         origin = NULL;
     }
     orb_keys_origin_free(origin);
-    orb_free(region);
-    orb_free(endpoint);
+    orb_s3_wanted_release(&wanted);
     return status;
 }

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What environment and profile say of a store where no option does. Reads the profile's files, nothing else; the
+ * caller's thread. Every setting of the AWS tools that is taken, and its order, is in docs/s3.md. */
+#include <strings.h>
+
+#include "backend/s3/s3.h"
+#include "backend/s3/s3_wanted.h"
+#include "base/str.h"
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static const char *first_of(const char *given, const char *const *names)
+{
+    given = given && *given ? given : NULL;
+    for (; !given && *names; names++)
+        given = variable(*names);
+    return given;
+}
+
+/* NULL: not set. */
+static const char *of_profile(const struct orb_s3_wanted *wanted, const char *setting)
+{
+    return wanted->profiles ? orb_profiles_get(wanted->profiles, ORB_PROFILE, wanted->profile, setting) : NULL;
+}
+
+/* ---- switches -------------------------------------------------------------------------------------- */
+
+static const struct {
+    size_t offset;                       /* in orbit_s3_config */
+    const char *name, *setting, *nested; /* of the environment, of the profile; nullable */
+    bool otherwise;
+} switches[ORB_S3_SWITCHES] = {
+    [ORB_S3_DUALSTACK] = {offsetof(orbit_s3_config, use_dualstack), "AWS_USE_DUALSTACK_ENDPOINT",
+                          "use_dualstack_endpoint", "s3.use_dualstack_endpoint", false},
+    [ORB_S3_FIPS] = {offsetof(orbit_s3_config, use_fips), "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", NULL, false},
+    [ORB_S3_ACCELERATE] = {offsetof(orbit_s3_config, use_accelerate), NULL, NULL, "s3.use_accelerate_endpoint", false},
+    [ORB_S3_ARN_REGION] = {offsetof(orbit_s3_config, use_arn_region), "AWS_S3_USE_ARN_REGION", "s3_use_arn_region",
+                           "s3.use_arn_region", true},
+};
+
+static orbit_status bad_word(const char *name, const char *text, const char *expected, orbit_error *error)
+{
+    return orb_fail(error, ORBIT_E_CONFIG, 0, "%s is '%.60s': %s is expected", name, text, expected);
+}
+
+static orbit_status take_choice(uint32_t *choice, const char *name, const char *text, orbit_error *error)
+{
+    bool on;
+    if (*choice || !text || !*text)
+        return ORBIT_OK;
+    if (!orb_parse_bool(text, &on))
+        return bad_word(name, text, "true or false", error);
+    *choice = on ? ORBIT_CHOICE_ON : ORBIT_CHOICE_OFF;
+    return ORBIT_OK;
+}
+
+/* When the endpoint is known: what is not asked for by option is for AWS's own addresses only. A profile's word is looked at
+ * in any case, since a wrong one is a mistake everywhere. */
+static orbit_status take_switches(struct orb_s3_wanted *wanted, orbit_error *error)
+{
+    orbit_s3_config *config = &wanted->config;
+    orbit_status status = ORBIT_OK;
+    for (size_t i = 0; status >= 0 && i < ORB_S3_SWITCHES; i++) {
+        uint32_t choice = *(uint32_t *)(void *)((char *)config + switches[i].offset), environment = 0, profiles = 0;
+        bool elsewhere = config->endpoint && i != ORB_S3_ARN_REGION;
+        if (!choice && !elsewhere && switches[i].name)
+            status = take_choice(&environment, switches[i].name, variable(switches[i].name), error);
+        const char *names[] = {switches[i].setting, switches[i].nested};
+        for (size_t n = 0; status >= 0 && n < 2; n++)
+            if (names[n])
+                status = take_choice(&profiles, names[n], of_profile(wanted, names[n]), error);
+        choice = choice ? choice : environment ? environment : elsewhere ? 0 : profiles;
+        wanted->on[i] = choice ? choice == ORBIT_CHOICE_ON : switches[i].otherwise;
+    }
+    return status;
+}
+
+static orbit_status take_addressing(struct orb_s3_wanted *wanted, orbit_error *error)
+{
+    const char *style = of_profile(wanted, "s3.addressing_style");
+    uint32_t addressing = 0;
+    if (style && !orb_s3_parse_addressing(style, &addressing))
+        return bad_word("the profile's s3 addressing_style", style, "auto, path or virtual", error);
+    if (!wanted->config.addressing)
+        wanted->config.addressing = addressing;
+    return ORBIT_OK;
+}
+
+/* ---- the endpoints --------------------------------------------------------------------------------- */
+
+/* Of a service, in the section that the profile names. */
+static const char *of_services(const struct orb_s3_wanted *wanted, const char *setting)
+{
+    const char *services = of_profile(wanted, "services");
+    return services ? orb_profiles_get(wanted->profiles, ORB_PROFILE_SERVICES, services, setting) : NULL;
+}
+
+static const char *profiles_endpoint(const struct orb_s3_wanted *wanted)
+{
+    const char *where = of_profile(wanted, "s3.endpoint_url");
+    where = where ? where : of_services(wanted, "s3.endpoint_url");
+    return where ? where : of_profile(wanted, "endpoint_url");
+}
+
+static void take_endpoint(struct orb_s3_wanted *wanted)
+{
+    static const char *const first[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
+    static const char *const last[] = {"S3_ENDPOINT_URL", NULL};
+    orbit_s3_config *config = &wanted->config;
+    config->endpoint = first_of(config->endpoint, first);
+    if (!config->endpoint)
+        config->endpoint = profiles_endpoint(wanted);
+    config->endpoint = first_of(config->endpoint, last);
+    if (!config->endpoint && config->unix_socket)
+        config->endpoint = "http://localhost";
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------- */
+
+static void take_checksums(orbit_s3_config *config)
+{
+    const char *when = variable("AWS_REQUEST_CHECKSUM_CALCULATION");
+    if (when && strcasecmp(when, "when_required") == 0 && !config->checksum)
+        config->no_checksum = true;
+}
+
+/* A profile may say where its store is. Its files are read here, and not when they are first needed as its keys are,
+ * because region and endpoint decide what a store is; nothing is read where both are known. */
+static orbit_status read_profile(struct orb_s3_wanted *wanted, const struct orb_keys_origin *origin, orbit_error *error)
+{
+    if (wanted->config.region && wanted->config.endpoint && !origin->profile_named)
+        return ORBIT_OK;
+    wanted->profile = origin->profile;
+    return orb_keys_origin_profiles(&wanted->profiles, origin, error);
+}
+
+orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_origin *origin, orbit_error *error)
+{
+    static const char *const regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
+    static const char *const bundles[] = {"AWS_CA_BUNDLE", NULL};
+    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
+    orbit_s3_config *config = &wanted->config;
+    orbit_status status = ORBIT_OK;
+    wanted->region_given = config->region && *config->region ? config->region : NULL;
+    config->region = first_of(config->region, regions);
+    config->endpoint = first_of(config->endpoint, endpoints);
+    config->ca_bundle = first_of(config->ca_bundle, bundles);
+    take_checksums(config);
+    if (origin && !origin->keys_given)
+        status = read_profile(wanted, origin, error);
+    if (status < 0)
+        return status;
+    if (!config->region)
+        config->region = of_profile(wanted, "region");
+    take_endpoint(wanted);
+    status = take_addressing(wanted, error);
+    return status >= 0 ? take_switches(wanted, error) : status;
+}
+
+void orb_s3_wanted_release(struct orb_s3_wanted *wanted)
+{
+    orb_profiles_free(wanted->profiles);
+    wanted->profiles = NULL;
+}
