@@ -240,6 +240,12 @@ static void settings_add(struct pairs *pairs, const struct pairs *more)
         setting(pairs, more->pair[i].name, more->pair[i].value);
 }
 
+/* Who wants to see or compare all checksums has them asked for, whatever environment and profile say. */
+static bool asks_checksums(const struct options *options)
+{
+    return options->checksum || (options->verify && strcmp(options->verify, "full") == 0);
+}
+
 /* The later wins: flags for both sides, then the side's own, then -o and the side's own -o. */
 static void settings_of(const struct options *options, const char *scheme, enum side side, struct pairs *pairs)
 {
@@ -255,6 +261,7 @@ static void settings_of(const struct options *options, const char *scheme, enum 
         setting(pairs, "request_payer", options->request_payer ? "true" : NULL);
         setting(pairs, "expected_bucket_owner", options->expected_bucket_owner);
         setting(pairs, "list_v1", options->list_v1 ? "true" : NULL);
+        setting(pairs, "ask_checksums", asks_checksums(options) ? "true" : NULL);
         if (side != SIDE_BOTH) {
             setting(pairs, "endpoint", options->endpoint_url[side]);
             setting(pairs, "region", options->region[side]);

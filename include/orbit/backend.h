@@ -98,7 +98,7 @@ typedef struct orbit_s3_config {
      * chunk (STREAMING-AWS4-HMAC-SHA256-PAYLOAD) of those that pass once */
     bool sign_payload;
     uint32_t checksum; /* orbit_checksum_algorithm for uploads; 0: CRC64NVME */
-    bool no_checksum;
+    bool no_checksum;  /* false: AWS_REQUEST_CHECKSUM_CALCULATION, the profile's request_checksum_calculation say */
     bool request_payer;
     const char *expected_bucket_owner;
     uint64_t put_max_bytes;     /* single PUT up to this; 0: chunk_size */
@@ -130,6 +130,9 @@ typedef struct orbit_s3_config {
     uint32_t use_fips;
     uint32_t use_accelerate;
     uint32_t use_arn_region; /* off: an ARN must be of `region`; default: AWS_S3_USE_ARN_REGION, the profile, else on */
+    /* orbit_choice: whether reads ask for the stored checksum; off: nothing that is read is verified, and stats tell
+     * none. Default: AWS_RESPONSE_CHECKSUM_VALIDATION, the profile's response_checksum_validation, else on */
+    uint32_t ask_checksums;
 } orbit_s3_config;
 #ifndef __cplusplus
 #define ORBIT_S3_CONFIG_INIT            \

@@ -39,7 +39,7 @@ struct orb_s3 {
     char *bucket, *prefix, *ca_bundle, *expected_bucket_owner;
     char *client_cert, *client_key, *unix_socket; /* nullable */
     char *proxy, *no_proxy;                       /* as the environment said; a secret may be in the first */
-    bool secure, sign_payload, no_checksum, request_payer;
+    bool secure, sign_payload, no_checksum, ask_checksums, request_payer;
     const struct orb_s3_store *store; /* what it is, as far as that is known */
     uint32_t checksum;                /* orbit_checksum_algorithm of uploads */
     uint32_t list_page_entries;
@@ -135,7 +135,7 @@ void orb_s3_op_step(struct orb_s3_op *op, void (*step)(struct orb_message *messa
 void orb_s3_begin(struct orb_s3_op *op, const char *method, const char *path);
 void orb_s3_param(struct orb_s3_op *op, const char *name, const char *value);
 void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value);
-/* Asks for the object's checksum, but of a store that refuses the question. */
+/* Asks for the object's checksum, but of a store that refuses the question, and not where nobody wants to know. */
 void orb_s3_ask_checksum(struct orb_s3_op *op);
 /* Appends what a store can be asked for of a prefix: where it takes only whole directories, these. */
 void orb_s3_asked_prefix(const struct orb_s3 *s3, const struct orb_buf *prefix, struct orb_buf *asked);

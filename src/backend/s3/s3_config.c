@@ -46,6 +46,7 @@ static const struct setting {
     {"use_fips", CHOICE, CONFIG(use_fips)},
     {"use_accelerate", CHOICE, CONFIG(use_accelerate)},
     {"use_arn_region", CHOICE, CONFIG(use_arn_region)},
+    {"ask_checksums", CHOICE, CONFIG(ask_checksums)},
     {"put_max", SIZE, CONFIG(put_max_bytes)},
     {"part_min", SIZE, CONFIG(part_min_bytes)},
     {"part_max", SIZE, CONFIG(part_max_bytes)},
@@ -321,6 +322,7 @@ static orbit_status take_everything(struct orb_s3 *s3, const orbit_open_request 
     s3->sign_payload = config->sign_payload;
     s3->checksum = config->checksum;
     s3->no_checksum = config->no_checksum;
+    s3->ask_checksums = wanted->ask_checksums;
     s3->request_payer = config->request_payer;
     if ((status = orb_s3_upload_checksum(s3, NULL, 0, &algorithm, error)) < 0 ||
         (status = take_endpoint(s3, config->endpoint, error)) < 0 ||
@@ -382,13 +384,13 @@ orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *reque
     wanted.parallel_operations = request->options->parallel_operations;
     for (size_t i = 0; status >= 0 && i < request->setting_count; i++)
         status = apply(&wanted, &request->settings[i], error);
-    if (status >= 0 && !wanted.config.anonymous)
+    if (status >= 0)
         status = orb_keys_origin_new(&origin, &wanted.config, error);
     if (status >= 0)
         status = orb_s3_surroundings(&wanted, origin, error);
     if (status >= 0)
         status = take_everything(s3, request, &wanted, capabilities, error);
-    if (status >= 0 && origin) {
+    if (status >= 0 && !wanted.config.anonymous) {
         status = take_keys(s3, origin, error);
         origin = NULL;
     }

@@ -193,6 +193,8 @@ void orb_s3_header(struct orb_s3_op *op, const char *name, const char *value)
 
 void orb_s3_ask_checksum(struct orb_s3_op *op)
 {
+    if (!op->s3->ask_checksums)
+        return;
     op->asked_checksum = op->s3->ways.told_checksums == ORB_S3_CHECKSUMS_ON;
     op->spared_checksum = !op->asked_checksum;
     orb_s3_header(op, "x-amz-checksum-mode", op->asked_checksum ? "ENABLED" : NULL);

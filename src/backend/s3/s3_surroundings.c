@@ -121,21 +121,55 @@ static void take_endpoint(struct orb_s3_wanted *wanted)
 
 /* ---- all of it ------------------------------------------------------------------------------------- */
 
-static void take_checksums(orbit_s3_config *config)
+/* "when_supported" or "when_required", as the AWS tools say it. */
+static orbit_status take_when(uint32_t *choice, const char *name, const char *text, orbit_error *error)
 {
-    const char *when = variable("AWS_REQUEST_CHECKSUM_CALCULATION");
-    if (when && strcasecmp(when, "when_required") == 0 && !config->checksum)
-        config->no_checksum = true;
+    if (*choice || !text)
+        return ORBIT_OK;
+    if (strcasecmp(text, "when_supported") == 0)
+        *choice = ORBIT_CHOICE_ON;
+    else if (strcasecmp(text, "when_required") == 0)
+        *choice = ORBIT_CHOICE_OFF;
+    else
+        return bad_word(name, text, "when_supported or when_required", error);
+    return ORBIT_OK;
+}
+
+/* Whoever names a checksum for uploads wants it, whatever the surroundings say. */
+static orbit_status take_checksums(struct orb_s3_wanted *wanted, orbit_error *error)
+{
+    static const struct {
+        const char *variable, *setting;
+    } names[] = {{"AWS_REQUEST_CHECKSUM_CALCULATION", "request_checksum_calculation"},
+                 {"AWS_RESPONSE_CHECKSUM_VALIDATION", "response_checksum_validation"}};
+    orbit_s3_config *config = &wanted->config;
+    uint32_t choices[] = {config->no_checksum ? ORBIT_CHOICE_OFF
+                          : config->checksum  ? ORBIT_CHOICE_ON
+                                              : 0,
+                          config->ask_checksums};
+    orbit_status status = ORBIT_OK;
+    for (size_t i = 0; status >= 0 && i < 2; i++) {
+        status = take_when(&choices[i], names[i].variable, variable(names[i].variable), error);
+        if (status >= 0)
+            status = take_when(&choices[i], names[i].setting, of_profile(wanted, names[i].setting), error);
+    }
+    config->no_checksum = choices[0] == ORBIT_CHOICE_OFF;
+    wanted->ask_checksums = choices[1] != ORBIT_CHOICE_OFF;
+    return status;
 }
 
 /* A profile may say where its store is. Its files are read here, and not when they are first needed as its keys are,
- * because region and endpoint decide what a store is; nothing is read where both are known. */
+ * because region and endpoint decide what a store is. A default profile that cannot be read is no fault where both are
+ * known: a container's HOME may be anybody's. */
 static orbit_status read_profile(struct orb_s3_wanted *wanted, const struct orb_keys_origin *origin, orbit_error *error)
 {
-    if (wanted->config.region && wanted->config.endpoint && !origin->profile_named)
-        return ORBIT_OK;
+    orbit_error why;
     wanted->profile = origin->profile;
-    return orb_keys_origin_profiles(&wanted->profiles, origin, error);
+    orbit_status status = orb_keys_origin_profiles(&wanted->profiles, origin, &why);
+    if (status >= 0 || (wanted->config.region && wanted->config.endpoint && !origin->profile_named))
+        return ORBIT_OK;
+    orb_error_copy(error, &why);
+    return status;
 }
 
 orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_origin *origin, orbit_error *error)
@@ -149,7 +183,6 @@ orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_o
     config->region = first_of(config->region, regions);
     config->endpoint = first_of(config->endpoint, endpoints);
     config->ca_bundle = first_of(config->ca_bundle, bundles);
-    take_checksums(config);
     if (origin && !origin->keys_given)
         status = read_profile(wanted, origin, error);
     if (status < 0)
@@ -157,7 +190,9 @@ orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_o
     if (!config->region)
         config->region = of_profile(wanted, "region");
     take_endpoint(wanted);
-    status = take_addressing(wanted, error);
+    status = take_checksums(wanted, error);
+    if (status >= 0)
+        status = take_addressing(wanted, error);
     return status >= 0 ? take_switches(wanted, error) : status;
 }
 

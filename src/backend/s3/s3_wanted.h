@@ -15,6 +15,7 @@ struct orb_s3_wanted {
     uint32_t parallel_operations;
     bool conditional_writes, has_conditional_writes;
     bool on[ORB_S3_SWITCHES]; /* when all is known */
+    bool ask_checksums;       /* the same */
     const char *region_given; /* by option */
 
     struct orb_profiles *profiles; /* owned; NULL: nobody's */

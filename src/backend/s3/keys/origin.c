@@ -80,7 +80,8 @@ orbit_status orb_keys_origin_new(struct orb_keys_origin **origin, const orbit_s3
                           id ? "access key id" : "secret access key", id ? "secret access key" : "access key id");
     else if (!made || !take(made, config))
         status = orb_fail_memory(error);
-    else if (!made->profile_given && (made->access_key_id == NULL) != (made->secret_access_key == NULL))
+    else if (!made->profile_given && !config->anonymous &&
+             (made->access_key_id == NULL) != (made->secret_access_key == NULL))
         status = orb_fail(error, ORBIT_E_AUTH, 0, "%s is set, but %s is not: set both or neither",
                           made->access_key_id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
                           made->access_key_id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");

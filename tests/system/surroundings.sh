@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What environment and profile say of a store, in the words of the AWS tools, and which of them wins.
+source=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/lib.sh" || exit 1
+
+start_s3d
+unset AWS_REQUEST_CHECKSUM_CALCULATION AWS_RESPONSE_CHECKSUM_VALIDATION AWS_IGNORE_CONFIGURED_ENDPOINT_URLS
+unset AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE
+export HOME=$work/home AWS_EC2_METADATA_DISABLED=true
+mkdir -p home/.aws
+echo hello >small
+# profile LINE…: the default one, of nothing but these lines.
+profile() { printf '%s\n' "[default]" "$@" >home/.aws/config; }
+refusals() { curl -sf "http://127.0.0.1:$port/_control/stats" | grep -o '"status_5xx":[0-9]*' | grep -o '[0-9]*$'; }
+
+# ---- the document's table
+for word in $(sed -n 's/^    {"\([a-z0-9_]*\)", [A-Z_]*, .*/\1/p' "$source/src/backend/s3/s3_config.c"); do
+    check "the setting $word is in the table" grep -q "^|.*|.*\`$word\`.*|.*|.*|.*|$" "$source/docs/s3.md"
+done
+
+# ---- checksums of writes
+control "set?own_checksum=0"
+# written WHAT yes|no [FLAG…]: whether what is put comes with a checksum.
+written() {
+    local what=$1 wanted=$2 found=no
+    shift 2
+    control reset
+    orbit cp "$@" small s3://bucket/small
+    exits 0 "$what"
+    orbit stat --checksum s3://bucket/small
+    grep -q crc64nvme .out && found=yes
+    check "$what" is "$found" "$wanted"
+}
+written "by default" yes
+AWS_REQUEST_CHECKSUM_CALCULATION=when_required written "when required" no
+AWS_REQUEST_CHECKSUM_CALCULATION=When_Supported written "when supported" yes
+AWS_REQUEST_CHECKSUM_CALCULATION=when_required written "asked for all the same" yes --checksum-algorithm CRC64NVME
+AWS_REQUEST_CHECKSUM_CALCULATION=when_required written "asked for by setting" yes -o checksum=crc64nvme
+AWS_REQUEST_CHECKSUM_CALCULATION=when_supported written "none by setting" no -o checksum=none
+profile "request_checksum_calculation = when_required"
+written "the profile's when_required" no
+AWS_REQUEST_CHECKSUM_CALCULATION=when_supported written "the environment goes before it" yes
+profile
+
+# ---- checksums of reads
+# asked WHAT yes|no COMMAND…: whether it asks for the stored checksum, which the endpoint refuses here.
+asked() {
+    local what=$1 wanted=$2
+    shift 2
+    control reset
+    "$ORBIT" cp small s3://bucket/small >/dev/null || failed "a put for $what"
+    control "set?checksum_mode=0"
+    orbit "$@"
+    exits 0 "$what"
+    check "$what" is "$(refusals)" "$wanted"
+    control "set?checksum_mode=1"
+}
+asked "cat" 1 cat s3://bucket/small
+asked "stat" 1 stat s3://bucket/small
+asked "cat, off by setting" 0 cat -o ask_checksums=false s3://bucket/small
+asked "stat, off" 0 stat -o ask_checksums=false s3://bucket/small
+asked "a download, off" 0 cp -o ask_checksums=false s3://bucket/small got
+AWS_RESPONSE_CHECKSUM_VALIDATION=when_required asked "when required" 0 cat s3://bucket/small
+AWS_RESPONSE_CHECKSUM_VALIDATION=when_supported asked "when supported" 1 cat s3://bucket/small
+AWS_RESPONSE_CHECKSUM_VALIDATION=when_required asked "the setting goes before it" 1 cat -o ask_checksums=true s3://bucket/small
+AWS_RESPONSE_CHECKSUM_VALIDATION=when_required asked "all of them are to be compared" 1 \
+    cp --verify=full s3://bucket/small got
+AWS_RESPONSE_CHECKSUM_VALIDATION=when_required asked "they are to be shown" 1 stat --checksum s3://bucket/small
+profile "response_checksum_validation = when_required"
+asked "the profile's when_required" 0 cat s3://bucket/small
+AWS_RESPONSE_CHECKSUM_VALIDATION=when_supported asked "the environment goes before it" 1 cat s3://bucket/small
+
+# ---- words that are none
+profile
+AWS_RESPONSE_CHECKSUM_VALIDATION=never orbit cat s3://bucket/small
+exits 2 "no word of the tools'"
+says "no word of the tools'" "AWS_RESPONSE_CHECKSUM_VALIDATION is 'never': when_supported or when_required is expected"
+profile "request_checksum_calculation = sometimes"
+orbit cat s3://bucket/small
+exits 2 "nor in a profile"
+says "nor in a profile" "request_checksum_calculation is 'sometimes': when_supported or when_required is expected"
+orbit cat -o ask_checksums=perhaps s3://bucket/small
+exits 2 "nor as a setting"
+orbit ls 's3://bucket?ask_checksums=perhaps'
+exits 2 "nor in a URL"
+says "nor as a setting" "the S3 setting ask_checksums is 'perhaps': true or false is expected"
+
+# ---- a profile that nobody named and nothing is needed of
+printf '[default\n' >home/.aws/config
+orbit cat s3://bucket/small
+exits 0 "a broken file that nothing is needed of"
+AWS_REGION='' orbit cat s3://bucket/small
+exits 2 "a broken file"
+says "a broken file" "line 1: the section's name has no"
+
+finish
