@@ -5,9 +5,10 @@
     bench/sftp.py [--build build/release] [--rounds 3] [--size 1G] [--entries 100000] [--files 5000]
                   [--only up,down,list,small] [--where near,far] [--peers orbit,sftp,rclone] [--work /dev/shm]
 
-Wall seconds, CPU seconds (the client's and its ssh processes') and the peak of their resident memory together, sampled every
-10 ms. The way there is tests/support/delay: a proxy that holds each byte back for 10 ms, either way. Needs root, as the
-server does (tests/support/sshd.sh). Copies are compared with what was copied. rclone is tuned: 255 KiB requests, 64 of them,
+Wall seconds, CPU seconds (the client's and its ssh processes') and memory: the peaks that the kernel kept of each of these
+processes while it lived, added up, looked at every 100 ms, for more would take the processor that is measured. The way there
+is tests/support/delay: a proxy that holds each byte back for 10 ms, either way. Needs root, as the server does
+(tests/support/sshd.sh). Copies are compared with what was copied. rclone is tuned: 255 KiB requests, 64 of them,
 several connections."""
 import argparse
 import filecmp
@@ -38,10 +39,11 @@ def descendants(pid):
     return found
 
 
-def resident(pid):
+def most_resident(pid):
+    """What it had at most, in bytes, as the kernel counts."""
     try:
-        return int(open(f"/proc/{pid}/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
+        return next(int(line.split()[1]) << 10 for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
         return 0
 
 
@@ -53,8 +55,8 @@ def measure(argv, env, stdin=None, stdout=os.devnull):
         over = threading.Event()
 
         def sample():
-            while not over.wait(0.01):
-                peak[0] = max(peak[0], sum(resident(pid) for pid in descendants(child.pid)))
+            while not over.wait(0.1):
+                peak[0] = max(peak[0], sum(most_resident(pid) for pid in descendants(child.pid)))
 
         sampler = threading.Thread(target=sample)
         sampler.start()

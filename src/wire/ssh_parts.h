@@ -25,7 +25,7 @@ struct orb_ssh_plan {
     enum orb_ssh_cipher cipher; /* which go first; the process's, found out with the first one */
     char peer[280];             /* the host, with its port where one is given */
 };
-enum { ORB_SSH_OURS = 3 };
+enum { ORB_SSH_OURS = 4 };
 
 orbit_status orb_ssh_plan_make(struct orb_ssh_plan *plan, const struct orb_ssh_settings *settings, orbit_error *error);
 void orb_ssh_plan_release(struct orb_ssh_plan *plan);    /* wipes the secrets */

@@ -60,10 +60,15 @@ static orbit_status copy_list(char ***copied, const char *const *list, const cha
     return *copied ? ORBIT_OK : orb_fail_memory(error);
 }
 
-/* LC_ALL: what ssh says is read by us (ssh_said.c). Where we answer nobody else is asked. */
+/* LC_ALL: what ssh says is read by us (ssh_said.c). Where we answer nobody else is asked. The threshold: a channel's buffer in
+ * ssh grows to 2 MiB by being copied into larger and larger ones; glibc begins to keep blocks of that size in its heap once
+ * one was freed, and the holes between those of six channels were a third of ssh's memory. */
+static const char smaller_heap[] = "MALLOC_MMAP_THRESHOLD_=131072";
+
 static bool is_ours(const char *variable, bool asks)
 {
     return orb_str_prefix(variable, "LC_ALL=") || orb_str_prefix(variable, "LANGUAGE=") ||
+           orb_str_prefix(variable, "MALLOC_MMAP_THRESHOLD_=") ||
            (asks && (orb_str_prefix(variable, "SSH_ASKPASS=") || orb_str_prefix(variable, "SSH_ASKPASS_REQUIRE=")));
 }
 
@@ -312,7 +317,7 @@ char **orb_ssh_plan_environment(const struct orb_ssh_plan *plan, const char *ask
     while (list && list[count])
         count++;
     if (list) {
-        fine = (list[count++] = orb_strdup("LC_ALL=C")) != NULL;
+        fine = (list[count++] = orb_strdup("LC_ALL=C")) && (list[count++] = orb_strdup(smaller_heap));
         if (fine && ask_path)
             fine = orb_buf_format(&ask, "SSH_ASKPASS=%s", ask_path) && (list[count++] = orb_buf_take(&ask)) &&
                    (list[count] = orb_strdup("SSH_ASKPASS_REQUIRE=force"));

@@ -77,6 +77,33 @@ wait_until() {
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# within [-t] MIB WHAT COMMAND…: it ends well and never had more resident memory, with -t the processes it starts counted in.
+within() {
+    local tree= limit what kib
+    [ "$1" != -t ] || { tree=-t; shift; }
+    limit=$1 what=$2
+    shift 2
+    command_line="$*"
+    timeout 300 "${MAXRSS:?}" $tree "$work/.rss" "$@" >"$work/.out" 2>"$work/.err"
+    code=$?
+    exits 0 "$what"
+    kib=$(cat "$work/.rss" 2>/dev/null || echo 999999999)
+    echo "$this: $what: $((kib / 1024)) MiB"
+    check "$what stays within $limit MiB (it had $kib KiB)" test "$kib" -le $((limit * 1024))
+}
+
+# far_host MS: a way of MS milliseconds each way to the SSH server in $work/sshd, whose configuration is far.config then.
+far_host() {
+    "${DELAY:?the far proxy}" --to "$ORBIT_TEST_SSH_PORT" --port 0 --port-file "$work/delay.port" --ms "$1" &
+    delay_pid=$!
+    check "the proxy" wait_until 100 0.05 test -s "$work/delay.port"
+    local port
+    port=$(cat "$work/delay.port")
+    sed "s/]:$ORBIT_TEST_SSH_PORT/]:$port/" "$work/sshd/known_hosts" >"$work/far.hosts"
+    sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $port/" -e "s|$work/sshd/known_hosts\$|$work/far.hosts|" \
+        "$ORBIT_TEST_SSH_CONFIG" >"$work/far.config"
+}
+
 # interruptible COMMAND… &: a background job of a script ignores SIGINT; a command typed by a person does not.
 interruptible() {
     exec python3 -c 'import os, signal, sys

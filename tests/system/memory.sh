@@ -3,20 +3,6 @@
 # The most memory the command ever has, measured from outside: it does not grow with what it moves.
 . "$(dirname "$0")/lib.sh" || exit 1
 
-# within MIB WHAT COMMAND…
-within() {
-    local limit=$1 what=$2
-    shift 2
-    command_line="$*"
-    timeout 300 "${MAXRSS:?}" "$work/.rss" "$@" >"$work/.out" 2>"$work/.err"
-    code=$?
-    exits 0 "$what"
-    local kib
-    kib=$(cat "$work/.rss" 2>/dev/null || echo 999999999)
-    echo "$this: $what: $((kib / 1024)) MiB"
-    check "$what stays within $limit MiB (it had $kib KiB)" test "$kib" -le $((limit * 1024))
-}
-
 size=${ORBIT_TEST_LARGE_BYTES:-1073741824}
 within 32 "put of a large local file" bash -c "truncate -s $size large && exec '$ORBIT' cp -q large copy"
 rm -f copy

@@ -14,12 +14,7 @@ server start 0
 files=$ORBIT_TEST_SSH_FILES
 
 # Far enough to be met in the middle: one channel carries 2 MiB a round trip.
-"$DELAY" --to "$ORBIT_TEST_SSH_PORT" --port 0 --port-file "$work/delay.port" --ms 20 &
-delay_pid=$!
-check "the proxy" wait_until 100 0.05 test -s "$work/delay.port"
-port=$(cat "$work/delay.port")
-sed "s/]:$ORBIT_TEST_SSH_PORT/]:$port/" "$work/sshd/known_hosts" >far.hosts
-sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $port/" -e "s|$work/sshd/known_hosts\$|$work/far.hosts|" "$ORBIT_TEST_SSH_CONFIG" >far.config
+far_host 20
 export ORBIT_SSH_OPTIONS="-F '$work/far.config'"
 
 size=67108864 kills=3

@@ -198,6 +198,7 @@ static void secrets_are_in_neither_command_line_nor_environment(void **state)
     assert_true(find_word(environment, "SSH_ASKPASS_REQUIRE=force") != SIZE_MAX);
     assert_true(find_word(environment, "SSH_ASKPASS=/theirs") == SIZE_MAX);
     assert_true(find_word(environment, "LC_ALL=C") != SIZE_MAX);
+    assert_true(find_word(environment, "MALLOC_MMAP_THRESHOLD_=131072") != SIZE_MAX);
     assert_true(find_word(environment, "LC_ALL=de_DE.UTF-8") == SIZE_MAX);
     orb_ssh_list_free(words);
     orb_ssh_list_free(environment);

@@ -129,6 +129,8 @@ uint32_t sftp_temporary_mark(const char *name);
 
 /* Calls go() on a channel, perhaps at once; ends the call where none can be had. */
 void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call));
+/* Calls that move bytes, of all channels. */
+unsigned sftp_channels_streams(const struct sftp_store *store);
 /* So many bytes will be moved in so many streams (0: as usual): where the way is long, their channels are opened now, all
  * together, and not when the first reply has shown how much there is. */
 void sftp_channels_ahead(struct sftp_store *store, uint64_t bytes, unsigned streams);

@@ -233,6 +233,14 @@ static bool is_far(const struct sftp_store *store)
     return session && orb_sftp_round_trip_ns(session) >= FAR_NS;
 }
 
+unsigned sftp_channels_streams(const struct sftp_store *store)
+{
+    unsigned streams = 0;
+    for (unsigned i = 0; i < store->channels_most; i++)
+        streams += store->channels[i].streams;
+    return streams;
+}
+
 /* `count` in all, with those that there are. */
 static void open_ahead(struct sftp_store *store, unsigned count)
 {

@@ -14,6 +14,11 @@
  * ssh's memory and ours. */
 #define MOST_BYTES ((uint64_t)2 << 20)
 
+/* Of all channels together: what a connection brings in a round trip and SLACK_MS more, at a rate that is beyond what one
+ * core decrypts. More would not come sooner, and wait in ssh's memory where we are slow for a moment. */
+#define MOST_PER_MS ((uint64_t)400 << 10)
+enum { SLACK_MS = 12 };
+
 struct slot {
     struct orb_sftp_request request; /* first */
     uint64_t offset;                 /* of its first byte */
@@ -98,11 +103,20 @@ static void ask_slot(struct read_call *read, struct slot *slot)
     sftp_call_ask(&read->call, &slot->request, answered);
 }
 
+/* Bytes that may be under way of this one. */
+static uint64_t share_of(const struct read_call *read)
+{
+    const struct sftp_call *call = &read->call;
+    unsigned streams = call->channel->streams, all = sftp_channels_streams(call->store);
+    uint64_t round_trip_ms = orb_sftp_round_trip_ns(call->channel->session) / ORB_MS;
+    uint64_t together = MOST_PER_MS * (orb_smaller(round_trip_ms, 1000) + SLACK_MS);
+    return orb_smaller(MOST_BYTES / (streams ? streams : 1), together / (all ? all : 1));
+}
+
 static void ask_more(struct read_call *read)
 {
     struct orb_sftp *session = sftp_call_session(&read->call);
-    unsigned streams = read->call.channel->streams ? read->call.channel->streams : 1;
-    uint64_t share = orb_smaller(orb_sftp_window(session), MOST_BYTES) / streams;
+    uint64_t share = share_of(read);
     uint32_t most = orb_sftp_read_max(session);
     while (read->count < SFTP_SLOTS && read->asked < read->end && !read->kept &&
            (read->count == 0 || read->under_way + most <= share)) {
