@@ -24,7 +24,7 @@ typedef struct orbit_open_options {
     uint32_t connect_timeout_ms;    /* 5,000 */
     uint32_t first_byte_timeout_ms; /* 15,000 (300,000 for requests that assemble or copy) */
     uint32_t stall_timeout_ms;      /* 15,000 below 1 KiB/s */
-    uint32_t retry_attempts;        /* 10 in all; 1: never try again */
+    uint32_t retry_attempts;        /* 10 in all, anew after good progress; 1: never try again */
     uint32_t retry_deadline_ms;     /* 900,000 without progress */
     uint64_t chunk_size;            /* bytes a part or range */
     uint32_t parallel_operations;   /* parts in flight of one stream */

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "engine/retry.h"
 
+enum { WORTH_SHARE = 16, WORTH_MOST = 1 << 20 }; /* see renew() */
+
 static struct orb_call *call_of(struct orb_op *op)
 {
     return (struct orb_call *)((char *)op - offsetof(struct orb_call, op));
@@ -137,17 +139,33 @@ static void waited(void *ctx)
     enter(call);
 }
 
+/* Attempts are there for what stands still, so what moves gets new ones: a download over a bad line may be cut any number of
+ * times. But a store that gives a thousand bytes and hangs up makes a call of 8 MiB last for eight thousand attempts,
+ * each after its wait, which is hours of what --retry-count was to end. So progress has to be worth an attempt: what came
+ * since the count last began, over all attempts since, is a 16th of the call's bytes or a MiB, whichever is less. Then
+ * no call has more than 16 times its attempts (or one time a MiB), while the bad line need bring only a 16th with all
+ * attempts together: with ten of them 50 KiB each time of a range of 8 MiB. Time is not looked at: what is slow
+ * without breaking off uses up no attempt, and is for the stall time-out to judge. */
+static void renew(struct orb_call *call, uint64_t now_ns)
+{
+    if (!atomic_load(&call->moved))
+        return;
+    call->progress_ns = now_ns;
+    call->connects = 0;
+    call->worth_known = true;
+    if (atomic_load(&call->gained) < call->worth)
+        return;
+    atomic_store(&call->gained, 0);
+    call->attempt = 1;
+    call->checksum_failed = false;
+}
+
 static bool decide(struct orb_call *call, uint64_t now_ns, uint64_t *wait_ms)
 {
     const struct orb_backend *backend = call->op.backend;
     if (backend->caps.no_retry)
         return false;
-    if (atomic_load(&call->moved)) {
-        call->progress_ns = now_ns;
-        call->attempt = 1;
-        call->connects = 0;
-        call->checksum_failed = false;
-    }
+    renew(call, now_ns);
     struct orb_retry retry = {call->attempt, call->connects, call->connect_ns, call->progress_ns,
                               call->checksum_failed};
     const struct orb_retry_limits limits = {backend->options.retry_attempts, backend->options.retry_deadline_ms,
@@ -267,7 +285,9 @@ void orb_call_start(struct orb_call *call, struct orb_backend *backend, void (*s
     call->number = ++backend->host->calls;
     call->attempt = 0;
     call->connects = 0;
-    call->checksum_failed = false;
+    call->checksum_failed = call->worth_known = false;
+    atomic_store(&call->gained, 0);
+    call->worth = WORTH_MOST;
     call->entered_ns = call->progress_ns = orb_now_ns();
     call->active = true;
     call->cancelled = call->waiting = call->queued = call->expired = call->hurried = call->quiet = false;
@@ -298,8 +318,16 @@ void orb_call_hurry(struct orb_call *call)
     orb_op_cancel(&call->op);
 }
 
-void orb_call_progressed(struct orb_call *call)
+void orb_call_asks(struct orb_call *call, uint64_t bytes)
 {
+    uint64_t share = bytes / WORTH_SHARE;
+    if (!call->worth_known)
+        call->worth = share > WORTH_MOST ? WORTH_MOST : share ? share : 1;
+}
+
+void orb_call_progressed(struct orb_call *call, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&call->gained, bytes, memory_order_relaxed);
     if (!atomic_exchange_explicit(&call->moved, true, memory_order_relaxed))
         atomic_store_explicit(&call->first_ns, orb_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&call->alive, true, memory_order_relaxed);

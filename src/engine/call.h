@@ -53,6 +53,9 @@ struct orb_call {
     uint64_t number;      /* of this call among the client's */
     uint64_t entered_ns, attempt_ns, progress_ns, connect_ns;
     _Atomic bool moved, alive; /* since the attempt began; since the watch last looked */
+    _Atomic uint64_t gained;   /* bytes since the attempts were last renewed */
+    uint64_t worth;            /* so many renew them */
+    bool worth_known;          /* for good: some have come */
     uint64_t op_progress;      /* op.progress when the watch last looked */
     bool active, cancelled, waiting, queued, expired;
     bool hurried;                           /* this attempt was ended because it was silent; not cancelled */
@@ -78,10 +81,13 @@ static inline void orb_call_names(struct orb_call *call, orbit_request request, 
 void orb_call_cancel(struct orb_call *call);
 /* By the flow: ends this attempt, which is silent, so that the next one begins. */
 void orb_call_hurry(struct orb_call *call);
+/* How many bytes it is about: a 16th of them, or a MiB, renews its attempts (orb_call_progressed()). In start(), and
+ * again when the reply's head tells more exactly; counts until some have come. Who never says so needs a MiB. */
+void orb_call_asks(struct orb_call *call, uint64_t bytes);
 /* Bytes went through that need not go again (a reader's range was narrowed, a body is not rewound): the
- * deadline "without progress" and the attempt count start anew with the next retry. Not for bytes that a
- * retry sends again. Any thread, while the call is not idle. */
-void orb_call_progressed(struct orb_call *call);
+ * deadline "without progress" starts anew with the next retry, and with enough of them the attempt count does. Not for
+ * bytes that a retry sends again. Any thread, while the call is not idle. */
+void orb_call_progressed(struct orb_call *call, uint64_t bytes);
 /* A sign of life: see `watched`. orbit_op_progress() counts too. Any thread, while the call is not idle. */
 void orb_call_alive(struct orb_call *call);
 /* Over: not started, or done was called. */

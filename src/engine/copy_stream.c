@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/hash.h"
+#include "base/least.h"
 #include "base/mem.h"
 #include "engine/copy.h"
 
@@ -140,7 +141,7 @@ static orbit_status sink_commit(orbit_sink *sink, size_t length)
         }
         atomic_fetch_add(&stream->received, length);
         atomic_fetch_add_explicit(&stream->copy->passed, length, memory_order_relaxed);
-        orb_call_progressed(&stream->source);
+        orb_call_progressed(&stream->source, length);
         status = orb_fill_commit(&stream->fill, length, NULL);
     } else if (stream->lent == stream->spill) {
         status = orb_fill_failure(&stream->fill, NULL);
@@ -180,6 +181,7 @@ static void source_head(struct orb_op *op)
     struct orb_call *call = (struct orb_call *)((char *)op - offsetof(struct orb_call, op));
     struct orb_copy_stream *stream = call->ctx;
     orbit_error error;
+    orb_call_asks(call, orb_smaller(stream->request.length, stream->reply.length));
     if (stream->stopping || stream->copy->have_source)
         return;
     if (orb_copy_identify(stream->copy, &stream->reply.metadata, &error) < 0)
@@ -210,6 +212,7 @@ static void start_source(struct orb_call *call)
     stream->locked.op = &call->op.op;
     stream->locked.waits = false;
     pthread_mutex_unlock(&stream->mutex);
+    orb_call_asks(call, stream->request.length);
     call->op.on_head = source_head;
     orb_call_names(call, ORBIT_REQUEST_READ, copy->from_path);
     copy->from->ops->read(copy->from->self, &call->op.op, &stream->request, &stream->sink, &stream->reply);

@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/least.h"
 #include "engine/hedge.h"
 
 #define INSIDE     1u
@@ -136,7 +137,7 @@ static void leave(struct orb_race_leg *leg, uint64_t bytes)
     leg->at += bytes;
     atomic_store(&race->state, state_of(leg->at, index_of(leg), 0));
     if (bytes)
-        orb_call_progressed(&leg->call);
+        orb_call_progressed(&leg->call, bytes);
     wake_other(leg);
 }
 
@@ -249,6 +250,7 @@ static void tell_head(struct orb_race_leg *leg)
 static void leg_head(struct orb_op *op)
 {
     struct orb_race_leg *leg = leg_of_call((struct orb_call *)((char *)op - offsetof(struct orb_call, op)));
+    orb_call_asks(&leg->call, orb_smaller(leg->request.length, leg->reply.length));
     if (leads(leg))
         tell_head(leg);
     else
@@ -276,6 +278,7 @@ static void leg_start(struct orb_call *call)
     race->kind->ask(race, leg);
     uint64_t length = leg->request.length;
     leg->end = length >= UINT64_MAX - leg->from ? UINT64_MAX : leg->from + length;
+    orb_call_asks(call, length);
     call->op.on_head = leg_head;
     orb_call_names(call, ORBIT_REQUEST_READ, leg->request.path);
     race->backend->ops->read(race->backend->self, &call->op.op, &leg->request, &leg->sink, &leg->reply);

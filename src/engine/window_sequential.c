@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "base/least.h"
 #include "base/mem.h"
 
 static struct orb_window *window_of_sink(orbit_sink *sink)
@@ -97,7 +98,7 @@ static orbit_status commit(orbit_sink *sink, size_t length)
     }
     orb_range_crc(range, range->locked.filled + length);
     window->sequence.received += length;
-    orb_call_progressed(&source->call);
+    orb_call_progressed(&source->call, length);
     orb_window_arrived(window, range, length);
     return ORBIT_OK;
 }
@@ -115,6 +116,7 @@ static void head(struct orb_op *op)
 {
     struct orb_window *window = window_of_call((struct orb_call *)((char *)op - offsetof(struct orb_call, op)));
     struct orb_source *source = &window->sequence.source;
+    orb_call_asks(&source->call, orb_smaller(source->request.length, source->reply.length));
     if (window->closing || window->sequence.abandoned || source->head_seen)
         return;
     source->refused = learn(window, source);
@@ -145,6 +147,7 @@ static void attempt(struct orb_call *call)
         .sse_customer_key = window->config.sse_customer_key,
         .want_checksum = !opened && window->config.verify,
     };
+    orb_call_asks(call, source->request.length);
     call->op.on_head = head;
     orb_call_names(call, ORBIT_REQUEST_READ, window->config.path);
     window->backend->ops->read(window->backend->self, &call->op.op, &source->request, &source->sink, &source->reply);

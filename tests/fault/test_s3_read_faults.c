@@ -3,6 +3,7 @@
 #include "s3fault.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static void server_errors_are_tried_again(void **state)
 {
@@ -73,10 +74,41 @@ static void cut_body_resumes_where_it_was_cut(void **state)
 static void body_cut_again_and_again_is_read_to_its_end(void **state)
 {
     (void)state;
-    FAULT("op=GetObject&cut=50000"); /* each reply brings some: progress, so no attempts are used up */
+    FAULT("op=GetObject&cut=50000"); /* each reply brings enough of its range: progress, which renews the attempts */
     at.options.retry_attempts = 3;
     s3fault_reopen();
     OK(read_generated("gen-600K", 600 << 10, NULL, NULL, &told));
+}
+
+/* A thousand bytes are no progress for a range of 256 KiB. Every way a body is read. */
+static void crumbs_do_not_renew_the_attempts(void **state)
+{
+    (void)state;
+    char target[] = "/tmp/orbit-crumbs-XXXXXX";
+    int fd = mkstemp(target);
+    assert_true(fd >= 0);
+    close(fd);
+    at.options.retry_attempts = 4;
+    at.options.parallel_operations = 1;
+    for (int whole = 0; whole < 2; whole++) {
+        s3fault_fresh_client();
+        FAULT("op=GetObject&cut=1000&ignore_range=%d", whole);
+        EXPECT(ORBIT_E_NETWORK, read_generated("gen-600K", 600 << 10, NULL, NULL, &told));
+        assert_non_null(strstr(told.message, "(after 4 attempts)"));
+        EXPECT(ORBIT_E_NETWORK, orbit_download(at.store, "gen-600K", target, NULL, NULL, &told));
+        assert_in_range(COUNT("requests.GetObject"), 8, 24);
+        endpoint_reset(&at.endpoint);
+    }
+    unlink(target);
+}
+
+static void small_objects_come_crumb_by_crumb(void **state)
+{
+    (void)state;
+    at.options.retry_attempts = 3;
+    s3fault_reopen();
+    FAULT("op=GetObject&cut=1000"); /* far more replies than attempts, each worth one */
+    OK(read_generated("gen-12K", 12 << 10, NULL, NULL, &told));
 }
 
 static void stalled_body_is_given_up_and_resumed(void **state)
@@ -378,6 +410,8 @@ int main(void)
         FAULT_TEST(reset_before_the_reply_is_tried_again),
         FAULT_TEST(cut_body_resumes_where_it_was_cut),
         FAULT_TEST(body_cut_again_and_again_is_read_to_its_end),
+        FAULT_TEST(crumbs_do_not_renew_the_attempts),
+        FAULT_TEST(small_objects_come_crumb_by_crumb),
         FAULT_TEST(stalled_body_is_given_up_and_resumed),
         FAULT_TEST(silent_server_is_a_timeout_in_the_end),
         FAULT_TEST(server_that_ignores_ranges_is_still_read_right),
