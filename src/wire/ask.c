@@ -53,7 +53,7 @@ static bool add_headers(const struct orb_ask *ask, struct curl_slist **list)
         struct orb_buf line;
         orb_buf_init(&line, 64 << 10);
         orb_buf_format(&line, "%s: %s", ask->headers[i].name, ask->headers[i].value);
-        struct curl_slist *longer = line.failed ? NULL : curl_slist_append(*list, orb_buf_string(&line));
+        struct curl_slist *longer = line.failed ? NULL : orb_curl.slist_append(*list, orb_buf_string(&line));
         fine = longer != NULL;
         *list = longer ? longer : *list;
         if (line.bytes)
@@ -67,41 +67,41 @@ static void free_headers(struct curl_slist *list)
 {
     for (struct curl_slist *at = list; at; at = at->next)
         explicit_bzero(at->data, strlen(at->data)); /* tokens */
-    curl_slist_free_all(list);
+    orb_curl.slist_free_all(list);
 }
 
 static void set_up(CURL *curl, struct answer *answer, struct curl_slist *headers)
 {
     const struct orb_ask *ask = answer->ask;
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, answer->text);
-    curl_easy_setopt(curl, CURLOPT_URL, ask->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "orbit");
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, answer);
+    orb_curl.easy_setopt(curl, CURLOPT_ERRORBUFFER, answer->text);
+    orb_curl.easy_setopt(curl, CURLOPT_URL, ask->url);
+    orb_curl.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    orb_curl.easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    orb_curl.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    orb_curl.easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+    orb_curl.easy_setopt(curl, CURLOPT_USERAGENT, "orbit");
+    orb_curl.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_timeout_ms);
+    orb_curl.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
+    orb_curl.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    orb_curl.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    orb_curl.easy_setopt(curl, CURLOPT_HEADERDATA, answer);
+    orb_curl.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    orb_curl.easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    orb_curl.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    orb_curl.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    orb_curl.easy_setopt(curl, CURLOPT_XFERINFODATA, answer);
     if (ask->body) {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ask->body);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(ask->body));
+        orb_curl.easy_setopt(curl, CURLOPT_POSTFIELDS, ask->body);
+        orb_curl.easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(ask->body));
     }
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, ask->method);
+    orb_curl.easy_setopt(curl, CURLOPT_CUSTOMREQUEST, ask->method);
     if (ask->direct)
-        curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+        orb_curl.easy_setopt(curl, CURLOPT_NOPROXY, "*");
     if (ask->ca_bundle)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_bundle);
+        orb_curl.easy_setopt(curl, CURLOPT_CAINFO, ask->ca_bundle);
     if (ask->no_verify_tls) {
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        orb_curl.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        orb_curl.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
     }
 }
 
@@ -118,7 +118,7 @@ static orbit_status failed(const struct answer *answer, CURLcode code, orbit_err
                    : orb_fail_memory(error);
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR)
         return orb_fail(error, ORBIT_E_UNTRUSTED, (int)code, "the certificate of %s is not trusted (%s)", peer,
-                        *answer->text ? answer->text : curl_easy_strerror(code));
+                        *answer->text ? answer->text : orb_curl.easy_strerror(code));
     bool slow = code == CURLE_OPERATION_TIMEDOUT;
     orbit_status status = slow                                                                  ? ORBIT_E_TIMEOUT
                           : code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ? ORBIT_E_CONNECT
@@ -126,7 +126,7 @@ static orbit_status failed(const struct answer *answer, CURLcode code, orbit_err
     (void)orb_fail(error, status, (int)code, "%s: %s", peer,
                    slow            ? "no answer in time"
                    : *answer->text ? answer->text
-                                   : curl_easy_strerror(code));
+                                   : orb_curl.easy_strerror(code));
     if (error && status != ORBIT_E_CONNECT)
         error->flags |= ORBIT_ERROR_RETRIABLE;
     return status;
@@ -137,8 +137,8 @@ orbit_status orb_ask(const struct orb_ask *ask, struct orb_buf *reply, int *http
 {
     struct answer answer = {.ask = ask, .reply = reply};
     struct curl_slist *headers = NULL;
-    orbit_status status = orb_http_ready(error);
-    CURL *curl = status >= 0 ? curl_easy_init() : NULL;
+    orbit_status status = orb_curl_load(error);
+    CURL *curl = status >= 0 ? orb_curl.easy_init() : NULL;
     long code = 0;
     if (status < 0)
         return status;
@@ -147,14 +147,14 @@ orbit_status orb_ask(const struct orb_ask *ask, struct orb_buf *reply, int *http
         goto out;
     }
     set_up(curl, &answer, headers);
-    CURLcode result = curl_easy_perform(curl);
+    CURLcode result = orb_curl.easy_perform(curl);
     if (result != CURLE_OK)
         status = failed(&answer, result, error);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    orb_curl.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
     *http_status = (int)code;
     *date_ns = answer.date_ns;
 out:
     free_headers(headers);
-    curl_easy_cleanup(curl);
+    orb_curl.easy_cleanup(curl);
     return status;
 }

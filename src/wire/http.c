@@ -3,8 +3,6 @@
  * and brings back what is done. */
 #include "wire/http.h"
 
-#include <pthread.h>
-
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -16,28 +14,11 @@ enum { RESUME = 1, CANCEL = 2, POSTED = 4, FINISHED = 8 };
 
 enum { HEADERS_MAX = 64 << 10, WEIGHT_LARGE = 8 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_ready;
-
-static void init_curl(void)
-{
-    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-orbit_status orb_http_ready(orbit_error *error)
-{
-    pthread_once(&curl_once, init_curl);
-    if (curl_ready == CURLE_OK)
-        return ORBIT_OK;
-    return orb_fail(error, ORBIT_E_CONFIG, (int)curl_ready, "cannot initialise libcurl: %s",
-                    curl_easy_strerror(curl_ready));
-}
-
 orbit_status orb_http_new(struct orb_http **http, struct orb_lanes *lanes, struct orb_loop *main_loop,
                           struct orb_log *log, orbit_error *error)
 {
     *http = NULL;
-    orbit_status status = orb_http_ready(error);
+    orbit_status status = orb_curl_load(error);
     if (status < 0)
         return status;
     struct orb_http *made = orb_calloc(1, sizeof *made);

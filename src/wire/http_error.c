@@ -38,13 +38,13 @@ static const char *connect_cause(long number)
 static orbit_status cannot_connect(struct orb_http_request *request, CURLcode code, const char *peer)
 {
     long number = 0;
-    (void)curl_easy_getinfo(request->easy->curl, CURLINFO_OS_ERRNO, &number);
+    (void)orb_curl.easy_getinfo(request->easy->curl, CURLINFO_OS_ERRNO, &number);
     const char *cause = connect_cause(number);
     orbit_status status;
     if (!cause)
         cause = number ? strerrordesc_np((int)number) : request->easy->text;
     status = orb_fail(&request->error, ORBIT_E_CONNECT, number ? (int)number : (int)code, "cannot connect to %s: %s",
-                      peer, cause && *cause ? cause : curl_easy_strerror(code));
+                      peer, cause && *cause ? cause : orb_curl.easy_strerror(code));
     if (number && number != ECONNREFUSED && number != ENOENT && number != EACCES)
         request->error.flags |= ORBIT_ERROR_RETRIABLE;
     return status;
@@ -53,7 +53,7 @@ static orbit_status cannot_connect(struct orb_http_request *request, CURLcode co
 static orbit_status lost(struct orb_http_request *request, CURLcode code, const char *peer, const char *what)
 {
     long number = 0;
-    (void)curl_easy_getinfo(request->easy->curl, CURLINFO_OS_ERRNO, &number);
+    (void)orb_curl.easy_getinfo(request->easy->curl, CURLINFO_OS_ERRNO, &number);
     const char *why = number ? strerrordesc_np((int)number) : NULL;
     if (!why && code == CURLE_RECV_ERROR && *request->easy->text)
         why = request->easy->text;
@@ -93,17 +93,17 @@ static orbit_status refused_by_proxy(struct orb_http_request *request, long repl
 static bool reused(struct orb_http_request *request)
 {
     long made = 0;
-    return curl_easy_getinfo(request->easy->curl, CURLINFO_NUM_CONNECTS, &made) == CURLE_OK && made == 0;
+    return orb_curl.easy_getinfo(request->easy->curl, CURLINFO_NUM_CONNECTS, &made) == CURLE_OK && made == 0;
 }
 
 static orbit_status classify(struct orb_http_request *request, CURLcode code, const char *peer)
 {
     orbit_error *error = &request->error;
-    const char *text = *request->easy->text ? request->easy->text : curl_easy_strerror(code);
+    const char *text = *request->easy->text ? request->easy->text : orb_curl.easy_strerror(code);
     int host = (int)strcspn(peer, ":");
     orbit_status status;
     long reply = 0;
-    (void)curl_easy_getinfo(request->easy->curl, CURLINFO_HTTP_CONNECTCODE, &reply);
+    (void)orb_curl.easy_getinfo(request->easy->curl, CURLINFO_HTTP_CONNECTCODE, &reply);
     if (reply >= 300 && !request->connected)
         return refused_by_proxy(request, reply, peer);
     switch (code) {

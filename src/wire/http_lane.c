@@ -126,7 +126,7 @@ static void on_sockets(uv_poll_t *poll, int status, int events)
         mask |= got & EPOLLIN ? CURL_CSELECT_IN : 0;
         mask |= got & EPOLLOUT ? CURL_CSELECT_OUT : 0;
         mask |= got & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_IN | CURL_CSELECT_ERR : 0;
-        curl_multi_socket_action(lane->multi, socket, mask, &running);
+        orb_curl.multi_socket_action(lane->multi, socket, mask, &running);
     }
     turn(lane);
 }
@@ -175,7 +175,7 @@ static struct orb_http_easy *take_easy(struct orb_http_lane *lane)
     if (lane->idle_count)
         return lane->idle[--lane->idle_count];
     struct orb_http_easy *easy = orb_calloc(1, sizeof *easy);
-    if (easy && !(easy->curl = curl_easy_init())) {
+    if (easy && !(easy->curl = orb_curl.easy_init())) {
         orb_free(easy);
         return NULL;
     }
@@ -188,7 +188,7 @@ static void give_easy(struct orb_http_lane *lane, struct orb_http_easy *easy)
         lane->idle[lane->idle_count++] = easy;
         return;
     }
-    curl_easy_cleanup(easy->curl);
+    orb_curl.easy_cleanup(easy->curl);
     orb_free(easy);
 }
 
@@ -204,7 +204,7 @@ static void finish(struct orb_http_request *request)
         request->dirty = false;
     }
     if (request->easy) {
-        curl_multi_remove_handle(lane->multi, request->easy->curl);
+        orb_curl.multi_remove_handle(lane->multi, request->easy->curl);
         give_easy(lane, request->easy);
         request->easy = NULL;
     }
@@ -247,14 +247,15 @@ static void turn(struct orb_http_lane *lane)
     do {
         if (lane->timer_due) {
             lane->timer_due = false;
-            curl_multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+            orb_curl.multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &running);
         }
         commit_dirty(lane);
         CURLMsg *message;
-        while ((message = curl_multi_info_read(lane->multi, &left))) {
+        while ((message = orb_curl.multi_info_read(lane->multi, &left))) {
             struct orb_http_request *request = NULL;
             if (message->msg != CURLMSG_DONE ||
-                curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request) != CURLE_OK || !request)
+                orb_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request) != CURLE_OK ||
+                !request)
                 continue;
             orb_http_classify(request, message->data.result);
             finish(request);
@@ -280,10 +281,10 @@ void orb_http_lane_start(struct orb_http_lane *lane, struct orb_http_request *re
         finish(request);
         return;
     }
-    CURLMcode code = curl_multi_add_handle(lane->multi, request->easy->curl);
+    CURLMcode code = orb_curl.multi_add_handle(lane->multi, request->easy->curl);
     if (code != CURLM_OK) {
         request->status = orb_fail(&request->error, ORBIT_E_MEMORY, (int)code, "cannot start an HTTP request: %s",
-                                   curl_multi_strerror(code));
+                                   orb_curl.multi_strerror(code));
         finish(request);
         return;
     }
@@ -306,7 +307,7 @@ void orb_http_lane_control(struct orb_http_request *request)
     } else if (request->paused && !request->starved) {
         request->paused = false;
         request->mark_ns = orb_now_ns();
-        CURLcode code = curl_easy_pause(request->easy->curl, CURLPAUSE_CONT);
+        CURLcode code = orb_curl.easy_pause(request->easy->curl, CURLPAUSE_CONT);
         if (code != CURLE_OK) {
             orb_http_classify(request, code);
             finish(request);
@@ -328,13 +329,13 @@ static void drop_curl(struct orb_http_lane *lane)
 {
     while (lane->idle_count) {
         struct orb_http_easy *easy = lane->idle[--lane->idle_count];
-        curl_easy_cleanup(easy->curl);
+        orb_curl.easy_cleanup(easy->curl);
         orb_free(easy);
     }
     if (lane->multi)
-        curl_multi_cleanup(lane->multi);
+        orb_curl.multi_cleanup(lane->multi);
     if (lane->share)
-        curl_share_cleanup(lane->share);
+        orb_curl.share_cleanup(lane->share);
     if (lane->poll_fd >= 0)
         close(lane->poll_fd);
     orb_free(lane->interest);
@@ -349,20 +350,20 @@ static orbit_status open_lane(struct orb_http_lane *lane, orbit_error *error)
 {
     uv_loop_t *uv = orb_loop_uv(lane->loop);
     lane->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    lane->multi = lane->poll_fd >= 0 ? curl_multi_init() : NULL;
-    lane->share = curl_share_init();
+    lane->multi = lane->poll_fd >= 0 ? orb_curl.multi_init() : NULL;
+    lane->share = orb_curl.share_init();
     if (!lane->multi || !lane->share || uv_poll_init(uv, &lane->poll, lane->poll_fd) != 0) {
         int number = lane->poll_fd < 0 ? errno : ENOMEM;
         drop_curl(lane);
         return orb_fail_errno(error, number, "cannot set up the network");
     }
-    curl_share_setopt(lane->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETDATA, lane);
-    curl_multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-    curl_multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane);
-    curl_multi_setopt(lane->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
-    curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    orb_curl.share_setopt(lane->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    orb_curl.multi_setopt(lane->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    orb_curl.multi_setopt(lane->multi, CURLMOPT_SOCKETDATA, lane);
+    orb_curl.multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    orb_curl.multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane);
+    orb_curl.multi_setopt(lane->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+    orb_curl.multi_setopt(lane->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     uv_timer_init(uv, &lane->timer);
     uv_timer_init(uv, &lane->tick);
     lane->poll.data = lane->timer.data = lane->tick.data = lane;

@@ -4,8 +4,7 @@
 #ifndef ORB_WIRE_HTTP_LANE_H
 #define ORB_WIRE_HTTP_LANE_H
 
-#include <curl/curl.h>
-
+#include "wire/curl.h"
 #include "wire/http.h"
 
 enum { ORB_HTTP_IDLE_MAX = 16 };
@@ -70,9 +69,7 @@ void orb_http_classify(struct orb_http_request *request, CURLcode code);
 /* "host:port" of an URL, for messages. */
 void orb_http_peer(char *peer, size_t room, const char *url);
 
-/* http.c: initialises libcurl for the process when nobody has. Any thread. */
-orbit_status orb_http_ready(orbit_error *error);
-/* The lane is done with the request; a lane has closed. */
+/* http.c. The lane is done with the request; a lane has closed. */
 void orb_http_finish(struct orb_http_request *request);
 void orb_http_drop(struct orb_http *http);
 

@@ -21,26 +21,27 @@ void orb_http_site_proxy(struct orb_http_site *site, bool secure)
 void orb_http_site_apply(CURL *curl, const struct orb_http_site *site)
 {
     if (site->no_verify_tls) {
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(curl, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(curl, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
+        orb_curl.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        orb_curl.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        orb_curl.easy_setopt(curl, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        orb_curl.easy_setopt(curl, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
     }
     if (site->ca_bundle)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, site->ca_bundle);
+        orb_curl.easy_setopt(curl, CURLOPT_CAINFO, site->ca_bundle);
     if (site->client_cert) {
-        curl_easy_setopt(curl, CURLOPT_SSLCERT, site->client_cert);
-        curl_easy_setopt(curl, CURLOPT_SSLKEY, site->client_key ? site->client_key : site->client_cert);
-        curl_easy_setopt(curl, CURLOPT_KEYPASSWD, ""); /* else OpenSSL asks on the terminal for an encrypted key's */
+        orb_curl.easy_setopt(curl, CURLOPT_SSLCERT, site->client_cert);
+        orb_curl.easy_setopt(curl, CURLOPT_SSLKEY, site->client_key ? site->client_key : site->client_cert);
+        orb_curl.easy_setopt(curl, CURLOPT_KEYPASSWD,
+                             ""); /* else OpenSSL asks on the terminal for an encrypted key's */
     }
     if (site->unix_socket)
-        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, site->unix_socket);
+        orb_curl.easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, site->unix_socket);
     if (site->proxy) /* "": none, and the environment is not asked */
-        curl_easy_setopt(curl, CURLOPT_PROXY, site->unix_socket ? "" : site->proxy);
+        orb_curl.easy_setopt(curl, CURLOPT_PROXY, site->unix_socket ? "" : site->proxy);
     if (site->no_proxy)
-        curl_easy_setopt(curl, CURLOPT_NOPROXY, site->no_proxy);
+        orb_curl.easy_setopt(curl, CURLOPT_NOPROXY, site->no_proxy);
     /* Each connection to a name with several addresses is to go to one of them at random. curl shuffles when it asks
      * for the name, so it must ask for each connection: they are kept for long and are few. */
-    curl_easy_setopt(curl, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
-    curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+    orb_curl.easy_setopt(curl, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
+    orb_curl.easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 }

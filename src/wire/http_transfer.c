@@ -341,18 +341,18 @@ static struct curl_slist *list_headers(struct orb_http_request *request)
 static void set_method(CURL *curl, struct orb_http_request *request)
 {
     if (request->body) {
-        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body->length);
-        curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
-        curl_easy_setopt(curl, CURLOPT_READDATA, request);
-        curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
-        curl_easy_setopt(curl, CURLOPT_SEEKDATA, request);
+        orb_curl.easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+        orb_curl.easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body->length);
+        orb_curl.easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
+        orb_curl.easy_setopt(curl, CURLOPT_READDATA, request);
+        orb_curl.easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+        orb_curl.easy_setopt(curl, CURLOPT_SEEKDATA, request);
         if (strcmp(request->method, "PUT") != 0)
-            curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+            orb_curl.easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
     } else if (strcmp(request->method, "HEAD") == 0) {
-        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+        orb_curl.easy_setopt(curl, CURLOPT_NOBODY, 1L);
     } else if (strcmp(request->method, "GET") != 0) {
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+        orb_curl.easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
     }
 }
 
@@ -362,41 +362,41 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
     struct curl_slist *headers = list_headers(request);
     if (!headers)
         return false;
-    curl_easy_reset(curl);
+    orb_curl.easy_reset(curl);
     request->easy->text[0] = '\0';
-    curl_easy_setopt(curl, CURLOPT_PRIVATE, request);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, request->easy->text);
-    if (curl_easy_setopt(curl, CURLOPT_URL, request->url) != CURLE_OK)
+    orb_curl.easy_setopt(curl, CURLOPT_PRIVATE, request);
+    orb_curl.easy_setopt(curl, CURLOPT_ERRORBUFFER, request->easy->text);
+    if (orb_curl.easy_setopt(curl, CURLOPT_URL, request->url) != CURLE_OK)
         return false;
-    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* ".." in a key is a key, not a way up */
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* a cancel does not wait for the name server */
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)request->site->connect_timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)CONTINUE_MS);
-    curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 30L);
-    curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 10L);
-    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, request->large ? (long)LARGE_BUFFER : (long)SMALL_BUFFER);
-    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE,
-                     request->large && request->body ? (long)LARGE_BUFFER : (long)SMALL_BUFFER);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "orbit");
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, request);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, request);
-    curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, on_connected);
-    curl_easy_setopt(curl, CURLOPT_PREREQDATA, request);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, orb_http_lane_open_socket);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, request->lane);
-    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, orb_http_lane_close_socket);
-    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, request->lane);
+    orb_curl.easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* ".." in a key is a key, not a way up */
+    orb_curl.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    orb_curl.easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    orb_curl.easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    orb_curl.easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    orb_curl.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    orb_curl.easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* a cancel does not wait for the name server */
+    orb_curl.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)request->site->connect_timeout_ms);
+    orb_curl.easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)CONTINUE_MS);
+    orb_curl.easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    orb_curl.easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 30L);
+    orb_curl.easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 10L);
+    orb_curl.easy_setopt(curl, CURLOPT_BUFFERSIZE, request->large ? (long)LARGE_BUFFER : (long)SMALL_BUFFER);
+    orb_curl.easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE,
+                         request->large && request->body ? (long)LARGE_BUFFER : (long)SMALL_BUFFER);
+    orb_curl.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    orb_curl.easy_setopt(curl, CURLOPT_USERAGENT, "orbit");
+    orb_curl.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    orb_curl.easy_setopt(curl, CURLOPT_HEADERDATA, request);
+    orb_curl.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    orb_curl.easy_setopt(curl, CURLOPT_WRITEDATA, request);
+    orb_curl.easy_setopt(curl, CURLOPT_PREREQFUNCTION, on_connected);
+    orb_curl.easy_setopt(curl, CURLOPT_PREREQDATA, request);
+    orb_curl.easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, orb_http_lane_open_socket);
+    orb_curl.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, request->lane);
+    orb_curl.easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, orb_http_lane_close_socket);
+    orb_curl.easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, request->lane);
     set_method(curl, request);
-    curl_easy_setopt(curl, CURLOPT_SHARE, request->lane->share);
+    orb_curl.easy_setopt(curl, CURLOPT_SHARE, request->lane->share);
     orb_http_site_apply(curl, request->site);
     return true;
 }
@@ -409,7 +409,7 @@ static uint64_t moved(struct orb_http_request *request)
     uint64_t bytes = request->sent + request->received + request->dropped;
     curl_socket_t socket = CURL_SOCKET_BAD;
     int queued = 0;
-    if (request->sent && curl_easy_getinfo(request->easy->curl, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK &&
+    if (request->sent && orb_curl.easy_getinfo(request->easy->curl, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK &&
         socket != CURL_SOCKET_BAD && ioctl(socket, SIOCOUTQ, &queued) == 0 && queued > 0 && (uint64_t)queued <= bytes)
         bytes -= (uint64_t)queued;
     return bytes;

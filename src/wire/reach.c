@@ -41,13 +41,13 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
 static void take_certificate(CURL *curl, struct orb_reach *reach)
 {
     struct curl_certinfo *chain = NULL;
-    if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain || chain->num_of_certs < 1)
+    if (orb_curl.easy_getinfo(curl, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain || chain->num_of_certs < 1)
         return;
     for (const struct curl_slist *at = chain->certinfo[0]; at; at = at->next) {
         if (strncmp(at->data, "Subject:", 8) == 0)
             (void)snprintf(reach->subject, sizeof reach->subject, "%s", at->data + 8);
         if (strncmp(at->data, "Expire date:", 12) == 0) {
-            time_t when = curl_getdate(at->data + 12, NULL);
+            time_t when = orb_curl.getdate(at->data + 12, NULL);
             reach->expires_ns = when > 0 ? (int64_t)when * (int64_t)ORB_S : 0;
         }
     }
@@ -58,11 +58,11 @@ static void take_times(CURL *curl, struct orb_reach *reach)
     curl_off_t name_us = 0, connect_us = 0, tls_us = 0;
     const char *ip = NULL;
     long port = 0;
-    (void)curl_easy_getinfo(curl, CURLINFO_NAMELOOKUP_TIME_T, &name_us);
-    (void)curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connect_us);
-    (void)curl_easy_getinfo(curl, CURLINFO_APPCONNECT_TIME_T, &tls_us);
-    (void)curl_easy_getinfo(curl, CURLINFO_PRIMARY_IP, &ip);
-    (void)curl_easy_getinfo(curl, CURLINFO_PRIMARY_PORT, &port);
+    (void)orb_curl.easy_getinfo(curl, CURLINFO_NAMELOOKUP_TIME_T, &name_us);
+    (void)orb_curl.easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connect_us);
+    (void)orb_curl.easy_getinfo(curl, CURLINFO_APPCONNECT_TIME_T, &tls_us);
+    (void)orb_curl.easy_getinfo(curl, CURLINFO_PRIMARY_IP, &ip);
+    (void)orb_curl.easy_getinfo(curl, CURLINFO_PRIMARY_PORT, &port);
     reach->connect_ns = connect_us > name_us ? (uint64_t)(connect_us - name_us) * 1000 : 0;
     reach->tls_ns = tls_us > connect_us ? (uint64_t)(tls_us - connect_us) * 1000 : 0;
     bool six = ip && strchr(ip, ':');
@@ -77,13 +77,13 @@ static struct curl_slist *pin(const struct orb_reach *reach)
     orb_http_peer(peer, sizeof peer, reach->url);
     bool six = strchr(reach->address, ':') != NULL;
     (void)snprintf(line, sizeof line, "%s:%s%s%s", peer, six ? "[" : "", reach->address, six ? "]" : "");
-    return curl_slist_append(NULL, line);
+    return orb_curl.slist_append(NULL, line);
 }
 
 static orbit_status go(struct orb_reach *reach, bool verify, orbit_error *error)
 {
     struct orb_http_site site = *reach->site;
-    struct orb_http_easy easy = {.curl = curl_easy_init()};
+    struct orb_http_easy easy = {.curl = orb_curl.easy_init()};
     struct curl_slist *pinned = reach->address ? pin(reach) : NULL;
     orbit_status status = ORBIT_OK;
     if (!easy.curl || (reach->address && !pinned)) {
@@ -92,18 +92,18 @@ static orbit_status go(struct orb_reach *reach, bool verify, orbit_error *error)
     }
     site.no_verify_tls |= !verify;
     orb_http_site_apply(easy.curl, &site);
-    curl_easy_setopt(easy.curl, CURLOPT_ERRORBUFFER, easy.text);
-    curl_easy_setopt(easy.curl, CURLOPT_URL, reach->url);
-    curl_easy_setopt(easy.curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy.curl, CURLOPT_CONNECT_ONLY, 1L);
-    curl_easy_setopt(easy.curl, CURLOPT_CERTINFO, 1L);
-    curl_easy_setopt(easy.curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy.curl, CURLOPT_CONNECTTIMEOUT_MS, (long)site.connect_timeout_ms);
-    curl_easy_setopt(easy.curl, CURLOPT_RESOLVE, pinned);
-    curl_easy_setopt(easy.curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(easy.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(easy.curl, CURLOPT_XFERINFODATA, reach);
-    CURLcode code = curl_easy_perform(easy.curl);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_ERRORBUFFER, easy.text);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_URL, reach->url);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    orb_curl.easy_setopt(easy.curl, CURLOPT_CONNECT_ONLY, 1L);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_CERTINFO, 1L);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_NOSIGNAL, 1L);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_CONNECTTIMEOUT_MS, (long)site.connect_timeout_ms);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_RESOLVE, pinned);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_NOPROGRESS, 0L);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    orb_curl.easy_setopt(easy.curl, CURLOPT_XFERINFODATA, reach);
+    CURLcode code = orb_curl.easy_perform(easy.curl);
     take_times(easy.curl, reach);
     take_certificate(easy.curl, reach);
     if (code == CURLE_ABORTED_BY_CALLBACK) {
@@ -116,8 +116,8 @@ static orbit_status go(struct orb_reach *reach, bool verify, orbit_error *error)
             *error = request.error;
     }
 out:
-    curl_easy_cleanup(easy.curl);
-    curl_slist_free_all(pinned);
+    orb_curl.easy_cleanup(easy.curl);
+    orb_curl.slist_free_all(pinned);
     return status;
 }
 
@@ -126,7 +126,7 @@ orbit_status orb_reach(struct orb_reach *reach, orbit_error *error)
     reach->peer[0] = reach->subject[0] = '\0';
     reach->connect_ns = reach->tls_ns = 0;
     reach->expires_ns = 0;
-    orbit_status status = orb_http_ready(error);
+    orbit_status status = orb_curl_load(error);
     if (status >= 0)
         status = go(reach, true, error);
     if (status == ORBIT_E_UNTRUSTED && !reach->subject[0])
