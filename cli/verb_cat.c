@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cat, and cp to standard output: the reader's chunks go straight to the descriptor. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,6 +61,17 @@ static void tell(const struct catenation *cat, const char *shown, uint64_t bytes
     }
 }
 
+/* A range that is counted from the end, of what has none until it is there. */
+static bool has_no_end(const struct catenation *cat, orbit_reader *reader, orbit_error *error)
+{
+    if (!cat->range->last || orbit_reader_metadata(reader)->fields & ORBIT_HAS_SIZE)
+        return false;
+    *error = (orbit_error){.status = ORBIT_E_UNSUPPORTED};
+    snprintf(error->message, sizeof error->message,
+             "its length shows only when all of it was read: no range from its end");
+    return true;
+}
+
 static void cat_one(const struct catenation *cat, struct store *store, const char *path, const char *shown)
 {
     struct session *session = cat->session;
@@ -83,6 +95,10 @@ static void cat_one(const struct catenation *cat, struct store *store, const cha
     if (status >= 0)
         status = orbit_read(&reader, store->backend, path, &read, &error);
     while (status >= 0 && (status = orbit_reader_next(reader, &bytes, &length, &error)) == ORBIT_OK) {
+        if (has_no_end(cat, reader, &error)) {
+            status = ORBIT_E_UNSUPPORTED;
+            break;
+        }
         if (!output_stream(bytes, length))
             break;
         total += length;

@@ -103,9 +103,10 @@ static void check(const char *name, size_t length)
     orbit_status status = orbit_reader_read(reader, back, sizeof(back), &got, &error);
     if (status < 0)
         fail_msg("reading: %s", error.message);
-    orbit_reader_close(reader);
     assert_int_equal(got, length);
     assert_memory_equal(back, bytes, length);
+    assert_int_equal(orbit_reader_read(reader, back, sizeof(back), &got, &error), ORBIT_END);
+    orbit_reader_close(reader);
 }
 
 /* Everything that the contract has, on a connection that is lost in the middle of it. */
@@ -278,6 +279,80 @@ static void codes_of_later_versions_are_understood(void **state)
     assert_int_equal(orbit_remove(store, "d", NULL, &error), ORBIT_E_NOT_EMPTY);
 }
 
+static void make_file(const char *name, size_t length)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", root, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void size_that_is_not_so_is_not_believed(void **state)
+{
+    static const struct {
+        const char *fault;
+        size_t length;
+    } cases[] = {
+        {"size=0", 1},
+        {"size=0", LENGTH},
+        {"size=0 short_read=1000", 70000},
+        {"size=0 reorder=2", 100},
+        {"size=0", 0},
+        {"no_size=1", LENGTH},
+        {"no_size=1", 0},
+        {"no_size=1 short_read=777", 5000},
+        {"size=4096", 18},
+        {"size=4096 short_read=7", 18},
+        {"size=4096", 4095},
+        {"size=4096", 4096},
+        {"size=4096 short_read=1000", 4096},
+        {"size=4096", 0},
+        {"size=65536", 32000},
+        {"size=65536", 65536},
+    };
+    char copied[128];
+    (void)state;
+    snprintf(copied, sizeof(copied), "%s/copy", root);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stat about;
+        make_file("file", cases[i].length);
+        open_store(cases[i].fault, 100, "65536");
+        check("file", cases[i].length);
+        OK(orbit_download(store, "file", copied, NULL, NULL, &error));
+        assert_int_equal(stat(copied, &about), 0);
+        assert_int_equal(about.st_size, cases[i].length);
+        check("copy", cases[i].length);
+        close_store();
+    }
+}
+
+static void range_of_what_tells_no_size_is_what_was_asked_for(void **state)
+{
+    static const struct {
+        uint64_t offset, length;
+        size_t expected;
+    } ranges[] = {{0, 10, 10}, {100, 70000, 70000}, {LENGTH - 5, 100, 5}, {LENGTH, 10, 0}, {LENGTH + 9, 1, 0}};
+    static uint8_t back[LENGTH];
+    (void)state;
+    make_file("file", LENGTH);
+    open_store("size=0", 100, "65536");
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+        orbit_reader *reader = NULL;
+        size_t got = 0;
+        options.offset = ranges[i].offset;
+        options.length = ranges[i].length;
+        OK(orbit_read(&reader, store, "file", &options, &error));
+        if (orbit_reader_read(reader, back, sizeof(back), &got, &error) < 0)
+            fail_msg("reading: %s", error.message);
+        orbit_reader_close(reader);
+        assert_int_equal(got, ranges[i].expected);
+        assert_memory_equal(back, bytes + (got ? ranges[i].offset : 0), got);
+    }
+}
+
 /* As many as are wanted. */
 static orbit_status give_zeros(void *ctx, void *buffer, size_t room, size_t *length, orbit_error *told)
 {
@@ -375,12 +450,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(connection_lost_at_any_request_is_made_up_for),  TEST(connection_lost_at_any_byte_is_made_up_for),
-        TEST(connection_lost_again_and_again_is_made_up_for), TEST(server_that_falls_silent_is_left),
-        TEST(rename_whose_reply_is_lost_is_looked_up),        TEST(rename_of_a_file_whose_reply_is_lost_is_looked_up),
-        TEST(full_disk_fails_the_write_and_leaves_nothing),   TEST(failure_without_a_reason_is_looked_into),
-        TEST(codes_of_later_versions_are_understood),         TEST(what_has_no_room_is_not_begun),
-        TEST(server_that_takes_no_changes_says_so),           TEST(listing_goes_on_where_the_connection_was_lost),
+        TEST(connection_lost_at_any_request_is_made_up_for),
+        TEST(connection_lost_at_any_byte_is_made_up_for),
+        TEST(connection_lost_again_and_again_is_made_up_for),
+        TEST(server_that_falls_silent_is_left),
+        TEST(rename_whose_reply_is_lost_is_looked_up),
+        TEST(rename_of_a_file_whose_reply_is_lost_is_looked_up),
+        TEST(full_disk_fails_the_write_and_leaves_nothing),
+        TEST(failure_without_a_reason_is_looked_into),
+        TEST(codes_of_later_versions_are_understood),
+        TEST(size_that_is_not_so_is_not_believed),
+        TEST(range_of_what_tells_no_size_is_what_was_asked_for),
+        TEST(what_has_no_room_is_not_begun),
+        TEST(server_that_takes_no_changes_says_so),
+        TEST(listing_goes_on_where_the_connection_was_lost),
         TEST(server_that_may_mix_up_sessions_is_given_one),
     };
     return cmocka_run_group_tests_name("sftp faults", tests, NULL, NULL);

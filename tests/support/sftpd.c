@@ -16,6 +16,7 @@
  *       pause=N         every reply comes N ms late           openssh=1     it announces lsetstat@openssh.com
  *       free=N          statvfs@openssh.com: N MiB are free       sealed=1      … and the file system is read-only
  *       code=N          it says status N where it would say 4, failure; missing=N: where it would say 2, no such file
+ *       size=N          every file has N bytes, by what it says; no_size=1: it does not say
  *       fsync=1         it announces fsync@openssh.com
  *       tally=N         writes a letter to descriptor N for each READ (r), WRITE (w) and fsync (f) that it has done */
 #include <dirent.h>
@@ -196,8 +197,10 @@ static void tally(char what)
 
 static void put_attributes(const struct stat *about)
 {
-    put(1 | 2 | 4 | 8, 4);
-    put((uint64_t)about->st_size, 8);
+    bool sized = !fault_value("no_size");
+    put((sized ? 1 : 0) | 2 | 4 | 8, 4);
+    if (sized)
+        put(S_ISREG(about->st_mode) && fault("size") ? (uint64_t)fault_value("size") : (uint64_t)about->st_size, 8);
     put(about->st_uid, 4);
     put(about->st_gid, 4);
     put(about->st_mode, 4);

@@ -65,6 +65,9 @@ orbit cat --range 2- tree/a.txt
 prints_exactly "a range to the end" e
 orbit cat --range -2 tree/a.txt
 prints_exactly "the last bytes" e
+orbit cat --range -2 /proc/self/status
+exits 1 "cat of the last bytes of what has no length"
+says_once "cat of the last bytes of what has no length" 'its length shows only when all of it was read'
 orbit cat --range 100-200 tree/a.txt
 exits 0 "a range past the end"
 prints_exactly "a range past the end" ""

@@ -73,6 +73,20 @@ says_once "a FIFO" 'what stands at the name is no regular file$'
 orbit cat "$at/fifo"
 exits 1 "a FIFO is not read"
 says_once "a FIFO is not read" 'it is no regular file$'
+
+# ---- what says that it is empty, and is not --------------------------------------------------------------------
+for file in /proc/version /sys/kernel/mm/transparent_hugepage/enabled; do
+    [ -r $file ] || continue
+    orbit cat sftp://direct$file
+    exits 0 "cat of $file"
+    check "cat of $file" is "$(cat .out)" "$(cat $file)" # cmp looks at the sizes
+    orbit cp sftp://direct$file kernel-file
+    exits 0 "cp of $file"
+    check "cp of $file" is "$(cat kernel-file)" "$(cat $file)"
+done
+orbit cp -r sftp://direct/proc/sys/kernel/pty kernel-tree
+exits 0 "a tree of proc"
+check "a tree of proc" is "$(cat kernel-tree/max)" "$(cat /proc/sys/kernel/pty/max)"
 check "nothing is left there" [ -z "$(find "$here" -name '.orbit-*')" ]
 absent "rm -r" "$here/tree"
 

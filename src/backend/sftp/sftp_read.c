@@ -2,7 +2,11 @@
  * Reading a range: many READs under way on one handle, their bytes given to the sink in order. The bytes that are next go
  * from the stream into the sink's room. Others, of a server that answers in another order or while the sink has no room,
  * are kept in their slot until it is their turn: the channel is never held up, because what the sink waits for may come
- * through it. While something is kept nothing more is asked for, so at most a window of bytes ever is. Loop thread. */
+ * through it. While something is kept nothing more is asked for, so at most a window of bytes ever is.
+ *
+ * A size of 0 is not believed while a READ has not said the same (files of proc), nor one of a page when fewer bytes came (those of
+ * sysfs); a server need not tell any. Such a file is read until it ends, as a local one is: reply.length is ORBIT_TO_END and the
+ * metadata has no ORBIT_HAS_SIZE. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
@@ -25,7 +29,7 @@ struct slot {
     uint32_t length, got;            /* asked for in all; received */
     uint32_t given;                  /* to the sink */
     uint8_t *kept;                   /* nullable: `length` bytes, those from `given` on are filled by themselves */
-    bool lent, answered;
+    bool lent, answered, ended;      /* ended: by the server's word, behind `got` */
 };
 
 struct read_call {
@@ -34,7 +38,7 @@ struct read_call {
     orbit_sink *sink;
     orbit_read_reply *reply;
     char *full;
-    struct orb_sftp_request open, stat, look;
+    struct orb_sftp_request open, stat, look, again;
     struct orb_sftp_handle handle;
     struct sftp_held *held; /* nullable: whose handle it is */
     struct slot slots[SFTP_SLOTS];
@@ -45,6 +49,9 @@ struct read_call {
     unsigned kept;      /* slots that keep bytes */
     bool known;         /* attributes came, and are those of what is to be read */
     bool likely;        /* until then: `end` is what was said of it before */
+    bool doubt;         /* until then: attributes came, with a size that is to be seen */
+    bool endless;       /* where it ends shows when it does */
+    unsigned ahead;     /* READs of what is endless at once: one more for each that was answered in full */
     bool spilling;
     orbit_status
         early; /* of a READ that was answered before it was known what there is, the first that was not fine, … */
@@ -74,7 +81,9 @@ static void read_release(struct sftp_call *call)
     orb_sftp_forget(&read->open);
     orb_sftp_forget(&read->stat);
     orb_sftp_forget(&read->look);
+    orb_sftp_forget(&read->again);
     orb_sftp_request_release(&read->look);
+    orb_sftp_request_release(&read->again);
     orb_sftp_request_release(&read->open);
     orb_sftp_request_release(&read->stat);
     for (unsigned i = 0; i < SFTP_SLOTS; i++) {
@@ -98,6 +107,7 @@ static void answered(struct orb_sftp_request *request);
 static void ask_slot(struct read_call *read, struct slot *slot)
 {
     orb_sftp_read_at(&slot->request, &read->handle, slot->offset + slot->got, slot->length - slot->got);
+    slot->ended = false;
     slot->request.place = place;
     slot->request.filled = filled;
     sftp_call_ask(&read->call, &slot->request, answered);
@@ -124,6 +134,8 @@ static void ask_more(struct read_call *read)
         uint64_t left = read->end - read->asked;
         uint32_t length = left < most ? (uint32_t)left : most;
         if (!read->known && !read->likely && read->count > 0) /* how much there is will be known in a moment */
+            return;
+        if (read->endless && read->count >= read->ahead)
             return;
         slot->offset = read->asked;
         slot->length = length;
@@ -229,6 +241,9 @@ static void filled(struct orb_sftp_request *request, size_t length)
         read_end(read, status);
 }
 
+static void judge(struct read_call *read);
+static void ended_at(struct read_call *read, uint64_t end);
+
 static void answered(struct orb_sftp_request *request)
 {
     struct read_call *read = read_of(request);
@@ -238,8 +253,16 @@ static void answered(struct orb_sftp_request *request)
         return;
     }
     if (sftp_is_status(request, ORB_SFTP_STATUS_EOF) || (request->type == ORB_SFTP_DATA && request->received == 0)) {
+        slot->ended = true;
         if (!read->known) { /* the size comes after it: the end is judged then */
             slot->answered = true;
+            judge(read);
+            return;
+        }
+        if (read->endless) {
+            slot->answered = true;
+            ended_at(read, slot->offset + slot->got);
+            give(read);
             return;
         }
         if (slot->offset + slot->got < read->end) {
@@ -254,6 +277,13 @@ static void answered(struct orb_sftp_request *request)
         read->early_at = slot->offset;
         if (read->known || sftp_lost(request))
             sftp_call_end(&read->call, read->early, &read->error);
+        else
+            judge(read);
+        return;
+    }
+    if (read->doubt && slot == &read->slots[read->first]) {
+        slot->answered = true;
+        judge(read);
         return;
     }
     if (slot->got < slot->length && slot->offset + slot->got < read->end) { /* a short read is not the end */
@@ -262,6 +292,7 @@ static void answered(struct orb_sftp_request *request)
     }
     read->under_way -= slot->length;
     slot->answered = true;
+    read->ahead++;
     give(read);
 }
 
@@ -301,6 +332,104 @@ static void fit(struct read_call *read)
     read->asked = orb_smaller(read->asked, read->end);
 }
 
+static uint64_t wanted_end(const struct read_call *read)
+{
+    const orbit_read_request *request = read->request;
+    return request->length < UINT64_MAX - request->offset ? request->offset + request->length : UINT64_MAX;
+}
+
+static void ended_at(struct read_call *read, uint64_t end)
+{
+    read->end = orb_smaller(read->end, end);
+    fit(read);
+}
+
+/* What there is has been found out: its end is known, or where it is not, that it is not. */
+static void know(struct read_call *read)
+{
+    if (!read->held)
+        read->held = sftp_held_add(&read->call, read->full, &read->handle, &read->reply->metadata);
+    read->known = true;
+    read->doubt = false;
+    fit(read);
+    if (read->early < 0 && read->early_at < read->end) {
+        sftp_call_end(&read->call, read->early, &read->error);
+        return;
+    }
+    if (read->reply->length)
+        orbit_op_head(read->call.op);
+    give(read);
+}
+
+static void know_size(struct read_call *read, uint64_t size)
+{
+    uint64_t at = orb_smaller(read->request->offset, size);
+    read->end = orb_smaller(size, wanted_end(read));
+    read->reply->length = read->end > at ? read->end - at : 0;
+    know(read);
+}
+
+static void know_endless(struct read_call *read, uint64_t end)
+{
+    read->reply->metadata.fields &= ~(uint32_t)ORBIT_HAS_SIZE;
+    read->reply->metadata.size = 0;
+    read->reply->length = ORBIT_TO_END;
+    read->end = end;
+    read->endless = true;
+    know(read);
+}
+
+/* It ended before its size: one that is shorter now has another size now. */
+static void described_again(struct orb_sftp_request *request)
+{
+    struct read_call *read = read_of(request);
+    const struct slot *slot = &read->slots[read->first];
+    const orbit_metadata *then = &read->reply->metadata;
+    struct orb_sftp_attributes now;
+    if (!sftp_fine(&read->call, request, ORB_SFTP_ATTRS))
+        return;
+    orb_sftp_get_attributes(&request->reply, &now);
+    if ((now.flags & ORB_SFTP_HAS_SIZE) && now.size == then->size)
+        know_endless(read, slot->offset + slot->got);
+    else
+        sftp_end_with(&read->call, ORBIT_E_CHANGED, 0, "it became shorter while it was being read");
+}
+
+/* sysfs says a page of everything. */
+static bool is_page(uint64_t size)
+{
+    return size == (uint64_t)4 << 10 || size == (uint64_t)16 << 10 || size == (uint64_t)64 << 10;
+}
+
+/* What the first READ brought says more than the size did. */
+static void judge(struct read_call *read)
+{
+    const orbit_metadata *metadata = &read->reply->metadata;
+    if (!read->doubt)
+        return;
+    struct slot *slot = &read->slots[read->first];
+    uint64_t size = metadata->fields & ORBIT_HAS_SIZE ? metadata->size : 0;
+    if (read->count == 0) { /* nothing was wanted */
+        know_size(read, size);
+    } else if (read->early < 0 && read->early_at == slot->offset) {
+        sftp_call_end(&read->call, read->early, &read->error);
+    } else if (size == 0) {
+        if (slot->got > 0)
+            know_endless(read, slot->ended ? slot->offset + slot->got : wanted_end(read));
+        else if (slot->ended)
+            know_size(read, size);
+    } else if (slot->got >= orb_smaller(slot->length, size - slot->offset)) {
+        know_size(read, size);
+    } else if (slot->ended) {
+        read->doubt = false;
+        orb_sftp_on_handle(&read->again, ORB_SFTP_FSTAT, &read->handle);
+        sftp_call_ask(&read->call, &read->again, described_again);
+    } else if (slot->answered) {
+        slot->answered = false;
+        ask_slot(read, slot);
+    }
+}
+
 static void described(struct orb_sftp_request *request)
 {
     struct read_call *read = read_of(request);
@@ -315,28 +444,22 @@ static void described(struct orb_sftp_request *request)
         sftp_end_with(call, ORBIT_E_PATH, ORBIT_ERROR_IS_DIRECTORY, "it is a directory");
         return;
     }
-    if (!(attributes.flags & ORB_SFTP_HAS_SIZE)) {
-        sftp_end_with(call, ORBIT_E_PROTOCOL, 0, "the server does not tell its size");
-        return;
-    }
     if (!is_pinned(read->request->pin, metadata)) {
         sftp_end_with(call, ORBIT_E_CHANGED, 0, "it was changed while it was being read");
         return;
     }
-    uint64_t size = attributes.size, at = read->request->offset < size ? read->request->offset : size;
-    read->end = read->request->length < size - at ? at + read->request->length : size;
-    read->reply->length = read->end - at;
-    read->known = true;
-    if (!read->held)
-        read->held = sftp_held_add(call, read->full, &read->handle, metadata);
-    fit(read);
-    if (read->early < 0 && read->early_at < read->end) {
-        sftp_call_end(call, read->early, &read->error);
+    bool told = attributes.flags & ORB_SFTP_HAS_SIZE;
+    read->doubt =
+        !told || attributes.size == 0 || (is_page(attributes.size) && read->request->offset < attributes.size);
+    if (!read->doubt) {
+        know_size(read, attributes.size);
         return;
     }
-    if (read->reply->length)
-        orbit_op_head(call->op);
-    give(read);
+    if (read->count == 0) {
+        read->end = wanted_end(read);
+        ask_more(read);
+    }
+    judge(read);
 }
 
 /* The handle is there: what it is and the first bytes are asked for together. */
@@ -436,6 +559,7 @@ void sftp_read(void *self, orbit_op *op, const orbit_read_request *request, orbi
     read->request = request;
     read->sink = sink;
     read->reply = reply;
+    read->ahead = 1;
     read->asked = request->offset;
     read->end = request->length < UINT64_MAX - request->offset ? request->offset + request->length : UINT64_MAX;
     bool pinned = request->pin && (request->pin->fields & ORBIT_HAS_SIZE);
