@@ -261,12 +261,14 @@ static bool enter(void *ctx, const struct item *directory)
     if (!root_target(&copying->target, directory->shown)) /* so that an empty directory arrives, too */
         return false;
     struct place *place = &copying->target.place;
-    if (place->has_directories && !place->local && !copying->target.exists && !session->options->dry_run)
+    bool made = place->has_directories && !copying->target.exists && !session->options->dry_run;
+    if (made && !place->local)
         submit_directory(copying, directory, place->store, place->path, place->shown);
     /* A target that was made for this tree alone is the tree's directory. */
-    if (copying->target.rooted && !copying->target.exists && keeps_directories(copying) &&
-        session->options->argument_count == 2 && directory->metadata->kind == ORBIT_KIND_DIRECTORY)
-        directories_note(&copying->directories, session, ".", directory->shown, directory->metadata);
+    if (made && keeps_directories(copying) && session->options->argument_count == 2 &&
+        directory->metadata->kind == ORBIT_KIND_DIRECTORY)
+        directories_note(&copying->directories, session, copying->target.rooted ? "." : place->path, directory->shown,
+                         directory->metadata);
     return true;
 }
 

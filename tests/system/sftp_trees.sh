@@ -19,7 +19,8 @@ ln -s ../full/file tree/links/first # nothing else is in its directory
 ln -s nowhere tree/links/dangling
 echo text >tree/full/file
 chmod 750 tree/full
-touch -d '2020-02-03 04:05:06' tree/empty tree/full
+chmod 711 tree
+touch -d '2020-02-03 04:05:06' tree/empty tree/full tree
 
 # ---- what arrives ----
 orbit cp tree "$at/tree"
@@ -33,6 +34,15 @@ check "from host to host" diff -r --no-dereference tree "$here/copy"
 orbit cp -p tree "$at/kept"
 check "kept times of directories" is "$(stat -c '%a %Y' "$here/kept/full" "$here/kept/empty")" \
     "$(stat -c '%a %Y' tree/full tree/empty)"
+check "kept times of the tree itself" is "$(stat -c '%a %Y' "$here/kept")" "$(stat -c '%a %Y' tree)"
+orbit cp -p "$at/kept" kept-back
+check "kept times of the tree itself, back" is "$(stat -c '%a %Y' kept-back)" "$(stat -c '%a %Y' tree)"
+orbit cp -p "$at/kept" "$at/kept-again"
+check "kept times of the tree itself, from host to host" is "$(stat -c '%a %Y' "$here/kept-again")" \
+    "$(stat -c '%a %Y' tree)"
+mkdir -m 700 "$here/stood"
+orbit cp -p tree "$at/stood"
+check "a directory that stood there keeps its mode" is "$(stat -c %a "$here/stood")" 700
 mkdir hollow
 orbit cp hollow "$at/hollow"
 check "an empty tree is its directory" test -d "$here/hollow"
