@@ -202,6 +202,65 @@ static void object_that_changes_between_ranges_is_changed(void **state)
     assert_true(later > 0);
 }
 
+/* Quoted, without quotes, weak, and quoted but compared without: none of it is another version, and a change is one. */
+static void etags_are_compared_whatever_their_form(void **state)
+{
+    (void)state;
+    orbit_reader *reader = NULL;
+    char key[32];
+    for (int how = 0; how < 4; how++) {
+        endpoint_control(&at.endpoint, "set?etags=%d", how);
+        for (int known = 0; known < 2; known++) {
+            s3fault_fresh_client();
+            orbit_metadata metadata = ORBIT_METADATA_INIT;
+            orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+            if (known)
+                OK(read_generated("gen-1M", 1 << 20, NULL, NULL, &told));
+            OK(orbit_stat(at.store, "gen-2M", NULL, &metadata, &told));
+            assert_int_equal(strlen(metadata.etag), 32);
+            if (!known)
+                s3fault_fresh_client();
+            options.if_match = metadata.etag;
+            OK(read_generated("gen-2M", 2 << 20, &options, NULL, &told));
+            options.if_match = "0123456789abcdef0123456789abcdef";
+            EXPECT(ORBIT_E_CHANGED, orbit_read(&reader, at.store, "gen-2M", &options, &told));
+            orbit_metadata_release(&metadata);
+        }
+        orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
+        options.parallel_operations = 1;
+        FAULT("op=GetObject&nth=2&change=1");
+        snprintf(key, sizeof key, "gen-3M-etags-%d", how);
+        EXPECT(ORBIT_E_CHANGED, read_generated(key, 3 << 20, &options, NULL, &told));
+        endpoint_reset(&at.endpoint);
+    }
+    endpoint_control(&at.endpoint, "set?etags=0");
+}
+
+static orbit_status put_named(const char *text, const orbit_write_options *options)
+{
+    orbit_source source = orbit_source_memory(text, strlen(text));
+    return orbit_write(at.store, "named", source, strlen(text), options, NULL, &told);
+}
+
+/* What a write must replace is named as the store names it. */
+static void writes_name_etags_as_they_came(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 2; how++) {
+        endpoint_control(&at.endpoint, "set?etags=%d", how);
+        s3fault_fresh_client();
+        orbit_write_options options = ORBIT_WRITE_OPTIONS_INIT;
+        orbit_metadata metadata = ORBIT_METADATA_INIT;
+        OK(put_named("one", NULL));
+        OK(orbit_stat(at.store, "named", NULL, &metadata, &told));
+        options.if_match = metadata.etag;
+        OK(put_named("two", &options));
+        EXPECT(ORBIT_E_CHANGED, put_named("three", &options));
+        orbit_metadata_release(&metadata);
+    }
+    endpoint_control(&at.endpoint, "set?etags=0");
+}
+
 static void flipped_bit_is_a_checksum_mismatch(void **state)
 {
     (void)state;
@@ -419,6 +478,8 @@ int main(void)
         FAULT_TEST(reply_that_is_another_range_is_a_protocol_error),
         FAULT_TEST(reply_that_is_shorter_than_it_says_is_never_passed_off_as_whole),
         FAULT_TEST(object_that_changes_between_ranges_is_changed),
+        FAULT_TEST(etags_are_compared_whatever_their_form),
+        FAULT_TEST(writes_name_etags_as_they_came),
         FAULT_TEST(flipped_bit_is_a_checksum_mismatch),
         FAULT_TEST(flipped_bit_is_noticed_by_a_download_and_leaves_no_file),
         FAULT_TEST(garbage_instead_of_http_is_an_error),

@@ -56,7 +56,8 @@ struct orb_s3 {
     bool reached;                           /* it has answered before: a refused connection is then worth another try */
     bool written;                           /* it has taken a change */
     struct orb_s3_ways ways;
-    struct orb_s3_ways told; /* of them what is remembered, or was known at the beginning */
+    struct orb_s3_ways told;         /* of them what is remembered, or was known at the beginning */
+    _Atomic enum orb_s3_etags etags; /* as they came last; lanes write it, too */
 
     struct orb_buf scratch, authorization; /* for signing */
 };
@@ -181,8 +182,21 @@ orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_
 /* Whether the root of a reply is that of the answer: the documented name, or what some stores make of the operation's
  * ("ListPartsResponse", "…Result", "…Output"). Any other document (a proxy's page) is none, however empty it is. */
 bool orb_s3_answers(const char *root, const char *documented, const char *operation);
-/* Keeps text without the quotes around it; NULL when memory is out or it is none, such as one with control characters. */
+
+/* s3_etag.c ---------------------------------------------------------------------------------------- */
+
+/* Cuts an ETag to what is between its quotes; false for none, such as one that could not be sent back to the store. */
+bool orb_s3_bare_etag(const char **value, size_t *length);
+/* Keeps that; NULL when memory is out or it is none. */
 const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length);
+/* `wanted` as If-Match takes it: may be quoted, weak, or "*". `etag` is nullable. */
+bool orb_s3_same_etag(const char *wanted, const char *etag);
+/* A header of the store's: how it writes them. */
+void orb_s3_note_etag(struct orb_s3 *s3, const char *value);
+/* Whether a read can have this one for a condition; else what comes has to be compared. */
+bool orb_s3_reads_conditioned(const struct orb_s3 *s3, const char *etag);
+/* A condition, as `store` writes its ETags. */
+void orb_s3_etag_header(struct orb_s3_op *op, const struct orb_s3 *store, const char *name, const char *etag);
 
 /* s3_error.c ---------------------------------------------------------------------------------------- */
 
@@ -297,8 +311,6 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
 orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_checksum *stored, orbit_error *error);
 /* If-None-Match and If-Match for the options of a write, where the store takes them. */
 void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match);
-/* `wanted` as If-Match takes it: may be quoted, or "*". */
-bool orb_s3_same_etag(const char *wanted, const char *etag);
 
 /* s3_upload.c: a multipart upload. Loop thread. ------------------------------------------------------- */
 

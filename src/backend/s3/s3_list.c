@@ -138,6 +138,7 @@ static bool add_key(struct page_op *op, bool is_prefix)
 static bool object_field(struct page_op *op, const char *name, char *text, size_t length)
 {
     orbit_metadata *metadata = &op->entry.metadata;
+    const char *bare = text;
     switch (name[0]) {
     case 'K':
         if (strcmp(name, "Key") != 0)
@@ -164,12 +165,10 @@ static bool object_field(struct page_op *op, const char *name, char *text, size_
             metadata->fields |= ORBIT_HAS_MTIME;
         break;
     case 'E':
-        if (strcmp(name, "ETag") == 0 && length < sizeof op->etag) {
-            bool quoted = length >= 2 && text[0] == '"' && text[length - 1] == '"';
-            length -= quoted ? 2 : 0;
-            memcpy(op->etag, text + quoted, length);
+        if (strcmp(name, "ETag") == 0 && orb_s3_bare_etag(&bare, &length)) {
+            memcpy(op->etag, bare, length);
             op->etag[length] = '\0';
-            metadata->etag = length ? op->etag : NULL;
+            metadata->etag = op->etag;
         }
         break;
     case 'V':

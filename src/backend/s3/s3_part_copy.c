@@ -44,12 +44,8 @@ void orb_s3_copy_headers(struct orb_s3_op *op, const orbit_copy_request *request
     else
         orb_s3_header(op, "x-amz-copy-source", orb_buf_string(&source));
     orb_buf_release(&source);
-    if (request->pin && request->pin->etag) {
-        char quoted[300];
-        int length = snprintf(quoted, sizeof quoted, "\"%s\"", request->pin->etag);
-        if (length > 0 && (size_t)length < sizeof quoted)
-            orb_s3_header(op, "x-amz-copy-source-if-match", quoted);
-    }
+    if (request->pin && request->pin->etag)
+        orb_s3_etag_header(op, from, "x-amz-copy-source-if-match", request->pin->etag);
     orb_s3_header(op, "x-amz-source-expected-bucket-owner", from->expected_bucket_owner);
     orb_s3_customer_key_headers(op, request->source_sse_customer_key, true);
     op->http.patient = true;

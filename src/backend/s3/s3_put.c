@@ -232,7 +232,6 @@ orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_
 
 void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match)
 {
-    char quoted[300];
     if (op->s3->ways.conditions == ORB_S3_CONDITIONS_NONE)
         return;
     op->conditional = op->http.once = !overwrite || if_match; /* sent twice it would stumble over itself */
@@ -240,25 +239,8 @@ void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *
         orb_s3_header(op, "if-none-match", "*");
         op->wants_new = true;
     }
-    if (!if_match)
-        return;
-    int length =
-        snprintf(quoted, sizeof quoted, *if_match == '"' || strcmp(if_match, "*") == 0 ? "%s" : "\"%s\"", if_match);
-    if (length < 0 || (size_t)length >= sizeof quoted)
-        op->bad_header = true;
-    else
-        orb_s3_header(op, "if-match", quoted);
-}
-
-bool orb_s3_same_etag(const char *wanted, const char *etag)
-{
-    size_t length = strlen(wanted);
-    bool quoted = length >= 2 && *wanted == '"' && wanted[length - 1] == '"';
-    if (strcmp(wanted, "*") == 0)
-        return true;
-    if (quoted)
-        wanted++, length -= 2;
-    return etag && strlen(etag) == length && memcmp(etag, wanted, length) == 0;
+    if (if_match)
+        orb_s3_etag_header(op, op->s3, "if-match", if_match);
 }
 
 /* ---- put ------------------------------------------------------------------------------------------- */

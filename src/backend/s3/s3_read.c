@@ -18,12 +18,14 @@ struct read_op {
     orbit_sink *sink;
     orbit_read_reply *out;
     bool ranged, is_head_only, told;
-    bool range_kept; /* the store is known to have ranges */
-    bool is_empty;   /* a 206 without bytes and without a range: of an empty object, or so it seems */
-    bool lengthless; /* the reply does not say how long the object is */
-    bool is_unsized; /* … so it was given up, to ask HEAD */
-    bool sizing;     /* HEAD is asked, for the size */
-    bool sized;      /* it was asked: `seen` is its reply, which may hold no size */
+    bool range_kept;  /* the store is known to have ranges */
+    bool is_empty;    /* a 206 without bytes and without a range: of an empty object, or so it seems */
+    bool lengthless;  /* the reply does not say how long the object is */
+    bool is_unsized;  /* … so it was given up, to ask HEAD */
+    bool sizing;      /* HEAD is asked, for the size */
+    bool sized;       /* it was asked: `seen` is its reply, which may hold no size */
+    bool conditional; /* If-Match was sent */
+    bool looks;       /* it was refused; HEAD is asked whether rightly */
     orbit_metadata seen;
 };
 
@@ -45,9 +47,12 @@ static orbit_status check_pin(struct read_op *read)
 {
     const orbit_metadata *pin = read->request.pin, *now = &read->out->metadata;
     static const char changed[] = "the object has changed while it was read";
+    const char *wanted = read->request.if_match;
+    if (wanted && now->etag && !orb_s3_same_etag(wanted, now->etag))
+        return fail_head(read, ORBIT_E_CHANGED, 0, "the object is not (any more) the version that was asked for");
     if (!pin)
         return ORBIT_OK;
-    if (pin->etag && now->etag && strcmp(pin->etag, now->etag) != 0)
+    if (pin->etag && now->etag && !orb_s3_same_etag(pin->etag, now->etag))
         return fail_head(read, ORBIT_E_CHANGED, 0, changed);
     if ((pin->fields & now->fields & ORBIT_HAS_SIZE) && pin->size != now->size)
         return fail_head(read, ORBIT_E_CHANGED, 0, changed);
@@ -92,7 +97,7 @@ static orbit_status size_of_lengthless(struct read_op *read, uint64_t *size)
     } else if (!read->sized) {
         read->is_unsized = true;
         return fail_head(read, ORBIT_E_PROTOCOL, 0, "the store's reply does not say how long the object is");
-    } else if (seen->etag && read->out->metadata.etag && strcmp(seen->etag, read->out->metadata.etag) != 0) {
+    } else if (seen->etag && read->out->metadata.etag && !orb_s3_same_etag(seen->etag, read->out->metadata.etag)) {
         return fail_head(read, ORBIT_E_CHANGED, ORBIT_ERROR_RETRIABLE, "the object has just been replaced");
     } else if (seen->fields & ORBIT_HAS_SIZE) {
         *size = seen->size;
@@ -153,7 +158,8 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
 {
     struct read_op *read = (struct read_op *)request;
     orbit_status status;
-    if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only || read->sizing)
+    if ((request->http_status != 200 && request->http_status != 206) || read->is_head_only || read->sizing ||
+        read->looks)
         return ORBIT_OK;
     bool partial = request->http_status == 206 || (read->ranged && read->base.reply.has_range); /* rclone says 200 */
     status = partial ? check_range(read) : check_whole(read);
@@ -176,25 +182,79 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
 static const struct orb_http_events read_events = {
     .header = orb_s3_on_header, .head = on_head, .silent = orb_s3_on_silent, .done = orb_s3_on_done};
 
+static const char *wanted_etag(const struct read_op *read)
+{
+    const orbit_read_request *request = &read->request;
+    return request->if_match ? request->if_match : request->pin ? request->pin->etag : NULL;
+}
+
 static void common(struct read_op *read)
 {
     struct orb_s3_op *op = &read->base;
     const orbit_read_request *request = &read->request;
     const orbit_metadata *pin = request->pin;
-    const char *etag = request->if_match ? request->if_match : pin ? pin->etag : NULL;
-    char quoted[300];
+    const char *etag = wanted_etag(read);
     orb_s3_param(op, "versionId", request->version_id ? request->version_id : pin ? pin->version_id : NULL);
-    if (etag) {
-        bool plain = *etag != '"' && strcmp(etag, "*") != 0;
-        int length = snprintf(quoted, sizeof quoted, plain ? "\"%s\"" : "%s", etag);
-        if (length > 0 && (size_t)length < sizeof quoted)
-            orb_s3_header(op, "if-match", quoted);
-    }
+    read->conditional = etag && !read->looks && orb_s3_reads_conditioned(op->s3, etag);
+    if (read->conditional)
+        orb_s3_etag_header(op, op->s3, "if-match", etag);
     orb_s3_customer_key_headers(op, request->sse_customer_key, false);
     orb_s3_account_headers(op, NULL);
     if (request->want_checksum)
         orb_s3_ask_checksum(op);
     op->metadata = &read->out->metadata;
+}
+
+/* ---- a condition that was refused ------------------------------------------------------------------- */
+
+static void send_get(struct read_op *read);
+static void send_head(struct read_op *read);
+
+/* Some stores compare ETags otherwise than they write them. HEAD tells what the object has: if that is what was asked for,
+ * conditions are not for this store, and it is read again without one. */
+static void looked(struct orb_s3_op *op)
+{
+    struct read_op *read = (struct read_op *)op;
+    orbit_error error;
+    char name[240];
+    orbit_status status = orb_s3_check(op, &error);
+    read->looks = false;
+    if (status < 0 && (op->http.status < 0 || (error.flags & ORBIT_ERROR_RETRIABLE) || status == ORBIT_E_MEMORY)) {
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    if (status < 0 || !orb_s3_same_etag(wanted_etag(read), read->seen.etag)) {
+        status = orb_fail(&error, ORBIT_E_CHANGED, 0,
+                          "cannot read '%s': it is not (any more) the version that was asked for",
+                          orb_s3_name(op->s3, op->path, name, sizeof name));
+        error.http_status = 412;
+        orb_s3_op_end(op, status, &error);
+        return;
+    }
+    orb_log(&op->s3->host->log, ORBIT_LOG_INFO, "s3: %s refuses its own ETags as conditions: reading without",
+            op->address->authority);
+    atomic_store(&op->s3->etags, ORB_S3_ETAGS_UNSENT);
+    orbit_metadata_release(&read->out->metadata);
+    *read->out = (orbit_read_reply){0};
+    if (read->is_head_only)
+        send_head(read);
+    else
+        send_get(read);
+}
+
+/* True: it is being looked at. */
+static bool refused_condition(struct read_op *read)
+{
+    struct orb_s3_op *op = &read->base;
+    if (op->http.status < 0 || op->http.http_status != 412 || !read->conditional)
+        return false;
+    orb_s3_begin(op, "HEAD", read->request.path);
+    read->looks = true;
+    common(read);
+    orbit_metadata_release(&read->seen);
+    op->metadata = &read->seen;
+    orb_s3_send(op, looked);
+    return true;
 }
 
 /* ---- nothing to read: what is the object? ---------------------------------------------------------- */
@@ -212,7 +272,7 @@ static void no_bytes(struct read_op *read)
 static void headed(struct orb_s3_op *op)
 {
     struct read_op *read = (struct read_op *)op;
-    if (!orb_s3_fine(op))
+    if (refused_condition(read) || !orb_s3_fine(op))
         return;
     if (op->reply.has_length) {
         read->out->metadata.size = op->reply.length;
@@ -343,6 +403,8 @@ static void received(struct orb_s3_op *op)
         ask_size(read);
         return;
     }
+    if (refused_condition(read))
+        return;
     if (op->http.status >= 0 && (op->http.http_status == 416 || read->is_empty)) {
         beyond_the_end(read);
         return;

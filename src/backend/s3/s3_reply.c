@@ -28,24 +28,6 @@ bool orb_s3_answers(const char *root, const char *documented, const char *operat
     return false;
 }
 
-/* Cuts an ETag to what is between its quotes; false for none, such as one that could not be sent back to the store. */
-static bool bare_etag(const char **value, size_t *length)
-{
-    if (*length > 2 && (*value)[0] == 'W' && (*value)[1] == '/')
-        *value += 2, *length -= 2;
-    if (*length >= 2 && (*value)[0] == '"' && (*value)[*length - 1] == '"')
-        ++*value, *length -= 2;
-    for (size_t i = 0; i < *length; i++)
-        if ((unsigned char)(*value)[i] < ' ' || (*value)[i] == 127)
-            return false;
-    return *length && *length <= ORB_S3_ETAG_MAX;
-}
-
-const char *orb_s3_keep_etag(orbit_metadata *metadata, const char *value, size_t length)
-{
-    return bare_etag(&value, &length) ? orbit_metadata_keep(metadata, value, length) : NULL;
-}
-
 /* The N of an ETag "…-N": an object of N parts. */
 static uint32_t etag_parts(const char *etag)
 {
@@ -129,7 +111,7 @@ static bool keep_metadata(orbit_metadata *metadata, const char *name, const char
     uint64_t parts;
     if (strcmp(name, "etag") == 0) {
         size_t length = strlen(value);
-        bool is_etag = bare_etag(&value, &length);
+        bool is_etag = orb_s3_bare_etag(&value, &length);
         metadata->etag = is_etag ? orbit_metadata_keep(metadata, value, length) : NULL;
         if (is_etag && !metadata->etag)
             return false;
@@ -167,7 +149,10 @@ void orb_s3_on_header(struct orb_http_request *request, const char *name, const 
 {
     struct orb_s3_op *op = (struct orb_s3_op *)request;
     struct orb_s3_reply *reply = &op->reply;
-    reply->has_etag |= strcmp(name, "etag") == 0;
+    if (strcmp(name, "etag") == 0) {
+        reply->has_etag = true;
+        orb_s3_note_etag(op->s3, value);
+    }
     if (strcmp(name, "content-length") == 0) {
         reply->has_length = orb_parse_u64(value, &reply->length) && reply->length <= INT64_MAX;
     } else if (strcmp(name, "transfer-encoding") == 0) {

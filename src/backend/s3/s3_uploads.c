@@ -54,6 +54,7 @@ static bool one_part(struct parts_op *parts)
 static bool parts_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
 {
     struct parts_op *parts = ctx;
+    const char *bare = text;
     if (depth == 1) {
         parts->is_list = orb_s3_answers(name, "ListPartsResult", "ListParts");
     } else if (depth == 2) {
@@ -68,10 +69,8 @@ static bool parts_end(void *ctx, unsigned depth, const char *name, char *text, s
             (void)orb_parse_u64(text, &parts->size);
         else if (orb_str_prefix(name, "Checksum"))
             (void)orb_s3_checksum_parse(&parts->checksum, orb_s3_checksum_from_word(name + strlen("Checksum")), text);
-        else if (strcmp(name, "ETag") == 0) {
-            bool quoted = length >= 2 && text[0] == '"' && text[length - 1] == '"';
-            (void)snprintf(parts->etag, sizeof parts->etag, "%.*s", (int)(quoted ? length - 2 : length), text + quoted);
-        }
+        else if (strcmp(name, "ETag") == 0 && orb_s3_bare_etag(&bare, &length))
+            (void)snprintf(parts->etag, sizeof parts->etag, "%.*s", (int)length, bare);
     }
     return true;
 }

@@ -25,6 +25,9 @@ enum orb_s3_conditions { ORB_S3_CONDITIONS_SENT = 0, ORB_S3_CONDITIONS_DECIDE, O
 /* The tags, or the lock, that an upload in parts was begun with. UNKNOWN: looked at after the first one. */
 enum orb_s3_upload_keeps { ORB_S3_KEEPS_UNKNOWN = 0, ORB_S3_KEEPS, ORB_S3_DROPS };
 
+/* How ETags come. UNSENT: weak, or compared wrongly by the store: they are no conditions for reads. */
+enum orb_s3_etags { ORB_S3_ETAGS_QUOTED = 0, ORB_S3_ETAGS_BARE, ORB_S3_ETAGS_UNSENT };
+
 /* Ranges of objects. IGNORED: the object is sent whole, whatever part was asked for. */
 enum orb_s3_ranges { ORB_S3_RANGES_UNKNOWN = 0, ORB_S3_RANGES_KEPT, ORB_S3_RANGES_IGNORED };
 

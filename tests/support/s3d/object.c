@@ -55,6 +55,14 @@ int parse_range(const char *text, uint64_t size, uint64_t *offset, uint64_t *len
     return 1;
 }
 
+static void etag_header(struct request *request, const struct object *object)
+{
+    static const char *const before[] = {"\"", "", "W/\"", "\""}, *const after[] = {"\"", "", "\"", "\""};
+    int64_t how = atomic_load(&settings.etags);
+    reply_header(request, "ETag: %s%s%s%s", before[how & 3], request->fault.wrong_etag ? "0" : "", object->etag,
+                 after[how & 3]);
+}
+
 /* If-Match and friends of a read; true when it replied. */
 static bool read_condition(struct request *request, const struct object *object)
 {
@@ -90,7 +98,7 @@ static void object_headers(struct request *request, const struct object *object,
     text_http_date(&date, object->mtime_ms);
     reply_header(request, "Last-Modified: %s", date.bytes);
     text_free(&date);
-    reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
+    etag_header(request, object);
     reply_header(request, "Accept-Ranges: bytes");
     version_header(request, object);
     for (size_t i = 0; i < object->header_count; i++) {
@@ -331,7 +339,7 @@ void put_object(struct request *request)
     if (code != NULL) {
         reply_error(request, status, code, "the condition of the request does not hold");
     } else {
-        reply_header(request, "ETag: \"%s%s\"", request->fault.wrong_etag ? "0" : "", object->etag);
+        etag_header(request, object);
         version_header(request, object);
         if (object->sum != 0 && atomic_load(&settings.checksums))
             sum_header(request, object->sum, object->sum_text, false);

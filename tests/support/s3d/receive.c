@@ -51,8 +51,13 @@ bool sum_supported(struct request *request)
 
 bool same_etag(const char *list, const char *etag)
 {
+    int64_t how = atomic_load(&settings.etags);
     if (strcmp(list, "*") == 0)
         return true;
+    if (how == 2) /* nothing weak matches strongly */
+        return false;
+    if (how != 0)
+        return strcmp(list, etag) == 0;
     while (*list != '\0') {
         list += strspn(list, " ,");
         if (strncmp(list, "W/", 2) == 0)

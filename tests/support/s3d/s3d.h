@@ -54,6 +54,7 @@ void sleep_us(uint64_t us);
     X(range_checksum, 1)     /* tell the checksum also with a range */                                                \
     X(gen_checksum, 1)       /* generated objects have one */                                                         \
     X(own_checksum, 1)       /* what is put without one gets a CRC64NVME, as the service has it */                    \
+    X(etags, 0)              /* 1: without quotes, and compared so; 2: weak; 3: quoted, but compared without */       \
     X(md5, -1)               /* ETags are MD5: 1, 0, -1 as store says */                                              \
     X(keep_bytes, 1 << 30)   /* contents kept in all */                                                               \
     X(keep_object, 64 << 20) /* contents of one object or part kept up to */                                          \
