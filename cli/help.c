@@ -49,7 +49,7 @@ static void flags_of(const char *title, uint32_t mask, bool everywhere, bool of_
 
 static void help_command(void)
 {
-    output_string("orbit moves files and objects between local disks and S3 stores, in constant memory.\n\n"
+    output_string("orbit moves files and objects between local disks, S3 stores and SSH hosts, in constant memory.\n\n"
                   "usage: orbit VERB [FLAGS] LOCATION…\n\nverbs:\n");
     for (enum verb verb = VERB_LS; verb < VERB_COUNT; verb++) {
         const struct verb_text *text = verb_text(verb);
@@ -63,6 +63,8 @@ static void help_command(void)
     output_string("\nlocations:\n"
                   "  path, file:///path   a local file or directory\n"
                   "  s3://bucket/key      an object, or all objects below a prefix\n"
+                  "  sftp://host/path     the same on a host, by way of ssh and what it is configured for\n"
+                  "  [user@]host:path     the same, from the home directory on\n"
                   "  mem://name/path      memory of this process, for tests\n"
                   "  -                    standard input or output\n"
                   "In sources * ? [ ] and ** stand for names; quote them, --raw turns them off.\n\n");
