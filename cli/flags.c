@@ -120,6 +120,12 @@ static bool set(struct options *options, const struct flag *flag, const char *va
     case FLAG_BOOL:
         *(bool *)member = true;
         return true;
+    case FLAG_WORD:
+        if (value && strcmp(value, flag->value) != 0)
+            return usage_error(options->verb, "--%s takes no value but %s, not '%s'", flag->name, flag->value, value),
+                   false;
+        *(bool *)member = true;
+        return true;
     case FLAG_TEXT:
         *(const char **)member = value;
         return true;
@@ -184,7 +190,9 @@ static bool long_flag(struct parse *parse, const char *text, char *next, bool *t
         return unknown_flag(verb, text, length), false;
     if (flag->kind == FLAG_BOOL && value)
         return usage_error(verb, "--%s takes no value", flag->name), false;
-    if (flag->kind != FLAG_BOOL && !value) {
+    if (flag->kind == FLAG_WORD && !value && next && strcmp(next, flag->value) == 0)
+        value = next, *took = true;
+    if (flag->kind != FLAG_BOOL && flag->kind != FLAG_WORD && !value) {
         if (!next)
             return usage_error(verb, "--%s needs a value: --%s=%s", flag->name, flag->name, flag->value), false;
         value = next;

@@ -134,6 +134,7 @@ const char *verb_nearest(const char *name);
 /* The table of flags. */
 enum flag_kind {
     FLAG_BOOL,
+    FLAG_WORD, /* the same, with or without the one word it takes */
     FLAG_TEXT,
     FLAG_SIZE,
     FLAG_MEBIBYTES,

@@ -111,7 +111,8 @@ static const struct flag flags[] = {
     {"object-lock-legal-hold", 0, FLAG_TEXT, TRANSFER, AT(object_lock_legal_hold), "HOW", "ON or OFF"},
     {"expected-bucket-owner", 0, FLAG_TEXT, SOURCES, AT(expected_bucket_owner), "ID",
      "fail where the bucket is another account's"},
-    {"request-payer", 0, FLAG_BOOL, SOURCES, AT(request_payer), 0, "the requester pays"},
+    {"request-payer", 0, FLAG_WORD, SOURCES | PRESIGN | UPLOADS | VERB_BIT(VERB_TAG), AT(request_payer), "requester",
+     "the requester pays"},
     {"use-list-objects-v1", 0, FLAG_BOOL, SOURCES, AT(list_v1), 0, "for stores without ListObjectsV2"},
 
     {"json", 0, FLAG_BOOL, ALL, AT(json), 0, "one JSON object a line"},

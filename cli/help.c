@@ -15,7 +15,7 @@ static void flag_line(const struct flag *flag)
     else
         text_format(&line, "      --%s", flag->name);
     if (flag->value)
-        text_format(&line, "=%s", flag->value);
+        text_format(&line, flag->kind == FLAG_WORD ? "[=%s]" : "=%s", flag->value);
     if (line.length < 32)
         text_format(&line, "%*s", (int)(32 - line.length), "");
     else

@@ -71,6 +71,92 @@ profile "response_checksum_validation = when_required"
 asked "the profile's when_required" 0 cat s3://bucket/small
 AWS_RESPONSE_CHECKSUM_VALIDATION=when_supported asked "the environment goes before it" 1 cat s3://bucket/small
 
+# ---- endpoints
+profile "region = us-east-1" "endpoint_url = http://127.0.0.1:1" "services = here" "[services here]" "s3 =" \
+    "  endpoint_url = http://127.0.0.1:$port"
+reached() {
+    orbit cat --retry-count 0 "$@" s3://bucket/small
+    exits 0 "$what"
+}
+unconfigured() {
+    orbit cat --retry-count 0 s3://bucket/small
+    exits 5 "$what"
+    says "$what" "bucket.s3.us-east-1.amazonaws.com"
+}
+missed() {
+    orbit cat --retry-count 0 "$@" s3://bucket/small
+    exits 5 "$what"
+    says "$what" "127.0.0.1:1[^0-9]"
+}
+(
+    unset AWS_ENDPOINT_URL AWS_REGION
+    what="the profile's services" reached
+    what="unsigned requests go there, too" orbit cat --no-sign-request s3://bucket/small
+    exits 4 "unsigned requests go there, too"
+    what="AWS_ENDPOINT_URL_S3 goes before AWS_ENDPOINT_URL" AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port \
+        AWS_ENDPOINT_URL=http://127.0.0.1:1 reached
+    what="AWS_ENDPOINT_URL goes before the profile" AWS_ENDPOINT_URL=http://127.0.0.1:1 missed
+    what="a given one goes before all" AWS_ENDPOINT_URL_S3=http://127.0.0.1:1 reached --endpoint-url "http://127.0.0.1:$port"
+    export http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 no_proxy="127.0.0.1" # AWS is not asked
+    for ignored in environment profile; do
+        if [ $ignored = environment ]; then
+            export AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true
+        else
+            unset AWS_IGNORE_CONFIGURED_ENDPOINT_URLS
+            sed -i 's/^region.*/&\nignore_configured_endpoint_urls = true/' home/.aws/config
+        fi
+        what="ignored by the $ignored: one that is given counts" \
+            AWS_ENDPOINT_URL_S3=http://127.0.0.1:1 reached --endpoint-url "http://127.0.0.1:$port"
+        what="ignored by the $ignored" AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port S3_ENDPOINT_URL=http://127.0.0.1:$port \
+            unconfigured
+    done
+    AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=false what="the environment goes before the profile" reached
+    AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=perhaps orbit cat s3://bucket/small
+    exits 2 "neither true nor false"
+    says "neither true nor false" "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is 'perhaps': true or false is expected"
+    echo "$checks $failures" >.counted
+)
+read -r checks failures <.counted
+cat >home/.aws/config <<END
+[profile role]
+role_arn = arn:aws:iam::1:role/plain
+credential_source = Environment
+services = here
+[services here]
+sts =
+  endpoint_url = http://127.0.0.1:$port/_grant/sts
+END
+orbit cat --profile role -o endpoint="http://127.0.0.1:$port" s3://bucket/small
+exits 4 "AWS_ENDPOINT_URL goes before the profile's STS, and is none"
+says "AWS_ENDPOINT_URL goes before the profile's STS, and is none" "STS, asked for the role"
+(
+    unset AWS_ENDPOINT_URL
+    orbit cat --profile role --endpoint-url "http://127.0.0.1:$port" s3://bucket/small
+    exits 0 "a role by the profile's STS"
+    echo "$checks $failures" >.counted
+)
+read -r checks failures <.counted
+
+# ---- who signs the endpoint
+profile "ca_bundle = $work/nowhere.pem"
+orbit cat -o endpoint=https://127.0.0.1:$port --retry-count 0 s3://bucket/small
+says "the profile's ca_bundle" "nowhere.pem"
+AWS_CA_BUNDLE=$work/other.pem orbit cat -o endpoint=https://127.0.0.1:$port --retry-count 0 s3://bucket/small
+says "AWS_CA_BUNDLE goes before it" "other.pem"
+profile
+
+# ---- who pays
+for payer in --request-payer --request-payer=requester "--request-payer requester"; do
+    # shellcheck disable=SC2086
+    orbit ls $payer s3://bucket
+    exits 0 "$payer"
+done
+orbit ls --request-payer=me s3://bucket
+exits 2 "--request-payer=me"
+says "--request-payer=me" "takes no value but requester, not 'me'"
+orbit presign --request-payer requester s3://bucket/small
+prints "a presigned URL that the requester pays" "x-amz-request-payer=requester"
+
 # ---- words that are none
 profile
 AWS_RESPONSE_CHECKSUM_VALIDATION=never orbit cat s3://bucket/small

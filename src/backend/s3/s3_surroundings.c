@@ -106,17 +106,60 @@ static const char *profiles_endpoint(const struct orb_s3_wanted *wanted)
     return where ? where : of_profile(wanted, "endpoint_url");
 }
 
-static void take_endpoint(struct orb_s3_wanted *wanted)
+/* Whether endpoints count only where they are given: for who has one set for all tools, and wants AWS. */
+static orbit_status ignores_endpoints(const struct orb_s3_wanted *wanted, bool *ignored, orbit_error *error)
+{
+    static const char name[] = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", setting[] = "ignore_configured_endpoint_urls";
+    uint32_t choice = 0;
+    orbit_status status = take_choice(&choice, name, variable(name), error);
+    if (status >= 0)
+        status = take_choice(&choice, setting, of_profile(wanted, setting), error);
+    *ignored = choice == ORBIT_CHOICE_ON;
+    return status;
+}
+
+/* Where roles and single sign-on are asked for: the environment's first. False when memory is out. */
+static bool take_others(const struct orb_s3_wanted *wanted, struct orb_keys_origin *origin, bool ignored)
+{
+    const struct {
+        char **endpoint;
+        const char *said;
+    } others[] = {
+        /* AWS_ENDPOINT_URL goes before what a profile says of STS. */
+        {&origin->sts_endpoint, origin->any_endpoint ? NULL : of_services(wanted, "sts.endpoint_url")},
+        {&origin->sso_endpoint, of_services(wanted, "sso.endpoint_url")},
+        {&origin->oidc_endpoint, of_services(wanted, "sso_oidc.endpoint_url")},
+        {&origin->any_endpoint, of_profile(wanted, "endpoint_url")},
+    };
+    bool fine = true;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (ignored)
+            orb_keys_wipe(others[i].endpoint);
+        else if (!*others[i].endpoint && others[i].said)
+            fine = fine && orb_keys_set(others[i].endpoint, others[i].said);
+    return fine;
+}
+
+static orbit_status take_endpoints(struct orb_s3_wanted *wanted, struct orb_keys_origin *origin, orbit_error *error)
 {
     static const char *const first[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
     static const char *const last[] = {"S3_ENDPOINT_URL", NULL};
     orbit_s3_config *config = &wanted->config;
-    config->endpoint = first_of(config->endpoint, first);
-    if (!config->endpoint)
-        config->endpoint = profiles_endpoint(wanted);
-    config->endpoint = first_of(config->endpoint, last);
+    bool ignored;
+    orbit_status status = ignores_endpoints(wanted, &ignored, error);
+    if (status < 0)
+        return status;
+    if (!take_others(wanted, origin, ignored))
+        return orb_fail_memory(error);
+    if (!ignored) {
+        config->endpoint = first_of(config->endpoint, first);
+        if (!config->endpoint)
+            config->endpoint = profiles_endpoint(wanted);
+        config->endpoint = first_of(config->endpoint, last);
+    }
     if (!config->endpoint && config->unix_socket)
         config->endpoint = "http://localhost";
+    return ORBIT_OK;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------- */
@@ -163,10 +206,12 @@ static orbit_status take_checksums(struct orb_s3_wanted *wanted, orbit_error *er
  * known: a container's HOME may be anybody's. */
 static orbit_status read_profile(struct orb_s3_wanted *wanted, const struct orb_keys_origin *origin, orbit_error *error)
 {
+    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
     orbit_error why;
     wanted->profile = origin->profile;
     orbit_status status = orb_keys_origin_profiles(&wanted->profiles, origin, &why);
-    if (status >= 0 || (wanted->config.region && wanted->config.endpoint && !origin->profile_named))
+    bool known = wanted->config.region && first_of(wanted->config.endpoint, endpoints);
+    if (status >= 0 || (known && !origin->profile_named))
         return ORBIT_OK;
     orb_error_copy(error, &why);
     return status;
@@ -176,21 +221,23 @@ orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_o
 {
     static const char *const regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
     static const char *const bundles[] = {"AWS_CA_BUNDLE", NULL};
-    static const char *const endpoints[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", NULL};
     orbit_s3_config *config = &wanted->config;
     orbit_status status = ORBIT_OK;
     wanted->region_given = config->region && *config->region ? config->region : NULL;
     config->region = first_of(config->region, regions);
-    config->endpoint = first_of(config->endpoint, endpoints);
+    config->endpoint = config->endpoint && *config->endpoint ? config->endpoint : NULL;
     config->ca_bundle = first_of(config->ca_bundle, bundles);
-    if (origin && !origin->keys_given)
+    if (!origin->keys_given)
         status = read_profile(wanted, origin, error);
     if (status < 0)
         return status;
     if (!config->region)
         config->region = of_profile(wanted, "region");
-    take_endpoint(wanted);
-    status = take_checksums(wanted, error);
+    if (!config->ca_bundle)
+        config->ca_bundle = of_profile(wanted, "ca_bundle");
+    status = take_endpoints(wanted, origin, error);
+    if (status >= 0)
+        status = take_checksums(wanted, error);
     if (status >= 0)
         status = take_addressing(wanted, error);
     return status >= 0 ? take_switches(wanted, error) : status;
