@@ -54,7 +54,7 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->chunk_default = 8 << 20;
     capabilities->parallel_default = SFTP_CHANNELS;
     capabilities->parallel_most = SFTP_CHANNELS_MAX; /* each has its own */
-    capabilities->requests_first = 24; /* of small files: a session takes any number, and each waits for its way only */
+    capabilities->requests_first = 64; /* of small files: a session takes any number, and each waits for its way only */
     capabilities->page_entries = 1000;
     capabilities->open_cursors_max = 32; /* handles of a server are few: OpenSSH has some hundreds a session */
     capabilities->ranged_read = true;
