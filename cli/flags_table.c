@@ -22,7 +22,7 @@
 #define AT(member) offsetof(struct options, member)
 
 static const struct flag flags[] = {
-    {"recursive", 'r', FLAG_BOOL, LS | CP | MV | RM, AT(recursive), 0,
+    {"recursive", 'r', FLAG_BOOL, LS | CP | MV | RM | UPLOADS, AT(recursive), 0,
      "whole trees (cp and mv take them anyway, rm does not)"},
     {"no-clobber", 'n', FLAG_BOOL, TRANSFER, AT(no_clobber), 0, "keep what stands at the target"},
     {"if-size-differ", 's', FLAG_BOOL, CP | MV, AT(if_size_differ), 0, "only where the sizes differ"},
@@ -174,7 +174,8 @@ static const struct verb_text verbs[] = {
      "list, continue or abort unfinished uploads",
      "ls: what is open in a bucket, marking what this machine has a journal of; without a bucket: the journals.\n"
      "resume: goes on with the uploads of this machine whose files are still the same. abort: drops what was sent,\n"
-     "of all uploads to keys that begin with the prefix; those under way elsewhere fail, so mind --older-than.",
+     "of all uploads to keys that begin with the prefix; those under way elsewhere fail, so mind --older-than.\n"
+     "On a host: those of one directory, with -r of the tree below it.",
      1, 2},
     {VERB_PRESIGN, "presign", NULL, "s3://BUCKET/KEY…", "make URLs that work without keys for a while",
      "Whoever has the URL may do the one thing it is for, until it expires. Nothing is sent to the store.", 1, MANY},

@@ -98,12 +98,62 @@ static char *prefix_of(const struct place *place)
     return slash ? path_join(place->path, "") : string_copy(place->path);
 }
 
-static void each_open(struct session *session, const char *typed, open_function *function)
+static void each_below(struct session *session, const struct place *place, const char *prefix, open_function *function)
 {
     orbit_uploads_options options = ORBIT_UPLOADS_OPTIONS_INIT;
     orbit_uploads *uploads = NULL;
     orbit_open_upload upload;
     orbit_error error;
+    char *root = string_copy_length(place->shown, strlen(place->shown) - strlen(place->path));
+    options.state_dir = session->state_dir;
+    options.cancel = session->cancel;
+    orbit_status status = orbit_uploads_open(&uploads, place->store->backend, prefix, &options, &error);
+    while (status >= 0 && !session_stopped(session) &&
+           (status = orbit_uploads_next(uploads, &upload, &error)) == ORBIT_OK) {
+        bool absolute = place->store->has_directories && upload.path[0] == '/';
+        char *shown = path_join(root, absolute ? upload.path + 1 : upload.path);
+        function(session, place, &upload, shown);
+        free(shown);
+    }
+    if (status < 0) {
+        char *shown = path_join(root, prefix);
+        report_failed(session, session->verb, shown, NULL, &error);
+        free(shown);
+    }
+    orbit_uploads_close(uploads);
+    free(root);
+}
+
+/* On a host each directory is asked. An object store tells all that begin with the prefix. */
+static void each_in_tree(struct session *session, const struct place *place, open_function *function)
+{
+    orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
+    orbit_lister *lister = NULL;
+    orbit_entry entry;
+    orbit_error error;
+    options.cancel = session->cancel;
+    options.recursive = true;
+    orbit_status status = orbit_list(&lister, place->store->backend, place->path, &options, &error);
+    while (status >= 0 && !session_stopped(session) &&
+           (status = orbit_lister_next(lister, &entry, &error)) != ORBIT_END) {
+        if (status == ORBIT_ENTRY_FAILED) {
+            char *shown = path_join(place->shown, entry.path);
+            report_failed(session, session->verb, shown, NULL, &error);
+            free(shown);
+        } else if (status >= 0 && entry.metadata.kind == ORBIT_KIND_DIRECTORY) {
+            char *directory = path_join(place->path, entry.path), *prefix = path_join(directory, "");
+            each_below(session, place, prefix, function);
+            free(prefix);
+            free(directory);
+        }
+    }
+    if (status < 0)
+        report_failed(session, session->verb, place->shown, NULL, &error);
+    orbit_lister_close(lister);
+}
+
+static void each_open(struct session *session, const char *typed, open_function *function)
+{
     struct place place;
     if (!place_open(session, &place, typed, SIDE_BOTH))
         return;
@@ -113,21 +163,9 @@ static void each_open(struct session *session, const char *typed, open_function 
         return;
     }
     char *prefix = prefix_of(&place);
-    bool host = strcmp(orbit_backend_name(place.store->backend), "sftp") == 0; /* where a path may begin with '/' */
-    char *root = string_copy_length(place.shown, strlen(place.shown) - strlen(place.path));
-    options.state_dir = session->state_dir;
-    options.cancel = session->cancel;
-    orbit_status status = orbit_uploads_open(&uploads, place.store->backend, prefix, &options, &error);
-    while (status >= 0 && !session_stopped(session) &&
-           (status = orbit_uploads_next(uploads, &upload, &error)) == ORBIT_OK) {
-        char *shown = path_join(root, host && upload.path[0] == '/' ? upload.path + 1 : upload.path);
-        function(session, &place, &upload, shown);
-        free(shown);
-    }
-    if (status < 0)
-        report_failed(session, session->verb, place.shown, NULL, &error);
-    orbit_uploads_close(uploads);
-    free(root);
+    each_below(session, &place, prefix, function);
+    if (session->options->recursive && place.store->has_directories && !session_stopped(session))
+        each_in_tree(session, &place, function);
     free(prefix);
     place_release(&place);
 }

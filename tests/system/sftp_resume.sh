@@ -165,6 +165,24 @@ prints "but is told" '^20[0-9 :-]+  -        \.orbit-'
 sftp uploads abort --older-than 1d "$to"
 check "and given up" is "$(temporaries)" 0
 
+# In a tree.
+mkdir -p 'there/deep/a b' there/hollow
+: >there/.orbit-0000000000000001
+: >there/deep/.orbit-0000000000000002
+: >'there/deep/a b/.orbit-0000000000000003'
+: >there/deep/file
+ln -s deep there/link
+sftp uploads ls "$to"
+check "of one directory" is "$(wc -l <.out)" 1
+sftp uploads ls -r "$to"
+exits 0 "of a tree"
+check "of a tree" is "$(sed 's|.*  ||' .out | sort)" "$(printf '%s\n' "$to/.orbit-0000000000000001" \
+    "$to/deep/.orbit-0000000000000002" "$to/deep/a b/.orbit-0000000000000003" | sort)"
+sftp uploads abort -r "$to/deep"
+check "given up in a tree" is "$(find there -name '.orbit-*' | sort)" there/.orbit-0000000000000001
+check "what is none stays in a tree" test -f there/deep/file -a -L there/link
+rm -r there/deep there/hollow there/link there/.orbit-0000000000000001
+
 # Two hundred of them, in a directory with others.
 for ((i = 0; i < 300; i++)); do
     printf -v name 'there/.orbit-%016x' $i
