@@ -106,6 +106,9 @@ struct orb_http_request {
     enum orb_http_take take;
     bool paused, dirty, head_seen, connected, cancelled, body_ended;
     bool starved; /* peek said ORBIT_AGAIN and no resume has come since */
+    bool
+        spoilt; /* the resting connection was none to use, so nothing was sent: it goes on a new one, which `fresh` says */
+    bool fresh;
     uint64_t started_ns, mark_ns, mark_bytes, dropped, header_bytes;
     uint64_t life, life_ns; /* what had happened at the last tick, and when that was another than before */
 };

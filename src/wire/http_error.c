@@ -89,8 +89,7 @@ static orbit_status refused_by_proxy(struct orb_http_request *request, long repl
     return ORBIT_E_CONNECT;
 }
 
-/* Whether the connection has carried other requests before. */
-static bool reused(struct orb_http_request *request)
+bool orb_http_reused(struct orb_http_request *request)
 {
     long made = 0;
     return orb_curl.easy_getinfo(request->easy->curl, CURLINFO_NUM_CONNECTS, &made) == CURLE_OK && made == 0;
@@ -153,7 +152,7 @@ static orbit_status classify(struct orb_http_request *request, CURLcode code, co
         return lost(request, code, peer, "broke the connection");
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
-        if (reused(request)) /* it may be the rest of the reply before, of which more came than it said */
+        if (orb_http_reused(request)) /* it may be the rest of the reply before, of which more came than it said */
             return lost(request, code, peer, "sent what is no reply on a connection that was in use before");
         return orb_fail(error, ORBIT_E_PROTOCOL, (int)code, "%s does not answer as an HTTP server should: %s", peer,
                         text);

@@ -7,6 +7,7 @@
 #include "wire/http_lane.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -31,12 +32,17 @@ static bool make_room(struct orb_http_lane *lane, curl_socket_t socket)
         return false;
     if (index < lane->interest_count)
         return true;
-    size_t count = (index | 63) + 1;
+    size_t count = (index | 63) + 1, more = count - lane->interest_count;
     uint8_t *grown = orb_realloc(lane->interest, count);
     if (!grown)
         return false;
-    memset(grown + lane->interest_count, 0, count - lane->interest_count);
     lane->interest = grown;
+    uint16_t *ports = orb_realloc(lane->ports, count * sizeof *ports);
+    if (!ports)
+        return false;
+    lane->ports = ports;
+    memset(grown + lane->interest_count, 0, more);
+    memset(ports + lane->interest_count, 0, more * sizeof *ports);
     lane->interest_count = count;
     return true;
 }
@@ -94,8 +100,10 @@ curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct
     struct orb_http_lane *lane = user;
     (void)purpose;
     int made = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (made >= 0 && make_room(lane, made))
+    if (made >= 0 && make_room(lane, made)) {
         lane->interest[made] = OURS; /* whatever was known of the number was of another descriptor */
+        lane->ports[made] = 0;
+    }
     return made < 0 ? CURL_SOCKET_BAD : made;
 }
 
@@ -106,6 +114,38 @@ int orb_http_lane_close_socket(void *user, curl_socket_t socket)
     if (socket >= 0 && (size_t)socket < lane->interest_count)
         lane->interest[socket] = 0;
     return close(socket);
+}
+
+static uint16_t port_of(struct orb_http_lane *lane, int socket)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+        struct sockaddr_storage room;
+    } own = {0};
+    socklen_t length = sizeof own;
+    if (!lane->ports[socket] && getsockname(socket, &own.any, &length) == 0)
+        lane->ports[socket] = ntohs(own.any.sa_family == AF_INET    ? own.four.sin_port
+                                    : own.any.sa_family == AF_INET6 ? own.six.sin6_port
+                                                                    : 0);
+    return lane->ports[socket];
+}
+
+/* curl tells the port of the connection that it is about to use, and not its descriptor. Two may have the same port at
+ * different addresses of ours: then it is not known which one is meant. */
+bool orb_http_lane_has_stray(struct orb_http_lane *lane, int port)
+{
+    int found = -1;
+    char byte;
+    for (size_t i = 0; port > 0 && i < lane->interest_count; i++) {
+        if (!(lane->interest[i] & OURS) || port_of(lane, (int)i) != port)
+            continue;
+        if (found >= 0)
+            return false;
+        found = (int)i;
+    }
+    return found >= 0 && (recv(found, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR));
 }
 
 static void on_sockets(uv_poll_t *poll, int status, int events)
@@ -238,6 +278,21 @@ static void commit_dirty(struct orb_http_lane *lane)
     }
 }
 
+/* On a connection of its own, as if it had not begun. False: it failed. */
+static bool go_anew(struct orb_http_request *request)
+{
+    struct orb_http_lane *lane = request->lane;
+    orb_curl.multi_remove_handle(lane->multi, request->easy->curl);
+    orb_free(request->header_list);
+    request->header_list = NULL;
+    request->spoilt = false;
+    request->fresh = true;
+    if (orb_http_transfer_setup(request) && orb_curl.multi_add_handle(lane->multi, request->easy->curl) == CURLM_OK)
+        return true;
+    request->status = orb_fail_memory(&request->error);
+    return false;
+}
+
 /* After anything that may have moved a transfer: due timers, hand out what arrived, finish what is over. */
 static void turn(struct orb_http_lane *lane)
 {
@@ -256,6 +311,8 @@ static void turn(struct orb_http_lane *lane)
             if (message->msg != CURLMSG_DONE ||
                 orb_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request) != CURLE_OK ||
                 !request)
+                continue;
+            if (request->spoilt && request->status >= 0 && go_anew(request))
                 continue;
             orb_http_classify(request, message->data.result);
             finish(request);
@@ -339,10 +396,12 @@ static void drop_curl(struct orb_http_lane *lane)
     if (lane->poll_fd >= 0)
         close(lane->poll_fd);
     orb_free(lane->interest);
+    orb_free(lane->ports);
     lane->multi = NULL;
     lane->share = NULL;
     lane->poll_fd = -1;
     lane->interest = NULL;
+    lane->ports = NULL;
     lane->interest_count = 0;
 }
 

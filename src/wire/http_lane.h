@@ -29,6 +29,7 @@ struct orb_http_lane {
     bool open, timer_due;
     unsigned handles;  /* uv handles not yet closed */
     uint8_t *interest; /* by descriptor: what poll_fd watches; IN 1, OUT 2, 4 known */
+    uint16_t *ports;   /* by descriptor: of our end of a connection; 0: not known (yet) */
     size_t interest_count;
     struct orb_http_request *active, *dirty;
     struct orb_http_easy *idle[ORB_HTTP_IDLE_MAX];
@@ -52,6 +53,8 @@ void orb_http_lane_control(struct orb_http_request *request);
 void orb_http_lane_stop(struct orb_message *message);
 curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address);
 int orb_http_lane_close_socket(void *user, curl_socket_t socket);
+/* Whether bytes, or its end, wait on the connection whose own port this is. */
+bool orb_http_lane_has_stray(struct orb_http_lane *lane, int port);
 
 /* http_transfer.c: a request on a curl handle. */
 bool orb_http_transfer_setup(struct orb_http_request *request);
@@ -65,6 +68,9 @@ void orb_http_site_apply(CURL *curl, const struct orb_http_site *site);
 
 /* http_error.c: fills status and error for what curl said. */
 void orb_http_classify(struct orb_http_request *request, CURLcode code);
+
+/* Whether the connection has carried other requests before. */
+bool orb_http_reused(struct orb_http_request *request);
 
 /* "host:port" of an URL, for messages. */
 void orb_http_peer(char *peer, size_t room, const char *url);

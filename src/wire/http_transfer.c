@@ -296,11 +296,24 @@ static int on_seek(void *user, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
+/* What a server sends on a connection that nobody has asked anything of would be taken for the reply to the next request: bytes
+ * of one object for those of another. curl looks whether a connection that rested has ended, and takes bytes for life.
+ * Under TLS there may rightly be some (session tickets), and no stranger's. */
+static bool is_spoilt(struct orb_http_request *request, int own_port)
+{
+    return !request->connected && !request->fresh && strncasecmp(request->url, "http:", 5) == 0 &&
+           orb_http_reused(request) && orb_http_lane_has_stray(request->lane, own_port);
+}
+
 /* The connection is there and the request goes out now. */
 static int on_connected(void *user, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
     struct orb_http_request *request = user;
-    (void)peer_ip, (void)own_ip, (void)peer_port, (void)own_port;
+    (void)peer_ip, (void)own_ip, (void)peer_port;
+    if (is_spoilt(request, own_port)) {
+        request->spoilt = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     if (request->connected && request->once) {
         char peer[160];
         orb_http_peer(peer, sizeof peer, request->url);
@@ -395,6 +408,7 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
     orb_curl.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, request->lane);
     orb_curl.easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, orb_http_lane_close_socket);
     orb_curl.easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, request->lane);
+    orb_curl.easy_setopt(curl, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
     set_method(curl, request);
     orb_curl.easy_setopt(curl, CURLOPT_SHARE, request->lane->share);
     orb_http_site_apply(curl, request->site);

@@ -399,6 +399,36 @@ static void a_body_is_sent_again_when_the_connection_was_dead(void **state)
 }
 
 /* It waits for its source when the connection ends: at its beginning it has something, and nobody says so. */
+/* Each request gets its reply, and a moment after it one that nobody asked for. The connection stays open. */
+static void talk_reply_and_stray(struct peer *peer, int socket)
+{
+    static const char stray[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray";
+    while (take_request(peer, socket)) {
+        send_all(socket, peer->reply, peer->reply_length);
+        usleep(20000);
+        send_all(socket, stray, sizeof stray - 1);
+    }
+}
+
+static void what_nobody_asked_for_is_no_reply_to_the_next_request(void **state)
+{
+    struct fixture *fixture = *state;
+    peer_start(&fixture->peer, talk_reply_and_stray, 20, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue");
+    char *body = pattern(100000);
+    for (int i = 0; i < 6; i++) {
+        struct exchange *exchange = exchange_new(fixture, i & 1 ? "PUT" : "GET", "/");
+        exchange->request.once = i > 3; /* nothing has gone out: that is not twice */
+        if (i & 1)
+            exchange_body(exchange, body, 100000);
+        assert_int_equal(exchange_run(fixture, exchange), ORBIT_OK);
+        assert_string_equal(orb_buf_string(&exchange->request.memory), "true");
+        exchange_free(exchange);
+        usleep(100000);
+    }
+    free(body);
+    peer_stop(&fixture->peer);
+}
+
 static void a_body_that_waits_is_sent_again_when_the_connection_was_dead(void **state)
 {
     struct fixture *fixture = *state;
@@ -492,6 +522,8 @@ int main(void)
         TEST(a_pause_of_our_own_is_no_stall),
         TEST(blanks_are_a_sign_of_life_for_the_patient),
         TEST(a_body_is_sent_again_when_the_connection_was_dead),
+        TEST(what_nobody_asked_for_is_no_reply_to_the_next_request),
+        LOOP_TEST(what_nobody_asked_for_is_no_reply_to_the_next_request),
         TEST(a_body_that_waits_is_sent_again_when_the_connection_was_dead),
         TEST(a_feed_sees_every_byte),
         TEST(many_requests_at_once_all_end),
