@@ -51,7 +51,8 @@ def digest(path):
 
 
 class Orbit:
-    name, copies_metadata = "orbit", True
+    name, copies_metadata = "orbit", lambda self, size: True
+    cannot_copy = []
 
     def __init__(self, path, env):
         self.path, self.env = path, env
@@ -83,7 +84,8 @@ class Orbit:
 
 
 class Aws:
-    name, copies_metadata = "aws", True
+    name, copies_metadata = "aws", lambda self, size: size < 8 * MIB  # those of a copy in parts it leaves out
+    cannot_copy = []
 
     def __init__(self, path, env):
         self.path, self.env = path, env
@@ -96,40 +98,26 @@ class Aws:
         self.do(f"put {key!r}", "s3", "cp", "--only-show-errors", "--content-type", "text/x-orbit", "--metadata", pairs, file, f"s3://{bucket}/{key}")
 
     def get(self, bucket, key, file):
-        self.do(f"get {key!r}", "s3api", "get-object", "--bucket", bucket, "--key", key, file)
+        self.do(f"get {key!r}", "s3api", "get-object", "--bucket", bucket, f"--key={key}", file)
 
     def copy(self, bucket, key, to):
         self.do(f"copy {key!r}", "s3", "cp", "--only-show-errors", f"s3://{bucket}/{key}", f"s3://{bucket}/{to}")
 
     def remove(self, bucket, key):
-        self.do(f"rm {key!r}", "s3api", "delete-object", "--bucket", bucket, "--key", key)
+        self.do(f"rm {key!r}", "s3api", "delete-object", "--bucket", bucket, f"--key={key}")
 
     def keys(self, bucket):
         text = self.do("ls", "s3api", "list-objects-v2", "--bucket", bucket, "--output", "json")
         return {entry["Key"]: entry["Size"] for entry in (json.loads(text or b"{}") or {}).get("Contents", [])}
 
 
-class S5cmd:
-    name, copies_metadata = "s5cmd", False  # it replaces them
-
-    def __init__(self, path, env):
-        self.path, self.env = path, env
+class S5cmd(Orbit):
+    """It has the same words for the same things."""
+    name, copies_metadata = "s5cmd", lambda self, size: False  # it replaces them
+    cannot_copy = ["with space"]  # NoSuchKey: its source is not encoded
 
     def do(self, what, *words):
         return command(f"s5cmd {what}", [self.path, "--endpoint-url", self.env["AWS_ENDPOINT_URL"], *words], self.env)
-
-    def put(self, file, bucket, key, metadata):
-        flags = [word for name, value in metadata.items() for word in ("--metadata", f"{name}={value}")]
-        self.do(f"put {key!r}", "cp", "--raw", "--content-type", "text/x-orbit", *flags, file, f"s3://{bucket}/{key}")
-
-    def get(self, bucket, key, file):
-        self.do(f"get {key!r}", "cp", "--raw", f"s3://{bucket}/{key}", file)
-
-    def copy(self, bucket, key, to):
-        self.do(f"copy {key!r}", "cp", "--raw", f"s3://{bucket}/{key}", f"s3://{bucket}/{to}")
-
-    def remove(self, bucket, key):
-        self.do(f"rm {key!r}", "rm", "--raw", f"s3://{bucket}/{key}")
 
     def keys(self, bucket):
         lines = self.do("ls", "--json", "ls", f"s3://{bucket}/*").splitlines()
@@ -137,7 +125,8 @@ class S5cmd:
 
 
 class Rclone:
-    name, copies_metadata = "rclone", True
+    name, copies_metadata = "rclone", lambda self, size: True
+    cannot_copy = []
 
     def __init__(self, path, env):
         self.path = path
@@ -176,14 +165,16 @@ def there_and_back(giver, taker, orbit, bucket, files, work):
     for key, file in files.items():
         check(f"{what}: size of {key!r}", listed.get(key) == os.path.getsize(file), str(listed.get(key)))
         copied = "copied-" + key
-        taker.copy(bucket, key, copied)
+        if key in taker.cannot_copy:
+            print(f"{what}: {taker.name} cannot copy {key!r}")
+        (orbit if key in taker.cannot_copy else taker).copy(bucket, key, copied)
         for each in (key, copied):
             got = os.path.join(work, "got")
             taker.get(bucket, each, got)
             check(f"{what}: bytes of {each!r}", os.path.exists(got) and digest(got) == digest(file))
             if os.path.exists(got):
                 os.unlink(got)
-            if each == copied and not taker.copies_metadata:
+            if each == copied and not taker.copies_metadata(os.path.getsize(file)):
                 taker.remove(bucket, each)
                 continue
             seen = orbit.look(bucket, each)
