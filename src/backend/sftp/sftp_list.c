@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "base/temporary.h"
 
-enum { AHEAD_FIRST = 2, NAME_ROOM = 256 };
+enum { AHEAD_FIRST = 2, BATCHES = 32, NAME_ROOM = 256 };
 #define FAR_NS (1 * ORB_MS)
 
 struct cursor;
@@ -32,7 +32,7 @@ struct cursor {
     bool want_metadata, follow;
     uint32_t page_entries;
     struct orb_sftp_handle handle;
-    struct batch batches[SFTP_SLOTS];
+    struct batch batches[BATCHES];
     unsigned first, count, ahead; /* a ring; how many may be under way */
     bool ended;
     uint64_t given, skip; /* entries that came so far; that are to be passed over still */
@@ -66,7 +66,7 @@ static struct orb_sftp *cursor_session(const struct cursor *cursor)
 static void cursor_close(struct cursor *cursor)
 {
     struct orb_sftp *session = cursor_session(cursor);
-    for (unsigned i = 0; i < SFTP_SLOTS; i++) {
+    for (unsigned i = 0; i < BATCHES; i++) {
         orb_sftp_forget(&cursor->batches[i].request);
         orb_sftp_request_release(&cursor->batches[i].request);
         orb_buf_release(&cursor->batches[i].names);
@@ -116,7 +116,7 @@ static void batch_done(struct orb_sftp_request *request)
         orb_buf_init(&batch->names, ORB_SFTP_PACKET_MAX);
         if (!orb_buf_append(&batch->names, reply.at, reply.left) && cursor->status >= 0)
             cursor->status = orb_fail_memory(&cursor->error);
-        if (orb_sftp_round_trip_ns(cursor_session(cursor)) > FAR_NS && cursor->ahead < SFTP_SLOTS)
+        if (orb_sftp_round_trip_ns(cursor_session(cursor)) > FAR_NS && cursor->ahead < BATCHES)
             cursor->ahead *= 2;
     } else if (sftp_is_status(request, ORB_SFTP_STATUS_EOF)) {
         batch->end = true;
@@ -132,7 +132,7 @@ static void ask_ahead(struct cursor *cursor)
 {
     struct orb_sftp *session = cursor_session(cursor);
     while (session && !cursor->ended && cursor->count < cursor->ahead) {
-        struct batch *batch = &cursor->batches[(cursor->first + cursor->count) % SFTP_SLOTS];
+        struct batch *batch = &cursor->batches[(cursor->first + cursor->count) % BATCHES];
         cursor->count++;
         batch->cursor = cursor;
         batch->answered = batch->end = false;
@@ -294,7 +294,7 @@ static void take_names(struct list_call *list)
         if (cursor->status < 0)
             break;
         cursor->ended |= batch->end;
-        cursor->first = (cursor->first + 1) % SFTP_SLOTS;
+        cursor->first = (cursor->first + 1) % BATCHES;
         cursor->count--;
         if (cursor->ended) {
             page_end(list, false);
