@@ -65,14 +65,17 @@ static void tell_end(struct orb_ssh_channel *channel, const orbit_error *error)
 
 /* ---- the process ---- */
 
+static void on_link_ended(void *ctx, const orbit_error *error, bool lost);
+
 static void open_link(struct orb_ssh_channel *channel)
 {
     struct orb_ssh *ssh = channel->ssh;
     orbit_error error;
     channel->link =
         orb_ssh_link_open(ssh->loop, &ssh->plan, ssh->process.place.control, channel, &link_events, channel, &error);
-    if (!channel->link) {
-        /* Either it cannot be done here, or ssh is just ending. */
+    if (!channel->link && error.status == ORBIT_E_NETWORK) { /* ssh is just ending */
+        on_link_ended(channel, &error, true);
+    } else if (!channel->link) {
         error.flags |= ORBIT_ERROR_RETRIABLE;
         tell_end(channel, &error);
     }

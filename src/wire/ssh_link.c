@@ -310,10 +310,12 @@ struct orb_ssh_link *orb_ssh_link_open(struct orb_loop *loop, const struct orb_s
     *link = (struct orb_ssh_link){.loop = loop, .plan = plan, .channel = channel, .events = events, .ctx = ctx};
     link->control = link->errors = link->ours = link->theirs = link->theirs_errors = -1;
     int number = make_descriptors(link, control);
-    if (number) {
-        orb_fail_errno(error, number, "cannot open a session with %s", plan->peer);
-    } else if (!send_hello(link->control)) {
+    if (number == 0 && !send_hello(link->control))
         number = EPIPE;
+    if (number == ENOENT || number == ECONNREFUSED || number == ECONNRESET || number == EPIPE) {
+        orb_fail(error, ORBIT_E_NETWORK, number, "the connection to %s was lost", plan->peer);
+        error->flags |= ORBIT_ERROR_RETRIABLE;
+    } else if (number) {
         orb_fail_errno(error, number, "cannot open a session with %s", plan->peer);
     } else {
         link->control_watch = orb_watch_start(loop, link->control, UV_READABLE, on_control, link);

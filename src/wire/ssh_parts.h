@@ -141,7 +141,8 @@ struct orb_ssh_link_events {
     /* The last; the link is gone after it. `lost`: without a word, so perhaps the connection ended and says why. */
     void (*ended)(void *ctx, const orbit_error *error, bool lost);
 };
-/* NULL with `error` filled when it cannot be begun. Nothing is called from inside. */
+/* NULL with `error` filled when it cannot be begun: ORBIT_E_NETWORK where ssh does not listen any more, since it is ending.
+ * Nothing is called from inside. */
 struct orb_ssh_link *orb_ssh_link_open(struct orb_loop *loop, const struct orb_ssh_plan *plan, const char *control,
                                        const struct orb_ssh_channel *channel, const struct orb_ssh_link_events *events,
                                        void *ctx, orbit_error *error);

@@ -571,6 +571,38 @@ static void lost_connection_ends_its_sessions_and_the_next_one_connects_anew(voi
     delay_stop(&delay);
 }
 
+/* ssh removes its socket some time before it has ended. */
+static void session_that_is_asked_for_while_ssh_ends_is_lost_with_it(void **state)
+{
+    (void)state;
+    struct sshd sshd;
+    struct site site;
+    char control[512] = "";
+    pid_t ssh;
+    sshd_of_fixture(&sshd, "sshd");
+    site_open(&site, (struct orb_ssh_settings){.host = "direct"}, &sshd);
+    assert_true(speaks_sftp(begin(&site, 0)));
+    run_on_loop(&site, spoke, 0);
+    const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    DIR *dir = opendir(base);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (strncmp(entry->d_name, "orbit-ssh-", 10) == 0)
+            (void)snprintf(control, sizeof control, "%s/%s/c", base, entry->d_name);
+    closedir(dir);
+    assert_int_equal(unlink(control), 0);
+    run_on_loop(&site, start, 1);
+    assert_int_equal(children(&ssh), 1);
+    assert_int_equal(kill(ssh, SIGTERM), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        wait_for(&site, &site.sessions[i].ended);
+        assert_int_equal(site.sessions[i].error.status, ORBIT_E_NETWORK);
+        assert_true(orbit_error_retriable(&site.sessions[i].error));
+    }
+    close(site.sessions[0].fd);
+    assert_true(speaks_sftp(begin(&site, 0)));
+    site_close(&site);
+}
+
 /* ---- death with the client ---- */
 
 /* The client of the test below: connects, tells its ssh's pid, stands still. */
@@ -664,6 +696,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(thousand_sessions_leave_nothing),
         cmocka_unit_test(connections_that_are_dropped_at_any_time_leave_nothing),
         cmocka_unit_test(lost_connection_ends_its_sessions_and_the_next_one_connects_anew),
+        cmocka_unit_test(session_that_is_asked_for_while_ssh_ends_is_lost_with_it),
         cmocka_unit_test(client_that_is_killed_takes_ssh_with_it),
     };
     int failed = cmocka_run_group_tests(tests, warm_up, NULL);
