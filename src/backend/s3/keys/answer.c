@@ -121,6 +121,18 @@ static bool expiration_of(const json_t *value, int64_t *ns)
     return json_is_string(value) && orb_parse_time(json_string_value(value), ns);
 }
 
+/* They go into headers. */
+static orbit_status check_keys(const struct orb_keys *keys, const char *who, orbit_error *error)
+{
+    const char *const texts[] = {keys->access_key_id, keys->secret_access_key, keys->session_token};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (const unsigned char *c = (const unsigned char *)texts[i]; c && *c; c++)
+            if (*c <= ' ' || *c == 127)
+                return orb_fail(error, ORBIT_E_AUTH, 0, "%s gave credentials with blanks or control characters in them",
+                                who);
+    return ORBIT_OK;
+}
+
 static orbit_status take_members(struct orb_keys *keys, const json_t *object, const struct orb_keys_names *names,
                                  int64_t now_ns, const char *who, orbit_error *error)
 {
@@ -135,8 +147,9 @@ static orbit_status take_members(struct orb_keys *keys, const json_t *object, co
                 orb_keys_set(&keys->session_token, member(object, names->token));
     if (!fine)
         return orb_fail_memory(error);
-    if (!expires || json_is_null(expires))
-        return ORBIT_OK;
+    orbit_status status = check_keys(keys, who, error);
+    if (status < 0 || !expires || json_is_null(expires))
+        return status;
     if (!expiration_of(expires, &expires_ns))
         return orb_fail(error, ORBIT_E_AUTH, 0, "%s gave an %s that is no time", who, names->expiration);
     return orb_keys_expire(keys, expires_ns, now_ns, who, error);
@@ -180,13 +193,6 @@ static bool on_end_of_element(void *ctx, unsigned depth, const char *name, char 
     return true;
 }
 
-orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, orbit_error *error)
-{
-    static const struct orb_xml_events events = {NULL, on_end_of_element};
-    orbit_status status = orb_xml_read(xml, &events, answer, error);
-    return answer->no_memory ? orb_fail_memory(error) : status;
-}
-
 orbit_status orb_keys_refused(const char *who, int http_status, const char *code, const char *text, orbit_error *error)
 {
     char clean[200];
@@ -195,14 +201,28 @@ orbit_status orb_keys_refused(const char *who, int http_status, const char *code
         clean[length++] = (char)((unsigned char)*text < ' ' || *text == 127 ? ' ' : *text);
     clean[length] = '\0';
     bool again = http_status >= 500 || http_status == 429 || strcmp(code, "Throttling") == 0;
-    (void)orb_fail(error, again ? ORBIT_E_BUSY : ORBIT_E_AUTH, 0, "%s refused: %.60s%s%s (HTTP %d)", who, code,
-                   *code && *clean ? ": " : "", clean, http_status);
+    (void)orb_fail(error, again ? ORBIT_E_BUSY : ORBIT_E_AUTH, 0, "%s refused%s%.60s%s%s (HTTP %d)", who,
+                   *code || *clean ? ": " : "", code, *code && *clean ? ": " : "", clean, http_status);
     if (error) {
         error->http_status = http_status;
         if (again)
             error->flags |= ORBIT_ERROR_RETRIABLE;
     }
     return again ? ORBIT_E_BUSY : ORBIT_E_AUTH;
+}
+
+orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, int http_status,
+                               const char *who, orbit_error *error)
+{
+    static const struct orb_xml_events events = {NULL, on_end_of_element};
+    orbit_status status = orb_xml_read(xml, &events, answer, error);
+    if (answer->no_memory || status == ORBIT_E_MEMORY)
+        return orb_fail_memory(error);
+    if (http_status != 200) /* a proxy's page is no XML, and still a refusal */
+        return orb_keys_refused(who, http_status, answer->code, answer->message, error);
+    if (status < 0)
+        orb_error_prefix(error, "%s gave an answer that cannot be read", who);
+    return status < 0 ? status : check_keys(answer->keys, who, error);
 }
 
 orbit_status orb_keys_ask(struct orb_keys_fetch *fetch, struct orb_ask *ask, struct orb_buf *reply, int *http_status,

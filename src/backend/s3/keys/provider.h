@@ -152,7 +152,8 @@ struct orb_keys_answer {
     char code[64], message[200], arn[256];
     bool no_memory;
 };
-orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, orbit_error *error);
+orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, int http_status,
+                               const char *who, orbit_error *error);
 /* An answer that is no success, as an error: `text` is the service's own word, cleaned. */
 orbit_status orb_keys_refused(const char *who, int http_status, const char *code, const char *text, orbit_error *error);
 /* One request with the fetch's cancel, CA and time-out. */

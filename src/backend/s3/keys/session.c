@@ -130,7 +130,9 @@ orbit_status orb_keys_session_fetch(struct orb_keys_fetch *fetch, struct orb_key
     orbit_status status =
         orb_keys_buf_init(&call.reply) ? orb_keys_ask_signed(&call.base, error) : orb_fail_memory(error);
     if (status >= 0 && call.reply.length) /* a refusal may be a bare status */
-        status = orb_keys_from_xml(&answer, &call.reply, error);
+        status = orb_keys_from_xml(&answer, &call.reply, 200, "CreateSession", error);
+    if (status < 0 && status != ORBIT_E_MEMORY && call.base.http_status >= 300)
+        status = ORBIT_OK; /* as may be a page that is no XML */
     if (status >= 0)
         status = judge(&answer, call.base.http_status, call.base.date_ns, error);
     if (status < 0)

@@ -83,7 +83,10 @@ static orbit_status ask(struct orb_keys_signed *base, int64_t offset_s, orbit_er
         if (call->signer->session_token)
             headers[request.header_count++] = (orbit_pair){"x-amz-security-token", call->signer->session_token};
     }
-    return orb_keys_ask(base->fetch, &request, &call->reply, &base->http_status, &base->date_ns, error);
+    orbit_status status = orb_keys_ask(base->fetch, &request, &call->reply, &base->http_status, &base->date_ns, error);
+    if (status < 0 && status != ORBIT_E_CANCELLED && status != ORBIT_E_MEMORY)
+        orb_error_prefix(error, "STS cannot be asked");
+    return status;
 }
 
 static void fill_form(struct call *call)
@@ -116,9 +119,7 @@ static orbit_status talk(struct call *call, const char *who, void (*fill)(struct
                                    : ask(&call->base, 0, error);
     }
     if (status >= 0)
-        status = orb_keys_from_xml(answer, &call->reply, error);
-    if (status >= 0 && call->base.http_status != 200)
-        status = orb_keys_refused(who, call->base.http_status, answer->code, answer->message, error);
+        status = orb_keys_from_xml(answer, &call->reply, call->base.http_status, who, error);
     orb_buf_release(&call->authorization);
     orb_keys_buf_release(&call->form);
     orb_keys_buf_release(&call->reply);
