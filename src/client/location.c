@@ -51,6 +51,13 @@ static orbit_status need_authority(const struct orb_url *url, const char *what, 
                     url->scheme, what);
 }
 
+/* What follows "~" or "~/"; NULL: it begins with neither. */
+static const char *in_home(const char *path)
+{
+    size_t slashes = path[0] == '~' ? strspn(path + 1, "/") : 0;
+    return path[0] == '~' && (slashes || !path[1]) ? path + 1 + slashes : NULL;
+}
+
 /* sftp://host/abs is absolute, sftp://host/~/rel is relative to the home directory. */
 static orbit_status take_sftp(orbit_location *location, const struct orb_url *url, orbit_error *error)
 {
@@ -58,8 +65,9 @@ static orbit_status take_sftp(orbit_location *location, const struct orb_url *ur
     if (status < 0)
         return status;
     char *root = make_root("sftp", url->authority, '?', url->query, url->query ? strlen(url->query) : 0);
-    if (!url->slash || (url->path[0] == '~' && (!url->path[1] || url->path[1] == '/')))
-        return fill(location, "sftp", root, url->path[0] && url->path[1] ? url->path + 2 : "", error);
+    const char *home = url->slash ? in_home(url->path) : "";
+    if (home)
+        return fill(location, "sftp", root, home, error);
     size_t room = strlen(url->path) + 2;
     char *path = orb_malloc(room);
     if (!path) {
@@ -163,10 +171,16 @@ static orbit_status take_scp(orbit_location *location, const char *text, size_t 
         return orb_fail(error, ORBIT_E_CONFIG, 0,
                         "a password does not belong in user@host:path, where others can see it: leave it out and use a "
                         "key or an agent");
+    const char *home = in_home(path);
+    if (path[0] == '~' && !home)
+        return orb_fail(error, ORBIT_E_CONFIG, 0,
+                        "the home directory of another user is not looked up: give the path from the root in place of "
+                        "'%.100s', or ./%.100s where a name begins with '~'",
+                        path, path);
     char *authority = orb_strndup(text, host);
     char *root = authority ? make_root("sftp", authority, 0, NULL, 0) : NULL;
     orb_free(authority);
-    return fill(location, "sftp", root, path, error);
+    return fill(location, "sftp", root, home ? home : path, error);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------- */

@@ -75,6 +75,13 @@ static const struct row rows[] = {
     {"[::1]:x", "sftp", "sftp://[::1]", "x", false, false},
     {"user@[fe80::1%25eth0]:x", "file", "file:", "user@[fe80::1%25eth0]:x", true, false},
     {"host:", "sftp", "sftp://host", "", false, true},
+    {"host:~", "sftp", "sftp://host", "", false, true},
+    {"host:~/", "sftp", "sftp://host", "", false, true},
+    {"user@host:~/x/", "sftp", "sftp://user@host", "x/", false, true},
+    {"host:~//x", "sftp", "sftp://host", "x", false, false},
+    {"sftp://host/~//x", "sftp", "sftp://host", "x", false, false},
+    {"host:./~", "sftp", "sftp://host", "./~", false, false},
+    {"host:x~/y", "sftp", "sftp://host", "x~/y", false, false},
 };
 
 static void locations_mean_what_the_table_says(void **state)
@@ -133,6 +140,7 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
+    {"host:~user/x", ORBIT_E_CONFIG, "or ./~user/x where a name begins with '~'"},
     {"", ORBIT_E_CONFIG, "empty"},
     {"gs://bucket/x", ORBIT_E_CONFIG, "s3, file, mem, sftp (ssh) and smb (cifs)"},
     {"http://host/x", ORBIT_E_CONFIG, "'http://'"},
