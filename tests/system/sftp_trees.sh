@@ -47,6 +47,16 @@ mkdir hollow
 orbit cp hollow "$at/hollow"
 check "an empty tree is its directory" test -d "$here/hollow"
 
+# ---- links that lead back, followed ----
+mkdir -p "$here/round/a" "$here/round/b"
+echo text >"$here/round/a/file"
+for way in a/x:../b a/self:. b/y:../a b/up:.. again:a; do ln -s "${way#*:}" "$here/round/${way%%:*}"; done
+orbit cp -L "$at/round" round
+exits 1 "links that lead back"
+says "links that lead back" "'b/y/x' is a loop of symbolic links"
+check "links that lead back are followed once" test "$(find round -name file | wc -l)" -lt 20
+rm -r "$here/round"
+
 # ---- a directory as the target ----
 orbit cp tree/full/file "$at/hollow"
 same "one file, to a directory named without a slash" tree/full/file "$here/hollow/file"

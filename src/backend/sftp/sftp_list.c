@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Listing one directory: several READDIRs under way on its handle, their names given out in the order they came. How many
  * grows while names keep coming and the way to the server is long. A cursor whose connection was lost opens the directory
- * again and passes over what was given out already, if that is still there. Loop thread. */
+ * again and passes over what was given out already, if that is still there.
+ *
+ * Version 3 has no inodes. Where symlinks are followed a walk must know a directory that it lies in: there directories have a number
+ * that is made of their real path (REALPATH), which is known of those that are no links when it is of the one that is listed.
+ * Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/temporary.h"
@@ -29,6 +34,7 @@ struct cursor {
     struct sftp_channel *channel;
     unsigned generation;
     char *path, *full, *prefix;
+    char *real; /* where symlinks are followed; NULL: not known */
     bool want_metadata, follow;
     uint32_t page_entries;
     struct orb_sftp_handle handle;
@@ -45,12 +51,14 @@ struct cursor {
 struct list_call {
     struct sftp_call call; /* first */
     struct cursor *cursor;
-    struct orb_sftp_request open, look;
+    struct orb_sftp_request open, look, real;
     const orbit_list_request *request;
     void **made;
     orbit_page *page;
     struct orb_sftp_attributes seen; /* of the entry at hand, asked for by itself */
     bool has_seen, missing;
+    unsigned looks;      /* that are not answered */
+    uint64_t identity;   /* of what a symlink leads to; 0: not known */
     orbit_status status; /* of an OPENDIR that failed */
     orbit_error error;
 };
@@ -86,6 +94,7 @@ void sftp_list_end(void *self, void *cursor_)
     cursor_close(cursor);
     orb_free(cursor->path);
     orb_free(cursor->full);
+    orb_free(cursor->real);
     orb_free(cursor->prefix);
     orb_free(cursor);
 }
@@ -95,8 +104,10 @@ static void list_release(struct sftp_call *call)
     struct list_call *list = (struct list_call *)call;
     orb_sftp_forget(&list->open);
     orb_sftp_forget(&list->look);
+    orb_sftp_forget(&list->real);
     orb_sftp_request_release(&list->open);
     orb_sftp_request_release(&list->look);
+    orb_sftp_request_release(&list->real);
     if (list->cursor)
         list->cursor->waiting = NULL;
     if (list->made && list->cursor) /* it was not given away */
@@ -168,6 +179,33 @@ static bool needs_look(const struct cursor *cursor, const struct orb_sftp_name *
                                          (ORB_SFTP_HAS_SIZE | ORB_SFTP_HAS_TIMES));
 }
 
+static char *real_path(const struct orb_sftp_request *request)
+{
+    struct orb_sftp_reader reply = request->reply;
+    struct orb_sftp_name name;
+    uint32_t count = request->type == ORB_SFTP_NAME ? orb_sftp_get_u32(&reply) : 0;
+    return orb_sftp_get_name(&reply, &count, &name) ? orb_strndup(name.name, name.length) : NULL;
+}
+
+static uint64_t identity_of(const char *real, const char *name)
+{
+    size_t length = strlen(real);
+    uint64_t crc = orb_crc64nvme(0, real, length);
+    if (name && (length == 0 || real[length - 1] != '/'))
+        crc = orb_crc64nvme(crc, "/", 1);
+    return name ? orb_crc64nvme(crc, name, strlen(name)) : crc;
+}
+
+static void real_seen(struct orb_sftp_request *request)
+{
+    struct list_call *list = (struct list_call *)sftp_call_of(request);
+    char *real = real_path(request);
+    list->identity = real ? identity_of(real, NULL) : 0;
+    orb_free(real);
+    if (--list->looks == 0)
+        take_names(list);
+}
+
 static void looked(struct orb_sftp_request *request)
 {
     struct list_call *list = (struct list_call *)sftp_call_of(request);
@@ -181,7 +219,8 @@ static void looked(struct orb_sftp_request *request)
     list->missing = status < 0;
     if (status >= 0)
         orb_sftp_get_attributes(&request->reply, &list->seen);
-    take_names(list);
+    if (--list->looks == 0)
+        take_names(list);
 }
 
 static void look(struct list_call *list, const struct orb_sftp_name *name)
@@ -196,7 +235,14 @@ static void look(struct list_call *list, const struct orb_sftp_name *name)
         sftp_call_end(&list->call, ORBIT_E_MEMORY, NULL);
     } else {
         orb_sftp_path(&list->look, cursor->follow ? ORB_SFTP_STAT : ORB_SFTP_LSTAT, orb_buf_string(&path));
+        list->looks = 1;
+        list->identity = 0;
         sftp_call_ask(&list->call, &list->look, looked);
+        if (cursor->follow && sftp_kind(&name->attributes) != ORBIT_KIND_DIRECTORY) {
+            list->looks++;
+            orb_sftp_path(&list->real, ORB_SFTP_REALPATH, orb_buf_string(&path));
+            sftp_call_ask(&list->call, &list->real, real_seen);
+        }
     }
     orb_buf_release(&path);
 }
@@ -209,6 +255,18 @@ static void remember(struct cursor *cursor, const struct orb_sftp_name *name)
     cursor->given++;
 }
 
+static void identify(const struct list_call *list, const char *name, orbit_metadata *metadata)
+{
+    const struct cursor *cursor = list->cursor;
+    if (!cursor->follow || metadata->kind != ORBIT_KIND_DIRECTORY)
+        return;
+    metadata->inode = list->has_seen && list->identity  ? list->identity
+                      : !list->has_seen && cursor->real ? identity_of(cursor->real, name)
+                                                        : 0;
+    if (metadata->inode)
+        metadata->fields |= ORBIT_HAS_INODE;
+}
+
 static orbit_status add(struct list_call *list, const struct orb_sftp_name *name)
 {
     orbit_entry entry = {.path_length = name->length};
@@ -217,6 +275,7 @@ static orbit_status add(struct list_call *list, const struct orb_sftp_name *name
         return ORBIT_E_MEMORY;
     entry.path = text;
     sftp_describe(&entry.metadata, list->has_seen && !list->missing ? &list->seen : &name->attributes);
+    identify(list, text, &entry.metadata);
     orbit_status status = orbit_page_add(list->page, &entry, 0);
     orb_free(text);
     return status;
@@ -371,9 +430,20 @@ static void open_done(struct orb_sftp_request *request)
     }
 }
 
+static void real_done(struct orb_sftp_request *request)
+{
+    struct list_call *list = (struct list_call *)sftp_call_of(request);
+    orb_free(list->cursor->real);
+    list->cursor->real = real_path(request);
+}
+
 static void open_go(struct sftp_call *call)
 {
     struct list_call *list = (struct list_call *)call;
+    if (list->cursor->follow) { /* answered first, or not needed that much */
+        orb_sftp_path(&list->real, ORB_SFTP_REALPATH, list->cursor->full);
+        sftp_call_ask(call, &list->real, real_done);
+    }
     orb_sftp_path(&list->open, ORB_SFTP_OPENDIR, list->cursor->full);
     sftp_call_ask(call, &list->open, open_done);
 }
