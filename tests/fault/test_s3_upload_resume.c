@@ -305,6 +305,61 @@ static void list_of_parts_that_fails_leaves_all_for_later(void **state)
     whole("resumed", 1, LARGE);
 }
 
+/* A list of parts with these in it, word for word. */
+static void parts_are_told_as(const char *parts)
+{
+    char body[700], rule[3000];
+    int length =
+        snprintf(body, sizeof body, "<ListPartsResult>%s<IsTruncated>false</IsTruncated></ListPartsResult>", parts);
+    int end =
+        snprintf(rule, sizeof rule,
+                 "fault?op=ListParts&say=HTTP/1.1%%20200%%20OK%%0d%%0aContent-Length:%%20%d%%0d%%0a%%0d%%0a", length);
+    for (int i = 0; i < length; i++)
+        end += snprintf(rule + end, sizeof rule - (size_t)end, "%%%02X", (unsigned char)body[i]);
+    endpoint_control(&at.endpoint, "%s", rule);
+}
+
+#define PART(number, size)                                                                                          \
+    "<Part><PartNumber>" number "</PartNumber><ETag>00000000000000000000000000000000</ETag><Size>" size "</Size></" \
+    "Part>"
+
+/* What is told of parts is a claim: one that cannot be is an error, and one that is not ours is sent again. */
+static void list_of_parts_that_is_odd_spoils_nothing(void **state)
+{
+    (void)state;
+    static const char *const impossible[] = {
+        PART("1", "262144") PART("1", "262144"),
+        PART("2", "262144") PART("1", "262144"),
+        PART("0", "1"),
+        PART("99999999999", "1"),
+        PART("-1", "1"),
+        "<Part></Part>",
+        "<Part><PartNumber>1</PartNumber></Part>",
+    };
+    static const char *const others[] = {
+        PART("1", "0"),  PART("1", "1") PART("2", "262145"),         PART("1", "18446744073709551616"),
+        PART("1", "-1"), PART("3", "262144") PART("9000", "262144"), "",
+    };
+    for (size_t i = 0; i < COUNT_OF(impossible); i++) {
+        fail_first();
+        parts_are_told_as(impossible[i]);
+        EXPECT(ORBIT_E_PROTOCOL, send_file(&told));
+        assert_non_null(strstr(told.message, "the store's list of parts makes no sense"));
+        endpoint_control(&at.endpoint, "clear");
+        OK(send_file(&told));
+        whole("resumed", 1, LARGE);
+        endpoint_reset(&at.endpoint);
+    }
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        fail_first();
+        parts_are_told_as(others[i]);
+        OK(send_file(&told));
+        endpoint_control(&at.endpoint, "clear");
+        whole("resumed", 1, LARGE);
+        endpoint_reset(&at.endpoint);
+    }
+}
+
 static void second_writer_of_the_same_upload_hears_that_it_is_in_use(void **state)
 {
     (void)state;
@@ -358,6 +413,7 @@ int main(void)
         RESUME_TEST(other_targets_and_sources_have_journals_of_their_own),
         RESUME_TEST(upload_that_is_asked_for_and_not_there_is_an_error),
         RESUME_TEST(list_of_parts_that_fails_leaves_all_for_later),
+        RESUME_TEST(list_of_parts_that_is_odd_spoils_nothing),
         RESUME_TEST(second_writer_of_the_same_upload_hears_that_it_is_in_use),
         RESUME_TEST(thousands_of_parts_are_listed_page_by_page),
     };
