@@ -187,6 +187,18 @@ static void what_is_not_http_is_a_protocol_error(void **state)
     peer_stop(&fixture->peer);
 }
 
+static void a_header_with_nul_is_a_protocol_error(void **state)
+{
+    static const char reply[] = "HTTP/1.1 200 OK\r\nETag: \"a\0b\"\r\nContent-Length: 0\r\n\r\n";
+    struct fixture *fixture = *state;
+    peer_start(&fixture->peer, talk_reply_and_close, 1, reply);
+    fixture->peer.reply_length = sizeof reply - 1; /* nobody has asked yet */
+    struct exchange *exchange = exchange_new(fixture, "GET", "/");
+    assert_int_equal(exchange_run(fixture, exchange), ORBIT_E_PROTOCOL);
+    exchange_free(exchange);
+    peer_stop(&fixture->peer);
+}
+
 static void a_refused_connection_names_host_and_port(void **state)
 {
     struct fixture *fixture = *state;
@@ -510,6 +522,7 @@ int main(void)
         TEST(a_reply_that_is_cut_short_is_a_retriable_network_error),
         TEST(no_reply_at_all_is_a_retriable_network_error),
         TEST(what_is_not_http_is_a_protocol_error),
+        TEST(a_header_with_nul_is_a_protocol_error),
         TEST(a_refused_connection_names_host_and_port),
         TEST(a_refusal_before_the_body_was_sent_is_heard),
         TEST(head_can_refuse_the_reply),
