@@ -66,7 +66,7 @@ struct options {
     size_t argument_count;
 
     /* everywhere */
-    bool help, version, json, quiet, progress, statistics;
+    bool help, version, json, quiet, progress, no_progress, statistics;
     bool no_sign_request, no_verify_ssl;
     const char *log, *log_file, *ca_bundle, *addressing_style, *profile[SIDE_COUNT];
     const char *endpoint_url[SIDE_COUNT], *region[SIDE_COUNT];

@@ -143,7 +143,7 @@ struct progress *progress_start(struct session *session, struct crew *crew)
     const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
     pthread_condattr_t monotonic;
 
-    if (options->json || options->quiet || !output_talk_is_terminal())
+    if (options->json || options->quiet || options->no_progress || !output_talk_is_terminal())
         return NULL;
     struct progress *progress = memory_zeroed(1, sizeof *progress);
     progress->crew = crew;

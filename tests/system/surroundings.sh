@@ -145,6 +145,16 @@ AWS_CA_BUNDLE=$work/other.pem orbit cat -o endpoint=https://127.0.0.1:$port --re
 says "AWS_CA_BUNDLE goes before it" "other.pem"
 profile
 
+# ---- flags by their names there
+orbit ls --human-readable --no-progress s3://bucket
+exits 0 "ls --human-readable --no-progress"
+orbit cp --only-show-errors --follow-symlinks small s3://bucket/quiet
+exits 0 "cp --only-show-errors --follow-symlinks"
+check "--only-show-errors" test ! -s .out
+orbit cp --metadata "a b=c" small s3://bucket/blank
+exits 2 "a blank in a name of metadata"
+says "a blank in a name of metadata" "names are made of letters, digits and signs such as - and _, and no value has control"
+
 # ---- who pays
 for payer in --request-payer --request-payer=requester "--request-payer requester"; do
     # shellcheck disable=SC2086

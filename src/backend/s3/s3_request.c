@@ -304,8 +304,10 @@ static orbit_status prepare(struct orb_s3_op *op, orbit_error *error)
 {
     op->query = 0;
     if (op->bad_header)
-        return orb_fail(error, ORBIT_E_CONFIG, 0,
-                        "a metadata name or an option's value cannot be sent: HTTP headers take no control characters");
+        return orb_fail(
+            error, ORBIT_E_CONFIG, 0,
+            "a metadata name or an option's value cannot be sent: names are made of letters, digits and signs "
+            "such as - and _, and no value has control characters");
     if (op->param_count) {
         orb_buf_char(&op->url, '?');
         op->query = op->url.length;
