@@ -126,6 +126,11 @@ for name in closed/data closed/new/data; do
     prints "a directory that is not ours" "cannot write '$there/$name' on 'direct': permission denied"
 done
 holds "a directory that is not ours" "$here/closed"
+echo old >"$here/closed/data" && chmod 666 "$here/closed/data"
+terminal secret "$ORBIT" cp data "sftp://direct$there/closed/data"
+exits 4 "our file in a directory that is not"
+prints "our file in a directory that is not" "'$there/closed/data' on 'direct': permission denied: its directory takes no new file"
+holds "our file in a directory that is not" "$here/closed" data
 mkdir "$here/secret" && chmod 700 "$here/secret"
 terminal secret "$ORBIT" doctor --write "sftp://direct$there/secret"
 exits 4 "doctor where nothing is allowed"

@@ -150,6 +150,10 @@ static void judge(struct sftp_writing *writing, bool stands)
         }
     } else if (stands && kind == ORBIT_KIND_FILE) {
         target->replaces = true;
+        if (writing->status == ORBIT_E_PERMISSION)
+            sftp_writing_fail(
+                writing, ORBIT_E_PERMISSION, 0,
+                "permission denied: its directory takes no new file, and a file is replaced by a new one");
     }
     if (writing->status >= 0 && writing->room < writing->need)
         fail_for_room(writing);
