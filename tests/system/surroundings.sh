@@ -145,6 +145,14 @@ AWS_CA_BUNDLE=$work/other.pem orbit cat -o endpoint=https://127.0.0.1:$port --re
 says "AWS_CA_BUNDLE goes before it" "other.pem"
 profile
 
+for bad in 99999 0 1x ""; do
+    orbit cat --endpoint-url "http://127.0.0.1:$bad" s3://bucket/small
+    exits 2 "the port '$bad'"
+    says "the port '$bad'" "the S3 endpoint 'http://127.0.0.1:$bad' has no port from 1 to 65535"
+done
+orbit cat --endpoint-url "http://[::1]:$port" --retry-count 0 s3://bucket/small
+exits 5 "an address in brackets, where nobody listens"
+
 # ---- flags by their names there
 orbit ls --human-readable --no-progress s3://bucket
 exits 0 "ls --human-readable --no-progress"

@@ -144,6 +144,19 @@ static orbit_status apply(struct orb_s3_wanted *wanted, const orbit_pair *pair, 
 
 /* ---- the address ----------------------------------------------------------------------------------- */
 
+/* A port, if there is one, behind a name or an address in brackets. */
+static bool port_fits(const char *host, size_t length)
+{
+    const char *bracket = memchr(host, ']', length), *from = bracket ? bracket : host;
+    const char *colon = memchr(from, ':', (size_t)(host + length - from));
+    char digits[8];
+    uint64_t number;
+    if (!colon)
+        return true;
+    (void)snprintf(digits, sizeof digits, "%.*s", (int)(host + length - colon - 1), colon + 1);
+    return orb_parse_u64(digits, &number) && number && number <= 65535;
+}
+
 static orbit_status take_endpoint(struct orb_s3 *s3, const char *endpoint, orbit_error *error)
 {
     const char *host = endpoint;
@@ -164,6 +177,8 @@ static orbit_status take_endpoint(struct orb_s3 *s3, const char *endpoint, orbit
             return orb_fail(error, ORBIT_E_CONFIG, 0, "an S3 endpoint takes no user name or password");
         if (!length || host[length] == '?' || host[length] == '#' || strpbrk(host, " \t\r\n\"<>\\^`{|}%"))
             return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 endpoint '%.200s' is not an address", endpoint);
+        if (!port_fits(host, length))
+            return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 endpoint '%.200s' has no port from 1 to 65535", endpoint);
         while (path && host[length + path - 1] == '/')
             path--;
         /* The port a scheme implies does not belong in the Host header, and so not in the signature. */
