@@ -33,13 +33,6 @@ static uint32_t verify_of(const char *word)
     return word && strcmp(word, "off") == 0 ? ORBIT_VERIFY_OFF : ORBIT_VERIFY_DEFAULT;
 }
 
-static const uint8_t *source_key(const struct session *session, bool to_local)
-{
-    if (session->has_source_key)
-        return session->source_key;
-    return session->has_key && to_local ? session->key : NULL;
-}
-
 static orbit_transfer_options options_of(const struct session *session, bool to_local, orbit_copy_options *copy,
                                          orbit_write_options *write)
 {
@@ -51,7 +44,7 @@ static orbit_transfer_options options_of(const struct session *session, bool to_
     copy->version_id = o->version_id;
     copy->verify = verify_of(o->verify);
     copy->no_hedge = o->no_hedge;
-    copy->source_sse_customer_key = source_key(session, to_local);
+    copy->source_sse_customer_key = session_source_key(session, to_local);
     copy->resume = !o->no_resume;
     copy->resume_offset = o->go_on ? ORBIT_TO_END : 0;
     copy->write = write;

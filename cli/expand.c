@@ -128,10 +128,18 @@ static bool give_directory(struct walk *walk, const char *name, const orbit_meta
     return give(walk, name, metadata, false);
 }
 
+static orbit_call_options look_options(const struct expansion *expansion)
+{
+    orbit_call_options call = session_call(expansion->session);
+    if (expansion->flags & EXPAND_SOURCE_KEY)
+        call.sse_customer_key = expansion->source_key;
+    return call;
+}
+
 /* Finds out what a component without magic is. Nothing there is no match. */
 static bool literal_component(struct walk *walk, const char *name, bool only_directories)
 {
-    orbit_call_options call = session_call(walk->session);
+    orbit_call_options call = look_options(walk->expansion);
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     orbit_error error;
     bool go_on = true;
@@ -271,7 +279,7 @@ static bool expand_pattern(const struct expansion *expansion, const struct place
 static orbit_status stat_place(const struct expansion *expansion, const struct place *place, orbit_metadata *metadata,
                                orbit_error *error)
 {
-    orbit_call_options call = session_call(expansion->session);
+    orbit_call_options call = look_options(expansion);
     call.follow_symlinks = !(expansion->flags & EXPAND_NAMED_LINKS);
     return orbit_stat(place->store->backend, place->path, &call, metadata, error);
 }

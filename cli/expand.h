@@ -24,13 +24,15 @@ enum {
     EXPAND_FOLLOW = 1u << 2,      /* symbolic links are what they point to */
     EXPAND_NAMED_LINKS = 1u << 3, /* a link that is named itself stays a link */
     EXPAND_FILTER = 1u << 4,      /* --include and --exclude apply */
-    EXPAND_NAMES = 1u << 5        /* kinds and names will do, no sizes and times */
+    EXPAND_NAMES = 1u << 5,       /* kinds and names will do, no sizes and times */
+    EXPAND_SOURCE_KEY = 1u << 6   /* what is named is looked at with `source_key`, not with the command's */
 };
 
 struct expansion {
     struct session *session;
     uint32_t flags;
     const char *destination; /* nullable: for messages */
+    const uint8_t *source_key;
     /* False stops everything. */
     bool (*visit)(void *ctx, const struct item *item);
     /* Nullable: a directory will be walked; false leaves it out. `local` directories are named as the

@@ -412,6 +412,13 @@ orbit_call_options session_call(const struct session *session)
     return call;
 }
 
+const uint8_t *session_source_key(const struct session *session, bool to_local)
+{
+    if (session->has_source_key)
+        return session->source_key;
+    return session->has_key && to_local ? session->key : NULL;
+}
+
 static uint32_t checksum_algorithm(const char *name)
 {
     static const struct {

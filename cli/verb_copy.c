@@ -292,7 +292,7 @@ static void leave(void *ctx)
 
 static uint32_t expand_flags(const struct options *o)
 {
-    uint32_t flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_FILTER;
+    uint32_t flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_FILTER | EXPAND_SOURCE_KEY;
     if (o->copy_links)
         flags |= EXPAND_FOLLOW;
     if (o->verb == VERB_MV)
@@ -307,6 +307,7 @@ static void copy_source(struct copying *copying, const char *typed)
     struct expansion expansion = {.session = session,
                                   .flags = expand_flags(o),
                                   .destination = copying->target.place.shown,
+                                  .source_key = session_source_key(session, copying->target.place.local),
                                   .visit = visit,
                                   .enter = enter,
                                   .walk = walk,

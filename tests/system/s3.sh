@@ -378,6 +378,22 @@ says "--verify=full of damaged bytes" "ERROR .*are not those whose MD5 the store
 absent "--verify=full of damaged bytes" damaged
 stop_s3d
 
+# ---- a key of one's own, of one side or of both
+start_s3d
+head -c 32 /dev/urandom >own
+orbit cp data s3://bucket/own --sse-c-key-file own
+exits 0 "cp with a key of one's own"
+orbit cp s3://bucket/own s3://bucket/plain --source-sse-c-key-file own
+exits 0 "from a key to none"
+orbit cp s3://bucket/plain s3://bucket/again --sse-c-key-file own
+exits 0 "from none to a key"
+orbit cp 's3://bucket/aga*' s3://bucket/both/ --source-sse-c-key-file own --sse-c-key-file own
+exits 0 "from a key to a key"
+orbit cp s3://bucket/both/again back --sse-c-key-file own
+exits 0 "to this machine"
+same "to this machine" data back
+stop_s3d
+
 # ---- interrupted in the middle of an upload
 start_s3d
 mkfifo feed
