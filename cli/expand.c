@@ -101,6 +101,8 @@ static bool walk_tree(struct walk *walk, const char *name, const char *pattern)
         if (status < 0)
             break;
         const char *below = *name ? path_put(&joined, name, entry.path) : entry.path;
+        if (status == ORBIT_ENTRY_FAILED && walk->expansion->flags & EXPAND_TOLD)
+            continue;
         if (status == ORBIT_ENTRY_FAILED)
             failed(walk, below, &error);
         else if (!pattern || match(pattern, entry.path))

@@ -25,7 +25,8 @@ enum {
     EXPAND_NAMED_LINKS = 1u << 3, /* a link that is named itself stays a link */
     EXPAND_FILTER = 1u << 4,      /* --include and --exclude apply */
     EXPAND_NAMES = 1u << 5,       /* kinds and names will do, no sizes and times */
-    EXPAND_SOURCE_KEY = 1u << 6   /* what is named is looked at with `source_key`, not with the command's */
+    EXPAND_SOURCE_KEY = 1u << 6,  /* what is named is looked at with `source_key`, not with the command's */
+    EXPAND_TOLD = 1u << 7         /* a walk before this one has told which directories cannot be listed */
 };
 
 struct expansion {

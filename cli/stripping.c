@@ -183,6 +183,8 @@ void remove_directories(struct session *session, const char *typed, bool tell)
     struct place place;
     bool went = false;
 
+    if (session->tally.failed)
+        expansion.flags |= EXPAND_TOLD;
     if (!place_open(session, &place, typed, SIDE_SOURCE))
         return;
     /* What was a prefix of objects may be gone altogether, and a pattern may match nothing any more. */

@@ -137,6 +137,12 @@ exits 4 "doctor where nothing is allowed"
 prints "doctor where nothing is allowed" '^warn +list .*permission denied; ask for the right to read the directory'
 prints "doctor where nothing is allowed" '^fail +write .*permission denied; ask for the right to write to the directory'
 check "doctor knows no rights of S3 here" [ "$(grep -c s3: .out)" = 0 ]
+mkdir -p "$here/theirs/inside" && chmod 777 "$here/theirs" && chmod -R 700 "$here/theirs/inside" && mkdir "$here/theirs/inside/deep"
+terminal secret "$ORBIT" rm -r "sftp://direct$there/theirs"
+exits 4 "rm -r of what cannot be listed"
+check "rm -r of what cannot be listed: told once" is "$(grep -c ERROR .out)" 1
+check "rm -r of what cannot be listed: it stays" test -d "$here/theirs/inside/deep"
+rm -r "$here/theirs"
 leaves "a password" data closed secret
 rm -rf "$here"
 finish
