@@ -35,6 +35,17 @@ static const char *connect_cause(long number)
     }
 }
 
+/* curl's text names whom it could not connect to: where that is not the peer, it is the proxy. For the wording alone. */
+static bool by_proxy(const struct orb_http_request *request, const char *peer)
+{
+    char target[200];
+    const char *proxy = request->site->proxy, *port = strrchr(peer, ':');
+    if (!proxy || !*proxy || !port || !strstr(request->easy->text, " port "))
+        return false;
+    (void)snprintf(target, sizeof target, " port %s ", port + 1);
+    return strstr(request->easy->text, target) == NULL;
+}
+
 static orbit_status cannot_connect(struct orb_http_request *request, CURLcode code, const char *peer)
 {
     long number = 0;
@@ -43,8 +54,9 @@ static orbit_status cannot_connect(struct orb_http_request *request, CURLcode co
     orbit_status status;
     if (!cause)
         cause = number ? strerrordesc_np((int)number) : request->easy->text;
-    status = orb_fail(&request->error, ORBIT_E_CONNECT, number ? (int)number : (int)code, "cannot connect to %s: %s",
-                      peer, cause && *cause ? cause : orb_curl.easy_strerror(code));
+    status = orb_fail(&request->error, ORBIT_E_CONNECT, number ? (int)number : (int)code, "cannot connect to %s%s: %s",
+                      peer, by_proxy(request, peer) ? " through the proxy of the environment" : "",
+                      cause && *cause ? cause : orb_curl.easy_strerror(code));
     if (number && number != ECONNREFUSED && number != ENOENT && number != EACCES)
         request->error.flags |= ORBIT_ERROR_RETRIABLE;
     return status;

@@ -153,6 +153,12 @@ done
 orbit cat --endpoint-url "http://[::1]:$port" --retry-count 0 s3://bucket/small
 exits 5 "an address in brackets, where nobody listens"
 
+http_proxy=http://127.0.0.1:1 orbit cat --retry-count 0 s3://bucket/small
+exits 5 "a proxy that is not there"
+says "a proxy that is not there" "cannot connect to 127.0.0.1:$port through the proxy of the environment: connection refused"
+http_proxy=http://127.0.0.1:1 no_proxy=127.0.0.1 orbit cat --retry-count 0 --endpoint-url http://127.0.0.1:2 s3://bucket/small
+says "no proxy, and nobody there" "cannot connect to 127.0.0.1:2: connection refused"
+
 # ---- flags by their names there
 orbit ls --human-readable --no-progress s3://bucket
 exits 0 "ls --human-readable --no-progress"
