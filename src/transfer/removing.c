@@ -14,7 +14,6 @@ struct orb_removing {
     struct orb_removing *next;
     struct orb_remove_batch batch;
     struct orbit_transfer *transfer;
-    struct orbit_backend *backend;
     size_t room;
     uint64_t charged;
     bool busy;
@@ -113,13 +112,11 @@ static void over(struct orb_remove_batch *batch, orbit_status status, const orbi
 {
     struct orb_removing *removing = (struct orb_removing *)((char *)batch - offsetof(struct orb_removing, batch));
     struct orbit_transfer *transfer = removing->transfer;
-    struct orbit_backend *backend = removing->backend;
     for (size_t i = 0; status < 0 && i < batch->count; i++)
         orb_transfer_job_removed(batch->tags[i], status, error);
     batch->count = 0;
     removing->busy = false;
     transfer->removing_count--;
-    orb_backend_drop(backend);
     orb_transfer_pump(transfer);
 }
 
@@ -158,14 +155,13 @@ static bool send_one(struct orbit_transfer *transfer)
         batch->items[batch->count++] = (orbit_remove_item){
             .path = job->from, .version_id = job->operation == ORBIT_JOB_REMOVE ? job->version_id : NULL};
     }
+    struct orbit_backend *backend = first->from_backend; /* each job of the batch holds it, until it is told */
     removing->busy = true;
-    removing->backend = first->from_backend;
-    orb_backend_hold(removing->backend); /* the jobs let go of it one by one */
     transfer->removing_count++;
     batch->missing_ok = missing_ok(first);
     batch->settled = settled;
     batch->over = over;
-    orb_remove_batch_start(batch, &removing->backend->core);
+    orb_remove_batch_start(batch, &backend->core);
     return true;
 }
 

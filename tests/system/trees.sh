@@ -161,4 +161,13 @@ absent "a deep tree is removed with few descriptors" deep-few
 orbit rm -r deep-copy
 absent "rm of a deep tree" deep-copy
 
+# The store of a tree is closed when the last removal is told, at once: by then nobody holds it any more.
+for ((i = 1; i <= 60; i++)); do
+    mkdir -p small/a small/b/c small/d && touch small/a/1 small/b/c/3 small/d/4
+    run "$ORBIT" rm -r small/
+    [ $code = 0 ] && [ ! -s .err ] || break
+done
+exits 0 "rm -r of a small tree, $i times"
+says_nothing "rm -r of a small tree, $i times"
+
 finish
