@@ -16,8 +16,9 @@ struct job {
 
 struct crew;
 
-/* NULL when it could not begin: told and counted. `roots`: only `to_local` is asked, unless `jobs` (nullable, taken over)
- * is where all jobs come from: then they are called by their names below the roots, and crew_drain() is what remains. */
+/* NULL when it could not begin: told and counted. `roots`: only `to_local` is asked, unless `jobs` (nullable, taken
+ * over) is where all jobs come from: then they are called by their names below the roots, and crew_drain() is what
+ * remains. */
 struct crew *crew_new(struct session *session, const struct name_roots *roots, const orbit_job_source *jobs);
 /* Hands the job over, telling what ended meanwhile; waits when enough is under way. */
 void crew_submit(struct crew *crew, const struct job *job);

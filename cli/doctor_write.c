@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The part of doctor that moves bytes: a tiny object there and back, and how fast many go. Whatever was written is removed
- * again, also after failures and signals. */
+ * The part of doctor that moves bytes: a tiny object there and back, and how fast many go. Whatever was written is
+ * removed again, also after failures and signals. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -16,8 +16,8 @@ struct name_roots {
 /* Copies, moves or removes what the list names; `flags` are those of each job. A name that cannot be used is told and
  * the rest goes on. */
 void names_transfer(struct session *session, uint32_t operation, uint32_t flags, const struct name_roots *roots);
-/* The store and the path of a root: a local one that no name leaves, unless links are followed. NULL: told. A store that
- * is not the place's is the caller's to free. */
+/* The store and the path of a root: a local one that no name leaves, unless links are followed. NULL: told. A store
+ * that is not the place's is the caller's to free. */
 struct store *names_root(struct session *session, const struct place *place, const char **path);
 
 #endif

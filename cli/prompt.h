@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Questions to the person at the terminal, whatever standard input and output are used for. Any thread; one at a time. */
+ * Questions to the person at the terminal, whatever standard input and output are used for. Any thread; one at a
+ * time. */
 #ifndef CLI_PROMPT_H
 #define CLI_PROMPT_H
 

@@ -68,7 +68,8 @@ struct store *store_rooted(struct session *session, const char *directory, bool 
 void store_free(struct store *store);
 
 orbit_call_options session_call(const struct session *session);
-/* What the sources of a copy are encrypted with; NULL: nothing of ours. --sse-c-key-file is the target's, where that can have one. */
+/* What the sources of a copy are encrypted with; NULL: nothing of ours. --sse-c-key-file is the target's, where that
+ * can have one. */
 const uint8_t *session_source_key(const struct session *session, bool to_local);
 /* How targets are written, from the flags. */
 orbit_write_options session_write(const struct session *session);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The directories of a tree that is removed or moved, deepest first, once nothing else is in them. A host may be far away:
- * many are asked for at once, each as soon as those that lie in it are gone. Main thread. */
+ * The directories of a tree that is removed or moved, deepest first, once nothing else is in them. A host may be far
+ * away: many are asked for at once, each as soon as those that lie in it are gone. Main thread. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -48,8 +48,8 @@ void target_release(struct target *target)
     *target = (struct target){0};
 }
 
-/* Whether a key means, as a path below a directory, what it says: without components that are empty or dots there are no
- * two keys that are one file, and none leads out. */
+/* Whether a key means, as a path below a directory, what it says: without components that are empty or dots there
+ * are no two keys that are one file, and none leads out. */
 static bool is_path(const char *name)
 {
     for (;;) {

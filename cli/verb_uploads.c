@@ -44,7 +44,8 @@ static void print_open(const struct session *session, const char *shown, const o
     output_end_line();
 }
 
-/* "s3://bucket?endpoint=…" and a key: how a person names the object; on a host a path may be absolute, or of the home. */
+/* "s3://bucket?endpoint=…" and a key: how a person names the object; on a host a path may be absolute, or of the
+ * home. */
 static char *target_shown(const orbit_upload_journal *journal)
 {
     char *root = string_copy_length(journal->store, strcspn(journal->store, "?"));

@@ -52,10 +52,10 @@ struct orbit_op {
      * body then. It must be quick: no waiting for a lock, nothing that is known to be slow. The body counts them as
      * consumed. Called from any thread, never for one operation at the same time. */
     bool (*store)(orbit_op *op, const void *bytes, size_t length);
-    /* Nullable, set with `resume`: a read that paused because acquire() had no room may be asked for bytes on the thread
-     * that sends them on, which spares a change of threads and of caches. Fills what acquire() lends, once, by commit(),
-     * and returns true; or returns false (also at its end), and resume comes. As quick as `store`: no waiting for a
-     * device. Called from any thread, never for one operation at the same time. */
+    /* Nullable, set with `resume`: a read that paused because acquire() had no room may be asked for bytes on the
+     * thread that sends them on, which spares a change of threads and of caches. Fills what acquire() lends, once,
+     * by commit(), and returns true; or returns false (also at its end), and resume comes. As quick as `store`: no
+     * waiting for a device. Called from any thread, never for one operation at the same time. */
     bool (*load)(orbit_op *op);
 };
 
@@ -78,8 +78,8 @@ ORBIT_API void orbit_op_silent(orbit_op *op, uint64_t since_ns);
  * follows it). */
 ORBIT_API void orbit_op_run(orbit_op *op, void (*work)(void *self, orbit_op *op));
 
-/* Makes the calling thread the one that runs the operation, until orbit_op_leave(): for `store` and `load`. False: a worker
- * has it, or it is over. Runs that are asked for meanwhile follow. */
+/* Makes the calling thread the one that runs the operation, until orbit_op_leave(): for `store` and `load`. False: a
+ * worker has it, or it is over. Runs that are asked for meanwhile follow. */
 ORBIT_API bool orbit_op_enter(orbit_op *op);
 ORBIT_API void orbit_op_leave(orbit_op *op);
 
@@ -167,8 +167,8 @@ typedef struct orbit_capabilities {
     bool md5_etags;   /* an ETag of 32 hexadecimal digits is the MD5 of the bytes, unless `encryption` says otherwise */
     bool resolves_rename;   /* rename() takes `resolve`: one whose reply was lost is asked for again */
     uint32_t parallel_most; /* parts or ranges of one stream in flight, more bring nothing; 0: 64 */
-    /* Another process goes on with an upload from any byte, not from whole parts: begin() takes `resumable`, and there are
-     * written(), adopt() and parts() as they say for that. */
+    /* Another process goes on with an upload from any byte, not from whole parts: begin() takes `resumable`, and
+     * there are written(), adopt() and parts() as they say for that. */
     bool resumes_bytes;
     uint32_t requests_first; /* in flight to begin with, of all streams together; 0: parallel_default */
 } orbit_capabilities;
@@ -255,8 +255,8 @@ typedef struct orbit_read_request {
 typedef struct orbit_read_reply {
     orbit_metadata metadata; /* of the whole object: size, etag, … The engine releases it */
     uint64_t length;         /* bytes that this read will deliver: 0 past the end or of an empty object */
-    /* A part was asked for and the store sends the object whole; what lies before `offset` the backend passes over. From
-     * then on the engine takes the backend's ranged_read for false. */
+    /* A part was asked for and the store sends the object whole; what lies before `offset` the backend passes over.
+     * From then on the engine takes the backend's ranged_read for false. */
     bool whole;
 } orbit_read_reply;
 
@@ -273,9 +273,9 @@ typedef struct orbit_keep_request {
     const void *identity; /* of what is written: bytes kept under another one are dropped. At most 8 KiB */
     size_t identity_length;
     uint64_t size; /* of the whole */
-    /* 0: none. So many of the first bytes of the file that stands at the path are probably those of this content, too:
-     * they are taken over where the record knows of nothing, and become extents, but are not recorded. Who asks for this
-     * has finish() compare `expected`; until then the file at the path stays as it is. */
+    /* 0: none. So many of the first bytes of the file that stands at the path are probably those of this content,
+     * too: they are taken over where the record knows of nothing, and become extents, but are not recorded. Who asks
+     * for this has finish() compare `expected`; until then the file at the path stays as it is. */
     uint64_t prefix_bytes;
 } orbit_keep_request;
 
@@ -303,8 +303,8 @@ typedef struct orbit_begin_request {
         *resume_id; /* nullable: take up this upload instead of making one; no I/O where a store can do without */
     int64_t resume_begun_ns;        /* when that was begun, by our clock; 0: not known */
     const orbit_keep_request *keep; /* nullable */
-    /* Nullable: all parts will be part_copy() of this source. What copy() carries over beside the bytes (metadata, tags)
-     * is the upload's to carry over now. */
+    /* Nullable: all parts will be part_copy() of this source. What copy() carries over beside the bytes (metadata,
+     * tags) is the upload's to carry over now. */
     const orbit_copy_request *copy;
     bool resumable; /* written() will be asked, by who keeps a journal of it; only where resumes_bytes */
 } orbit_begin_request;
@@ -344,9 +344,10 @@ typedef struct orbit_finish_request {
     /* Set after a finish whose reply was lost (MAYBE_DONE): find out whether the object is there before
      * trying again; done OK if it is the one these parts make. */
     bool resolve;
-    /* Nullable; only where extents of an earlier upload were taken over, the store copied the parts by itself (a CRC then),
-     * or begin said reads_back: the checksum of all bytes, which nobody but the backend has seen in order. Where it is
-     * another one: ORBIT_E_CHECKSUM, and nothing of it becomes visible. reread: do not trust CRCs computed earlier. */
+    /* Nullable; only where extents of an earlier upload were taken over, the store copied the parts by itself (a CRC
+     * then), or begin said reads_back: the checksum of all bytes, which nobody but the backend has seen in order.
+     * Where it is another one: ORBIT_E_CHECKSUM, and nothing of it becomes visible. reread: do not trust CRCs
+     * computed earlier. */
     const orbit_checksum *expected;
     bool reread;
 } orbit_finish_request;
@@ -375,8 +376,8 @@ typedef struct orbit_rename_request {
     const char *from, *to;
     bool overwrite;
     bool create_parents;
-    /* Set after a rename whose reply was lost (MAYBE_DONE), where the backend resolves_rename: when nothing is at `from`
-     * any more and something is at `to`, it was done: ORBIT_OK. */
+    /* Set after a rename whose reply was lost (MAYBE_DONE), where the backend resolves_rename: when nothing is at
+     * `from` any more and something is at `to`, it was done: ORBIT_OK. */
     bool resolve;
 } orbit_rename_request;
 
@@ -426,7 +427,8 @@ typedef struct orbit_probe_request {
     size_t room;
     size_t *count; /* 0 at the start */
 } orbit_probe_request;
-/* Adds a finding; where there is no room it is left out. `format` is one sentence, `advice` nullable. One thread at a time. */
+/* Adds a finding; where there is no room it is left out. `format` is one sentence, `advice` nullable. One thread at
+ * a time. */
 ORBIT_API void orbit_probe_tell(const orbit_probe_request *request, orbit_finding_level level, orbit_status status,
                                 const char *what, const char *advice, const char *format, ...) ORBIT_PRINTF(6, 7);
 
@@ -538,7 +540,8 @@ struct orbit_backend_ops {
     /* All tags of an object, as orbit_tags_request has them; tags_set replaces them. */
     void (*tags_get)(void *self, orbit_op *op, const orbit_bytes_request *request);
     void (*tags_set)(void *self, orbit_op *op, const orbit_tags_request *request);
-    /* Looks at the way to the store and tells what it finds; what is wrong with the store is a finding, not an error. */
+    /* Looks at the way to the store and tells what it finds; what is wrong with the store is a finding, not an
+     * error. */
     void (*probe)(void *self, orbit_op *op, const orbit_probe_request *request);
     /* What an object was made of, in the order of its parts. */
     void (*object_parts)(void *self, orbit_op *op, const orbit_object_parts_request *request,
@@ -546,10 +549,10 @@ struct orbit_backend_ops {
     /* Whether the container keeps versions: an orbit_versioning. */
     void (*versioning_get)(void *self, orbit_op *op, uint32_t *versioning);
     void (*versioning_set)(void *self, orbit_op *op, uint32_t versioning);
-    /* What the store has acknowledged of an upload that is `resumable`: bytes not told before, `room` extents at most, each
-     * with its CRC64NVME if that is known; their number. No I/O, loop thread. A later begin() with `resume_id` hears by
-     * adopt() what was believed to be there: with a checksum, to be compared, or without, where it was flushed; parts()
-     * then looks, and tells what of that is there, likewise. */
+    /* What the store has acknowledged of an upload that is `resumable`: bytes not told before, `room` extents at
+     * most, each with its CRC64NVME if that is known; their number. No I/O, loop thread. A later begin() with
+     * `resume_id` hears by adopt() what was believed to be there: with a checksum, to be compared, or without, where
+     * it was flushed; parts() then looks, and tells what of that is there, likewise. */
     size_t (*written)(void *self, void *upload, orbit_stored_part *parts, size_t room);
     /* Bytes acknowledged before it was asked reach the store's disk. ORBIT_E_UNSUPPORTED: nobody can tell. */
     void (*flush)(void *self, orbit_op *op, void *upload);

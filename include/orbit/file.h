@@ -95,18 +95,19 @@ ORBIT_API orbit_status orbit_xattr_list(orbit_backend *backend, const char *path
 ORBIT_API orbit_status orbit_xattr_remove(orbit_backend *backend, const char *path, const char *name,
                                           orbit_error *error);
 
-/* Tags of an object, all of them: "name=value&name2=value2", each percent-encoded, as orbit_write_options.tagging takes
- * them. _get: `tagging` receives a NUL-terminated string, "" where there are none; ORBIT_E_LIMIT when `room` is too small
- * (S3 keeps ten of 384 characters: 16 KiB suffice). _set replaces them all; "" removes them. S3: GetObjectTagging,
- * PutObjectTagging, DeleteObjectTagging. */
+/* Tags of an object, all of them: "name=value&name2=value2", each percent-encoded, as orbit_write_options.tagging
+ * takes them. _get: `tagging` receives a NUL-terminated string, "" where there are none; ORBIT_E_LIMIT when `room`
+ * is too small (S3 keeps ten of 384 characters: 16 KiB suffice). _set replaces them all; "" removes them. S3:
+ * GetObjectTagging, PutObjectTagging, DeleteObjectTagging. */
 ORBIT_API orbit_status orbit_tags_get(orbit_backend *backend, const char *path, char *tagging, size_t room,
                                       const orbit_call_options *options, orbit_error *error);
 ORBIT_API orbit_status orbit_tags_set(orbit_backend *backend, const char *path, const char *tagging,
                                       const orbit_call_options *options, orbit_error *error);
 
-/* The parts that an object was made of, in the order of their numbers: those after `after` (0: from the first), `room` at
- * most. `*count` receives how many were filled in, `*more` whether others follow. None for an object that was put in one
- * piece, or without checksums; ORBIT_E_UNSUPPORTED where the store does not tell. S3: GetObjectAttributes, one request. */
+/* The parts that an object was made of, in the order of their numbers: those after `after` (0: from the first),
+ * `room` at most. `*count` receives how many were filled in, `*more` whether others follow. None for an object that
+ * was put in one piece, or without checksums; ORBIT_E_UNSUPPORTED where the store does not tell. S3:
+ * GetObjectAttributes, one request. */
 ORBIT_API orbit_status orbit_object_parts(orbit_backend *backend, const char *path, uint32_t after,
                                           orbit_object_part *parts, size_t room, size_t *count, bool *more,
                                           const orbit_call_options *options, orbit_error *error);

@@ -52,13 +52,14 @@ typedef struct orbit_list_options {
     void (*ready)(void *ctx); /* set: use orbit_lister_try_next(); called once after each ORBIT_AGAIN */
     void *ready_ctx;
     /* Requests of one listing at the same time: pages, where a store lists in the order of its keys and can begin
-     * anywhere (S3, but not its directory buckets), or directories of a recursive listing that come next, where it has
-     * such. 0: as many as are worth it, which is one where they come quickly; 1: one after the other; at most 64, and at
-     * most half of the directories that a walk may keep open. The entries and their order are the same. */
+     * anywhere (S3, but not its directory buckets), or directories of a recursive listing that come next, where it
+     * has such. 0: as many as are worth it, which is one where they come quickly; 1: one after the other; at most
+     * 64, and at most half of the directories that a walk may keep open. The entries and their order are the same. */
     uint32_t list_workers;
     bool unordered; /* with several workers: entries as they come; a directory's own still before those in it */
-    /* Every version of each object, the latest first, and the markers of removals: metadata.version_id tells them apart,
-     * flags say which is the latest. ORBIT_E_UNSUPPORTED where a store has none. Pages come one after the other. */
+    /* Every version of each object, the latest first, and the markers of removals: metadata.version_id tells them
+     * apart, flags say which is the latest. ORBIT_E_UNSUPPORTED where a store has none. Pages come one after the
+     * other. */
     bool versions;
 } orbit_list_options;
 

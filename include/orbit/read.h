@@ -97,8 +97,8 @@ typedef struct orbit_download_options {
     orbit_progress progress;
     bool no_hedge; /* as of orbit_read_options */
     bool resume;   /* true: see orbit_download() */
-    /* So many of the first bytes of the file that stands at `file` are believed to be the object's, if they prove right:
-     * see orbit_download(). ORBIT_TO_END: all it has. 0: none. Needs `resume`. */
+    /* So many of the first bytes of the file that stands at `file` are believed to be the object's, if they prove
+     * right: see orbit_download(). ORBIT_TO_END: all it has. 0: none. Needs `resume`. */
     uint64_t resume_offset;
 } orbit_download_options;
 

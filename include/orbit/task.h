@@ -26,8 +26,8 @@ ORBIT_API void orbit_task_cancel(orbit_task *task);
 ORBIT_API orbit_status orbit_task_wait(orbit_task *task, orbit_error *error);
 /* Bytes done so far, and the total if known. Any thread. */
 ORBIT_API void orbit_task_progress(const orbit_task *task, uint64_t *done, uint64_t *total);
-/* What it asked its stores so far; `bytes` as of orbit_task_progress(). Any thread. ORBIT_E_MISUSE: `stats` is NULL or has
- * no size. */
+/* What it asked its stores so far; `bytes` as of orbit_task_progress(). Any thread. ORBIT_E_MISUSE: `stats` is NULL
+ * or has no size. */
 ORBIT_API orbit_status orbit_task_get_stats(const orbit_task *task, orbit_stream_stats *stats);
 /* Cancels and waits if it is still running, then frees. NULL is fine. */
 ORBIT_API void orbit_task_free(orbit_task *task);

@@ -81,8 +81,8 @@ typedef struct orbit_trace {
     void *ctx;
 } orbit_trace;
 
-/* What one stream or task asked its stores so far: orbit_reader_get_stats() and its like. Each number is true by itself;
- * together they are not one moment's. */
+/* What one stream or task asked its stores so far: orbit_reader_get_stats() and its like. Each number is true by
+ * itself; together they are not one moment's. */
 typedef struct orbit_stream_stats {
     size_t size;          /* of this struct: ORBIT_STREAM_STATS_INIT */
     uint64_t bytes;       /* of contents that went through; 0 for a lister */

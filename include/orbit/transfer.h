@@ -141,8 +141,8 @@ typedef struct orbit_transfer_options {
     bool preserve;          /* as ORBIT_JOB_PRESERVE, for all jobs */
     bool missing_ok;        /* removals: nothing there is success (jobs with metadata were there a moment ago) */
     bool dry_run;           /* looks at targets as the options above need it, and changes nothing */
-    /* How objects are read and written; nullable. Its time limit is one for each job; parents are created as its `write`
-     * says. Cancel tokens and progress in it are not used. */
+    /* How objects are read and written; nullable. Its time limit is one for each job; parents are created as its
+     * `write` says. Cancel tokens and progress in it are not used. */
     const orbit_copy_options *copy;
     orbit_cancel *cancel;
     orbit_transfer_progress *progress;

@@ -35,7 +35,8 @@ struct orbit_host {
     uint64_t calls;         /* loop: the last one's number */
 };
 
-/* Where requests are counted: in their stream's or task's tally, which is part of the host's, or in the host's alone. */
+/* Where requests are counted: in their stream's or task's tally, which is part of the host's, or in the host's
+ * alone. */
 static inline struct orb_tally *orb_host_tally(struct orbit_host *host, struct orb_tally *own)
 {
     return own ? own : &host->tally;

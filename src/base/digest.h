@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any checksum of bytes that come in their order: the hashes SHA-256, SHA-1 and MD5, which cannot be had in another way,
- * and the CRCs, which hash.h also combines from pieces. One thread at a time. */
+ * Any checksum of bytes that come in their order: the hashes SHA-256, SHA-1 and MD5, which cannot be had in another
+ * way, and the CRCs, which hash.h also combines from pieces. One thread at a time. */
 #ifndef ORB_BASE_DIGEST_H
 #define ORB_BASE_DIGEST_H
 

@@ -43,8 +43,8 @@ uint64_t orb_extents_bytes(const struct orb_extents *extents);
 /* Appends `count` of them, as many records of `type` as they need. */
 orbit_status orb_extents_append(struct orb_ledger *ledger, uint16_t type, const struct orb_extent *extents,
                                 size_t count, orbit_error *error);
-/* Adds what such a record says. From the first that is damaged, or reaches beyond `size`, it says nothing. False: memory is
- * out. */
+/* Adds what such a record says. From the first that is damaged, or reaches beyond `size`, it says nothing. False:
+ * memory is out. */
 bool orb_extents_read(struct orb_extents *extents, const void *payload, size_t length, uint64_t size);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * CRC64NVME, CRC32C and CRC32, with the processor's instructions where it has them and a portable fallback.
  * CRC64NVME: width 64, polynomial 0xad93d23594c93659, reflected, init and xorout all ones; check value of
- * "123456789" is 0xae8b14860a799888. CRC32C (Castagnoli): check value 0xe3069283. CRC32 (zip, Ethernet): 0xcbf43926. Any
- * thread. */
+ * "123456789" is 0xae8b14860a799888. CRC32C (Castagnoli): check value 0xe3069283. CRC32 (zip, Ethernet): 0xcbf43926.
+ * Any thread. */
 #ifndef ORB_BASE_HASH_H
 #define ORB_BASE_HASH_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a file is called while it is written, in the directory of its final name: ".orbit-" and 16 hexadecimal digits. Every
- * backend that has files calls it so, and none lists it. Any thread. */
+ * How a file is called while it is written, in the directory of its final name: ".orbit-" and 16 hexadecimal digits.
+ * Every backend that has files calls it so, and none lists it. Any thread. */
 #ifndef ORB_BASE_TEMPORARY_H
 #define ORB_BASE_TEMPORARY_H
 

@@ -15,7 +15,8 @@ struct orb_remove_batch {
     /* The item's status and error are final; what a retry does not find may have been removed by the attempt whose
      * reply was lost (maybe_done). */
     void (*settled)(struct orb_remove_batch *batch, const orbit_remove_item *item, void *tag);
-    /* Once, after all items were settled; or, negative, when the whole call failed: `count` items are left unsettled. */
+    /* Once, after all items were settled; or, negative, when the whole call failed: `count` items are left
+     * unsettled. */
     void (*over)(struct orb_remove_batch *batch, orbit_status status, const orbit_error *error);
 
     bool maybe_done;

@@ -13,8 +13,8 @@ struct orb_task_kind {
     const char *name; /* the public function, for messages */
     /* Loop thread: begins the work. Ends it, now or later, by orb_task_end() exactly once. */
     void (*start)(struct orbit_task *task);
-    /* Loop thread, nullable, instead of start: the token had fired before, or memory is out. Ends it as start would; for
-     * who has somebody to tell. NULL: it just ends. */
+    /* Loop thread, nullable, instead of start: the token had fired before, or memory is out. Ends it as start would;
+     * for who has somebody to tell. NULL: it just ends. */
     void (*refused)(struct orbit_task *task, orbit_status status, const orbit_error *error);
     /* Loop thread, at most once, between start and end: end soon with `status` (cancelled or timeout).
      * NULL: the work ends in bounded time by itself. */

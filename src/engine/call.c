@@ -139,13 +139,13 @@ static void waited(void *ctx)
     enter(call);
 }
 
-/* Attempts are there for what stands still, so what moves gets new ones: a download over a bad line may be cut any number of
- * times. But a store that gives a thousand bytes and hangs up makes a call of 8 MiB last for eight thousand attempts,
- * each after its wait, which is hours of what --retry-count was to end. So progress has to be worth an attempt: what came
- * since the count last began, over all attempts since, is a 16th of the call's bytes or a MiB, whichever is less. Then
- * no call has more than 16 times its attempts (or one time a MiB), while the bad line need bring only a 16th with all
- * attempts together: with ten of them 50 KiB each time of a range of 8 MiB. Time is not looked at: what is slow
- * without breaking off uses up no attempt, and is for the stall time-out to judge. */
+/* Attempts are there for what stands still, so what moves gets new ones: a download over a bad line may be cut any
+ * number of times. But a store that gives a thousand bytes and hangs up makes a call of 8 MiB last for eight
+ * thousand attempts, each after its wait, which is hours of what --retry-count was to end. So progress has to be
+ * worth an attempt: what came since the count last began, over all attempts since, is a 16th of the call's bytes or
+ * a MiB, whichever is less. Then no call has more than 16 times its attempts (or one time a MiB), while the bad line
+ * need bring only a 16th with all attempts together: with ten of them 50 KiB each time of a range of 8 MiB. Time is
+ * not looked at: what is slow without breaking off uses up no attempt, and is for the stall time-out to judge. */
 static void renew(struct orb_call *call, uint64_t now_ns)
 {
     if (!atomic_load(&call->moved))

@@ -43,8 +43,8 @@ struct orb_call {
     /* Set before orb_call_start(), nullable: whose requests these are, beside the client's. */
     struct orb_tally *tally;
 
-    /* Private. start, again, judge, watched, eager, need, turn, tally and ctx survive orb_call_start(), the rest is reset
-     * by it. */
+    /* Private. start, again, judge, watched, eager, need, turn, tally and ctx survive orb_call_start(), the rest is
+     * reset by it. */
     struct orb_timer *timer; /* the wait before a retry, or the watch over an attempt */
     struct orb_message message;
     uint32_t attempt;     /* 1 for the first */

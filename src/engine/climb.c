@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Raising and lowering a limit by what it yields. A raise must bring at least half of what it would bring if nothing else
- * were in the way. This is what tells a store that refuses because it is asked too often (more requests, the same number
- * of answers) from one that fails now and then whatever one does (more requests, more answers). */
+ * Raising and lowering a limit by what it yields. A raise must bring at least half of what it would bring if nothing
+ * else were in the way. This is what tells a store that refuses because it is asked too often (more requests, the
+ * same number of answers) from one that fails now and then whatever one does (more requests, more answers). */
 #include "engine/climb.h"
 
 #include "base/clock.h"

@@ -150,8 +150,8 @@ orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *meta
 void orb_copy_moved(struct orb_copy *copy);
 void orb_copy_watch_progress(struct orb_copy *copy);
 
-/* copy_verify.c: the checksum that the copy must have, if the source keeps one and all of it is copied; the ORB_PIPE_CRC…
- * that the next range computes; what it computed; the end. */
+/* copy_verify.c: the checksum that the copy must have, if the source keeps one and all of it is copied; the
+ * ORB_PIPE_CRC… that the next range computes; what it computed; the end. */
 void orb_copy_expect(struct orb_copy *copy, uint64_t length);
 unsigned orb_copy_crcs_wanted(const struct orb_copy *copy);
 void orb_copy_add_checksum(struct orb_copy *copy, struct orb_relay *range);
@@ -170,8 +170,8 @@ void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */
 /* A reply of a range seldom tells the checksum of the whole: asks for it while the ranges come. */
 void orb_copy_ask_checksum(struct orb_copy *copy);
 
-/* copy_server.c: the store may copy by itself; does so, false: the bytes go through this machine; an upload in parts that
- * ended with `status` turned out to be none of the store's things, and the copy goes another way. */
+/* copy_server.c: the store may copy by itself; does so, false: the bytes go through this machine; an upload in parts
+ * that ended with `status` turned out to be none of the store's things, and the copy goes another way. */
 bool orb_copy_store_may(const struct orb_copy *copy);
 bool orb_copy_by_store(struct orb_copy *copy);
 bool orb_copy_pieces_refused(struct orb_copy *copy, orbit_status status);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A copy that begins again from its beginning. One reason: the source turned out to have no ranges, because a reply was
- * the whole object. Then the copy becomes a stream that reads it once, in order, instead of one whole object a range. The
- * first such copy of a client pays for that with what it had asked for; the later ones know.
+ * A copy that begins again from its beginning. One reason: the source turned out to have no ranges, because a reply
+ * was the whole object. Then the copy becomes a stream that reads it once, in order, instead of one whole object a
+ * range. The first such copy of a client pays for that with what it had asked for; the later ones know.
  *
  * Another: the bytes were not those whose checksum the store keeps. Which range was wrong nobody can say afterwards,
- * without keeping a checksum of each; mostly it was the way, and the same bytes come right when they are fetched once
- * more. Once: what is wrong again is wrong in the store. Loop thread only. */
+ * without keeping a checksum of each; mostly it was the way, and the same bytes come right when they are fetched
+ * once more. Once: what is wrong again is wrong in the store. Loop thread only. */
 #include "base/mem.h"
 #include "engine/copy.h"
 

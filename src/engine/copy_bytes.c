@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A copy that is kept where the store goes on from any byte (SFTP): what it has acknowledged is asked of the backend now and
- * then and recorded, with a CRC; now and then it is flushed, and then recorded as that. Nobody who moves bytes waits for
- * either. What an earlier process left is believed where it was flushed, else compared by the CRC. Loop thread;
- * orb_bytes_record() is a worker's. */
+ * A copy that is kept where the store goes on from any byte (SFTP): what it has acknowledged is asked of the backend
+ * now and then and recorded, with a CRC; now and then it is flushed, and then recorded as that. Nobody who moves
+ * bytes waits for either. What an earlier process left is believed where it was flushed, else compared by the CRC.
+ * Loop thread; orb_bytes_record() is a worker's. */
 #include <inttypes.h>
 
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An earlier upload at the store: taken up, finished, given up, or swept where its id was never heard. A part counts when
- * the journal and the store tell the same number, length and ETag of it; the checksum of the whole is then made of the
- * journal's. Loop thread. */
+ * An earlier upload at the store: taken up, finished, given up, or swept where its id was never heard. A part counts
+ * when the journal and the store tell the same number, length and ETag of it; the checksum of the whole is then made
+ * of the journal's. Loop thread. */
 #include "engine/copy_earlier.h"
 
 #include <inttypes.h>

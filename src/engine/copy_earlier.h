@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of a copy that is kept (copy_resume.h), shared by its three files: copy_resume.c has the plan and the journal,
- * copy_earlier.c what is asked of the store about the upload that an earlier attempt left, copy_bytes.c what is different of
- * a store that goes on from any byte. Loop thread; `journal`, `batch` and what goes with them are a worker's from submit()
- * until its message. */
+ * The inside of a copy that is kept (copy_resume.h), shared by its three files: copy_resume.c has the plan and the
+ * journal, copy_earlier.c what is asked of the store about the upload that an earlier attempt left, copy_bytes.c
+ * what is different of a store that goes on from any byte. Loop thread; `journal`, `batch` and what goes with them
+ * are a worker's from submit() until its message. */
 #ifndef ORB_ENGINE_COPY_EARLIER_H
 #define ORB_ENGINE_COPY_EARLIER_H
 
@@ -87,8 +87,8 @@ void orb_earlier_sweep(struct orb_resume *resume);
 /* Frees the handle of the earlier upload, if it has one. */
 void orb_earlier_let_go(struct orb_resume *resume);
 
-/* copy_bytes.c. The upload is open, the copy fails, its parts are done (then it is finished as soon as may be); a batch was
- * recorded. */
+/* copy_bytes.c. The upload is open, the copy fails, its parts are done (then it is finished as soon as may be); a
+ * batch was recorded. */
 bool orb_bytes_may(const struct orb_copy *copy);
 void orb_bytes_opened(struct orb_resume *resume);
 void orb_bytes_stop(struct orb_resume *resume);
@@ -96,8 +96,8 @@ void orb_bytes_finish(struct orb_resume *resume);
 void orb_bytes_recorded(struct orb_resume *resume);
 void orb_bytes_release(struct orb_resume *resume);
 orbit_status orb_bytes_record(struct orb_resume *resume, orbit_error *error); /* worker */
-/* Of an earlier upload: what the journal believes is told to the backend; forgets what parts() told, adds to it; what is
- * there is what the journal says from now on; that is written, and the copy goes on. */
+/* Of an earlier upload: what the journal believes is told to the backend; forgets what parts() told, adds to it;
+ * what is there is what the journal says from now on; that is written, and the copy goes on. */
 orbit_status orb_bytes_adopt(struct orb_resume *resume, orbit_error *error);
 void orb_bytes_look(struct orb_resume *resume);
 void orb_bytes_holds(struct orb_resume *resume, const orbit_stored_part *part);

@@ -78,7 +78,8 @@ static orbit_status head(struct orb_relay *range, struct orb_race_leg *leg, orbi
     return orb_pipe_set_length(&range->pipe, range->length, error);
 }
 
-/* One that took over from another is looked at at once, as one that is the whole object, the others when they have ended. */
+/* One that took over from another is looked at at once, as one that is the whole object, the others when they have
+ * ended. */
 static void source_head(struct orb_race *race, struct orb_race_leg *leg)
 {
     struct orb_relay *range = race->ctx;

@@ -21,7 +21,8 @@ void orb_copy_resume_opened(struct orb_copy *copy);
 void orb_copy_resume_finish(struct orb_copy *copy);
 /* The copy has failed: ends soon what the resume has under way. */
 void orb_copy_resume_stop(struct orb_copy *copy);
-/* Nothing else is under way any more. False: the journal is still being closed or removed, orb_copy_settle() follows. */
+/* Nothing else is under way any more. False: the journal is still being closed or removed, orb_copy_settle()
+ * follows. */
 bool orb_copy_resume_end(struct orb_copy *copy);
 void orb_copy_resume_release(struct orb_copy *copy);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the bytes of a copy are compared with, and by whom: by the pipe where one range has all of them; by combining the
- * CRCs of the ranges; by the target, which reads what it has, where the checksum is a hash or some of the bytes were
- * there before. Loop thread only. */
+ * What the bytes of a copy are compared with, and by whom: by the pipe where one range has all of them; by combining
+ * the CRCs of the ranges; by the target, which reads what it has, where the checksum is a hash or some of the bytes
+ * were there before. Loop thread only. */
 #include "base/digest.h"
 #include "base/hash.h"
 #include "engine/copy.h"

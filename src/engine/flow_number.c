@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How many requests an endpoint gets at once: raised while the places are taken and more of them bring more (climb.c), cut
- * when complaints and time-outs are more than chance, and when the first bytes come later and later without more of them
- * coming. Loop thread only. */
+ * How many requests an endpoint gets at once: raised while the places are taken and more of them bring more
+ * (climb.c), cut when complaints and time-outs are more than chance, and when the first bytes come later and later
+ * without more of them coming. Loop thread only. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -101,8 +101,8 @@ void orb_flow_measure(struct orb_flow *flow, const struct orb_call *call, bool f
         end_epoch(flow, now_ns);
 }
 
-/* Time-outs are told all at once, long after the answers of their time: they are counted against replies, not moments, or
- * the few requests in a hundred that hang would look like a store that answers nothing. */
+/* Time-outs are told all at once, long after the answers of their time: they are counted against replies, not
+ * moments, or the few requests in a hundred that hang would look like a store that answers nothing. */
 static bool late_by_chance(struct orb_flow *flow, enum orb_flow_result result)
 {
     flow->answers += result == ORB_FLOW_ANSWERED;

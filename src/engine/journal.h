@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The journal of one upload in parts of a file: where it goes, which file it is of, how it is cut, its id at the store
- * and the parts the store has confirmed. It is a ledger in a directory of the user's, found again by target and source,
- * so that another process can go on. What is made of it is copy_resume.c's.
+ * The journal of one upload in parts of a file: where it goes, which file it is of, how it is cut, its id at the
+ * store and the parts the store has confirmed. It is a ledger in a directory of the user's, found again by target
+ * and source, so that another process can go on. What is made of it is copy_resume.c's.
  *
  * A journal tells in this order: PLAN (before the store is asked for an upload), BEGUN (its id), PARTs as they are
- * confirmed, FINISHING (before the store is asked to put them together). Of a store that goes on from any byte it tells
- * EXTENTS instead of parts: what the store has acknowledged; MARK: that is being flushed; FLUSHED: that was. Blocking: on
- * workers. One thread at a time. */
+ * confirmed, FINISHING (before the store is asked to put them together). Of a store that goes on from any byte it
+ * tells EXTENTS instead of parts: what the store has acknowledged; MARK: that is being flushed; FLUSHED: that was.
+ * Blocking: on workers. One thread at a time. */
 #ifndef ORB_ENGINE_JOURNAL_H
 #define ORB_ENGINE_JOURNAL_H
 
@@ -46,7 +46,8 @@ struct orb_journal {
     struct orb_buf parts;
     uint32_t *at;
     uint32_t count; /* numbers there can be */
-    /* Bytes that the store has: acknowledged; those that were when the flush was asked for that is under way; flushed. */
+    /* Bytes that the store has: acknowledged; those that were when the flush was asked for that is under way;
+     * flushed. */
     struct orb_extents loose, marked, flushed;
 };
 

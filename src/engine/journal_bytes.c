@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a journal says of an upload that goes on from any byte. Bytes go from loose by marked to flushed; what is not flushed
- * keeps its CRC, by which it is compared before it is believed. Blocking: on workers. */
+ * What a journal says of an upload that goes on from any byte. Bytes go from loose by marked to flushed; what is not
+ * flushed keeps its CRC, by which it is compared before it is believed. Blocking: on workers. */
 #include "base/error.h"
 #include "base/ledger.h"
 #include "engine/journal.h"

@@ -84,8 +84,8 @@ struct orb_pipe {
 orbit_status orb_pipe_open(struct orb_pipe *pipe, struct orbit_host *host, orbit_error *error);
 /* Nothing may be attached, and no news on their way: see orb_pipe_quiet(). Zeroed ones are fine. */
 void orb_pipe_close(struct orb_pipe *pipe);
-/* Other blocks from now on: fewer hand-overs for more memory. Before it is armed, nothing attached; what ORB_PIPE_BLOCKS
- * of them have more than ORB_PIPE_BYTES is charged by the caller. */
+/* Other blocks from now on: fewer hand-overs for more memory. Before it is armed, nothing attached; what
+ * ORB_PIPE_BLOCKS of them have more than ORB_PIPE_BYTES is charged by the caller. */
 void orb_pipe_set_block(struct orb_pipe *pipe, size_t block);
 /* Empties it for a range of `length` bytes (or ORBIT_SIZE_UNKNOWN), with ORB_PIPE_CRC… to compute. `hold`: the last
  * block is withheld until orb_pipe_let_go(). */
@@ -93,8 +93,8 @@ void orb_pipe_arm(struct orb_pipe *pipe, uint64_t length, unsigned crcs, bool ho
 void orb_pipe_let_go(struct orb_pipe *pipe);
 /* The length has become known: ORBIT_E_PROTOCOL when more has come already. */
 orbit_status orb_pipe_set_length(struct orb_pipe *pipe, uint64_t length, orbit_error *error);
-/* The bytes of the whole range must have this checksum: one of the CRCs that are computed, said before the length is; or
- * any other, said between arm and the first byte. Where memory is out the pipe fails. */
+/* The bytes of the whole range must have this checksum: one of the CRCs that are computed, said before the length
+ * is; or any other, said between arm and the first byte. Where memory is out the pipe fails. */
 void orb_pipe_expect(struct orb_pipe *pipe, const orbit_checksum *checksum);
 
 void orb_pipe_attach_source(struct orb_pipe *pipe, orbit_op *op);

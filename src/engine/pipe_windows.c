@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The two windows of a pipe: the sink that its source fills and the body that its target drains, each on its own thread.
- * op->resume(), store() and load() are called with the mutex let go; who detaches an operation waits for them. */
+ * The two windows of a pipe: the sink that its source fills and the body that its target drains, each on its own
+ * thread. op->resume(), store() and load() are called with the mutex let go; who detaches an operation waits for
+ * them. */
 #include <assert.h>
 #include <inttypes.h>
 

@@ -363,9 +363,9 @@ static void begin(struct orb_race_leg *leg, bool hedge)
     orb_call_start(&leg->call, leg->race->backend, leg_start, leg_done, leg);
 }
 
-/* It was cancelled, but not by the owner: withdrawn at the moment it took over, given up for a hedge that then failed, or
- * refused before the lead was handed to it. Nobody else is left: what it had brought whole is taken for that, the rest is
- * asked for anew. */
+/* It was cancelled, but not by the owner: withdrawn at the moment it took over, given up for a hedge that then
+ * failed, or refused before the lead was handed to it. Nobody else is left: what it had brought whole is taken for
+ * that, the rest is asked for anew. */
 static bool was_wronged(const struct orb_race_leg *leg, orbit_status status)
 {
     return status == ORBIT_E_CANCELLED && !leg->race->cancelled;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of a sweep: list, take up, look for parts, abort. Any of them may fail: then the upload stays, and is told by
- * the list of open uploads. Loop thread. */
+ * The steps of a sweep: list, take up, look for parts, abort. Any of them may fail: then the upload stays, and is
+ * told by the list of open uploads. Loop thread. */
 #include "engine/sweep.h"
 
 #include "base/clock.h"

@@ -12,8 +12,8 @@
 #define ABORT_MS   15000 /* a store that does not answer must not hold up who gave up */
 #define SWEEPS_MAX 3u
 
-/* A store that was too slow to answer a begin may carry it out when we have long gone on: how long it is looked for, and
- * how often. Only an upload that is over sooner waits. */
+/* A store that was too slow to answer a begin may carry it out when we have long gone on: how long it is looked for,
+ * and how often. Only an upload that is over sooner waits. */
 #define LATE_NS    ((uint64_t)(5 * ORB_S))
 #define LATE_AGAIN 500 /* ms */
 

@@ -31,8 +31,8 @@ uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_op
     return most > usual ? most : usual;
 }
 
-/* A store keeps a CRC that it is told of; in an upload of parts one word at the beginning does, in a single put the value
- * has to come along. */
+/* A store keeps a CRC that it is told of; in an upload of parts one word at the beginning does, in a single put the
+ * value has to come along. */
 bool orb_upload_reads_twice(const struct orb_backend *backend, const orbit_write_options *options, uint64_t total)
 {
     switch (options->checksum) {

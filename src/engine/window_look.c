@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A look at an object before its first byte, for a reader that is to compare whatever checksum there is: stores seldom tell
- * one with a range, and one that follows from the parts' checksums takes requests of its own. Who keeps none, or does
- * not tell, is read without. Loop thread. */
+ * A look at an object before its first byte, for a reader that is to compare whatever checksum there is: stores
+ * seldom tell one with a range, and one that follows from the parts' checksums takes requests of its own. Who keeps
+ * none, or does not tell, is read without. Loop thread. */
 #include "engine/window_range.h"
 
 static struct orb_window *window_of(struct orb_call *call)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * When memory is short: a consumer that stands still holds ranges that are complete and that nobody takes, as long as it
- * likes, while a stream that wants to open waits. So it gives up the last of them first, down to the one it stands in:
- * they are fetched again, pinned to the same version, when it goes on. Loop thread. */
+ * When memory is short: a consumer that stands still holds ranges that are complete and that nobody takes, as long
+ * as it likes, while a stream that wants to open waits. So it gives up the last of them first, down to the one it
+ * stands in: they are fetched again, pinned to the same version, when it goes on. Loop thread. */
 #include "base/clock.h"
 #include "engine/window_range.h"
 

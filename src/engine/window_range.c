@@ -60,8 +60,8 @@ static orbit_status commit(orbit_sink *sink, size_t length)
 
 /* ---- the operation ------------------------------------------------------------------------------- */
 
-/* The first reply is the whole object where this range of it was asked for, and more than the range is wanted: to ask for
- * the others would bring it as often. */
+/* The first reply is the whole object where this range of it was asked for, and more than the range is wanted: to
+ * ask for the others would bring it as often. */
 static bool wants_order(struct orb_range *range, const struct orb_race_leg *leg)
 {
     struct orb_window *window = range->window;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How much of an object is under way for a reader. A far store needs many long ranges. To one that is near and fast they
- * only cost: what is in flight and what waits for the consumer no longer fit the processor's cache (measured for 1 GiB
- * to a pipe: 0.5 CPU seconds with two ranges of 2 MiB, 0.7 with eight of 8 MiB). So a window begins with few short
- * ones, and goes over to what suits a far store when the first reply takes long, or when ranges bring little: each has
- * its buffer, so that is the store's doing, not the consumer's. Loop thread. */
+ * How much of an object is under way for a reader. A far store needs many long ranges. To one that is near and fast
+ * they only cost: what is in flight and what waits for the consumer no longer fit the processor's cache (measured
+ * for 1 GiB to a pipe: 0.5 CPU seconds with two ranges of 2 MiB, 0.7 with eight of 8 MiB). So a window begins with
+ * few short ones, and goes over to what suits a far store when the first reply takes long, or when ranges bring
+ * little: each has its buffer, so that is the store's doing, not the consumer's. Loop thread. */
 #include "base/clock.h"
 #include "base/least.h"
 #include "engine/window_range.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Starting a program, without a shell and without anything process-wide: no SIGCHLD handler, no fork handlers, no copy of
- * the program's pages. Who starts one waits for it, too. Any thread; it returns when the program runs. */
+ * Starting a program, without a shell and without anything process-wide: no SIGCHLD handler, no fork handlers, no
+ * copy of the program's pages. Who starts one waits for it, too. Any thread; it returns when the program runs. */
 #ifndef ORB_RUN_CHILD_H
 #define ORB_RUN_CHILD_H
 

@@ -7,9 +7,9 @@
 
 struct orb_watch;
 
-/* `fire` is told which of UV_READABLE, UV_WRITABLE (and UV_DISCONNECT, when it was asked for) hold, again and again while
- * they do; a descriptor that failed is told as everything that was asked for: its next use says why. NULL when memory is
- * out, or for what cannot be polled. One watch a descriptor, which stays its owner's. */
+/* `fire` is told which of UV_READABLE, UV_WRITABLE (and UV_DISCONNECT, when it was asked for) hold, again and again
+ * while they do; a descriptor that failed is told as everything that was asked for: its next use says why. NULL when
+ * memory is out, or for what cannot be polled. One watch a descriptor, which stays its owner's. */
 struct orb_watch *orb_watch_start(struct orb_loop *loop, int fd, int events, void (*fire)(void *ctx, int events),
                                   void *ctx);
 /* 0 rests. */

@@ -183,8 +183,8 @@ static void measure(struct orb_list_plan *plan, struct orb_list_segment *segment
         measure_first(plan, segment, news);
 }
 
-/* A segment is over: did it hold what was supposed? Directories that are not full, names that share few letters: a density
- * seen in small misses what lies between, the same way all over a bucket. */
+/* A segment is over: did it hold what was supposed? Directories that are not full, names that share few letters: a
+ * density seen in small misses what lies between, the same way all over a bucket. */
 static void learn_yield(struct orb_list_plan *plan, const struct orb_list_segment *segment)
 {
     if (!(segment->promised > 0.5))

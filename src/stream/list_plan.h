@@ -49,8 +49,8 @@ struct orb_list_plan {
     bool on_trial;    /* set by the owner: nothing more is cut until it is known what became of the last cut */
     bool unordered;   /* segments are given out in any order */
     bool out_of_memory;
-    /* Segments that began behind all that was known, and held nothing: how many in a row, and how many pages are to come
-     * before the next is made. */
+    /* Segments that began behind all that was known, and held nothing: how many in a row, and how many pages are to
+     * come before the next is made. */
     uint32_t overshot, over_wait;
     struct orb_buf wide_from, wide_to; /* how densely the keys lay where a page followed another, the last time */
     uint64_t wide_count;

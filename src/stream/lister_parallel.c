@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The parallel producer: a flat store's listing in many requests at once, handed out in key order (or, where that was
- * asked for, as it comes). list_plan.c decides where to ask, parallel_part.c asks, parallel_page.c reads what came;
- * here are the giving out and the doubts.
+ * The parallel producer: a flat store's listing in many requests at once, handed out in key order (or, where that
+ * was asked for, as it comes). list_plan.c decides where to ask, parallel_part.c asks, parallel_page.c reads what
+ * came; here are the giving out and the doubts.
  * Loop thread only, but for its making.
  *
- * It begins as the serial listing, one page at a time, and stays that where waiting for a page costs less than reading
- * it, or where the user stops early. Nothing is believed: keys that do not increase, a store that knows no
+ * It begins as the serial listing, one page at a time, and stays that where waiting for a page costs less than
+ * reading it, or where the user stops early. Nothing is believed: keys that do not increase, a store that knows no
  * start-after, a place it does not like to be asked for, all end in the serial listing.
  *
- * The first guess is on trial: until its page proves that the store knows start-after there is no other one, what it was
- * cut from still holds the token by which to go on without it, and pages are given out in order. Later doubts end in a
- * listing from the last key given out, or, where its places cannot be relied on, in one from the beginning. */
+ * The first guess is on trial: until its page proves that the store knows start-after there is no other one, what it
+ * was cut from still holds the token by which to go on without it, and pages are given out in order. Later doubts
+ * end in a listing from the last key given out, or, where its places cannot be relied on, in one from the beginning. */
 #include "stream/lister_parallel.h"
 
 #include "base/clock.h"

@@ -13,8 +13,8 @@ enum {
     SLOW_PAGES_SURE = 2,
     WAIT_FACTOR = 3 /* a page that takes so many times its reading is worth asking for ahead */
 };
-/* A page's wait that is worth more requests; from WAIT_SURE on two of them prove it. Fewer prove nothing: this process may
- * have slept. */
+/* A page's wait that is worth more requests; from WAIT_SURE on two of them prove it. Fewer prove nothing: this
+ * process may have slept. */
 #define WAIT_LEAST (4 * ORB_MS)
 #define WAIT_SURE  (16 * ORB_MS)
 #define READ_NS    1500u /* an entry, where the backend does not say */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Looking ahead of a walk: directories that it comes to next are read at the same time, in many requests. Loop thread
- * only; while the walk is on a worker there are no scouts.
+ * Looking ahead of a walk: directories that it comes to next are read at the same time, in many requests. Loop
+ * thread only; while the walk is on a worker there are no scouts.
  *
- * A *scout* looks at one directory: it begins its listing and takes the first pages of it. Which directories come next
- * follows from the pages that are there, those of the walk's levels and those that scouts brought: below each page hangs
- * its *brood*, the scouts of directories in it, in its order, so all of them are in the order of the walk. The nearest to
- * where the walk is goes first. When the walk enters a directory, its level takes over what the scout has.
+ * A *scout* looks at one directory: it begins its listing and takes the first pages of it. Which directories come
+ * next follows from the pages that are there, those of the walk's levels and those that scouts brought: below each
+ * page hangs its *brood*, the scouts of directories in it, in its order, so all of them are in the order of the
+ * walk. The nearest to where the walk is goes first. When the walk enters a directory, its level takes over what the
+ * scout has.
  *
  * Nothing depends on it: what was not looked at, or got no memory, the walk asks for itself. Requests, scouts, their
  * bytes and their open cursors are bounded, whatever the tree is; the nearer, the more of that one may use. */
@@ -83,8 +84,8 @@ void orb_ahead_look(struct orb_walk *walk);
 /* The walk stops: ends what is under way soon. */
 void orb_ahead_stop(struct orb_walk *walk);
 
-/* The walk has come to the directory whose entry is at `place` of the level's page: its scout is the caller's; NULL when
- * there is none. */
+/* The walk has come to the directory whose entry is at `place` of the level's page: its scout is the caller's; NULL
+ * when there is none. */
 struct orb_scout *orb_brood_take(struct orb_brood *brood, size_t place);
 /* Puts it back: its entry was told, it will be entered later. */
 void orb_brood_tell(struct orb_brood *brood, struct orb_scout *scout);

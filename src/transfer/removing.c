@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Removals on their way: sources of moves, and removal jobs. Where a store takes many paths in one request they are
- * gathered: a batch goes when it is full, when nothing more is to come, or when no other is under way; so a lone removal
- * does not wait and many fill their batches. Loop thread. */
+ * gathered: a batch goes when it is full, when nothing more is to come, or when no other is under way; so a lone
+ * removal does not wait and many fill their batches. Loop thread. */
 #include "base/error.h"
 #include "base/mem.h"
 #include "transfer/transfer.h"

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which jobs run. Two kinds share the places: small ones (at most a part) and large ones (in parts). Whoever has waited
- * longest goes first, but large ones never have more than half of the places, so that small ones always move; and since
- * the order is that of arrival, small ones that keep coming never starve a large one. What they may use of the memory is
- * cut likewise: a place costs one pipe, all places together at most half of the budget, the other half is for the parts
- * of the large ones.
+ * Which jobs run. Two kinds share the places: small ones (at most a part) and large ones (in parts). Whoever has
+ * waited longest goes first, but large ones never have more than half of the places, so that small ones always move;
+ * and since the order is that of arrival, small ones that keep coming never starve a large one. What they may use of
+ * the memory is cut likewise: a place costs one pipe, all places together at most half of the budget, the other half
+ * is for the parts of the large ones.
  *
- * How many places: a fixed number if one was asked for. Else it starts with few, which suffice for a store that is near,
- * and doubles while jobs take long and more of them bring more; what brings nothing is taken back. Loop thread. */
+ * How many places: a fixed number if one was asked for. Else it starts with few, which suffice for a store that is
+ * near, and doubles while jobs take long and more of them bring more; what brings nothing is taken back. Loop
+ * thread. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/pipe.h"

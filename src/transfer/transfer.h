@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A transfer from the inside. A job is one record from the moment it is added until its result was taken; the number of
- * records is the bound of everything. Records travel: added (any thread) → waiting → running (loop) → ended → taken (the
- * user). What meets other threads is in `locked`, by the gate; the rest is the loop's. */
+ * A transfer from the inside. A job is one record from the moment it is added until its result was taken; the number
+ * of records is the bound of everything. Records travel: added (any thread) → waiting → running (loop) → ended →
+ * taken (the user). What meets other threads is in `locked`, by the gate; the rest is the loop's. */
 #ifndef ORB_TRANSFER_TRANSFER_H
 #define ORB_TRANSFER_TRANSFER_H
 

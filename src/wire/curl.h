@@ -18,8 +18,8 @@
     X(share_init) X(share_setopt) X(share_cleanup)
 /* clang-format on */
 
-/* What libcurl calls curl_easy_init() is orb_curl.easy_init() here, and so on. Its options are not checked by the compiler
- * this way: a number is a long, or a curl_off_t where libcurl says so. */
+/* What libcurl calls curl_easy_init() is orb_curl.easy_init() here, and so on. Its options are not checked by the
+ * compiler this way: a number is a long, or a curl_off_t where libcurl says so. */
 struct orb_curl {
 #define X(name) __typeof__(curl_##name) *name;
     ORB_CURL_FUNCTIONS(X)

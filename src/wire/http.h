@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * HTTP/1.1 requests by libcurl, spread over the client's lanes. A request is started and cancelled on the main
- * loop; from start until done a lane owns it with its body, its sink and what its events touch; done is told on the main
+ * HTTP/1.1 requests by libcurl, spread over the client's lanes. A request is started and cancelled on the main loop;
+ * from start until done a lane owns it with its body, its sink and what its events touch; done is told on the main
  * loop. Any number at the same time; each lane keeps its own connections. */
 #ifndef ORB_WIRE_HTTP_H
 #define ORB_WIRE_HTTP_H
@@ -57,8 +57,8 @@ struct orb_http_events {
     /* Lane. Bytes of the body on their way out, in order, and that they begin anew. Nullable. */
     void (*sending)(struct orb_http_request *request, const void *bytes, size_t length);
     void (*rewound)(struct orb_http_request *request);
-    /* Lane, several times a second. Nothing went to or fro since then, though it is the server's turn; 0: something did,
-     * or the body or the sink is what is waited for. Nullable. */
+    /* Lane, several times a second. Nothing went to or fro since then, though it is the server's turn; 0: something
+     * did, or the body or the sink is what is waited for. Nullable. */
     void (*silent)(struct orb_http_request *request, uint64_t since_ns);
     /* Main loop, exactly once, never from inside start. The request may be started again or freed in it. */
     void (*done)(struct orb_http_request *request);
@@ -106,9 +106,8 @@ struct orb_http_request {
     enum orb_http_take take;
     bool paused, dirty, head_seen, connected, cancelled, body_ended;
     bool starved; /* peek said ORBIT_AGAIN and no resume has come since */
-    bool
-        spoilt; /* the resting connection was none to use, so nothing was sent: it goes on a new one, which `fresh` says */
-    bool fresh;
+    /* The resting connection was none to use, so nothing was sent: it goes on a new one, which `fresh` says. */
+    bool spoilt, fresh;
     uint64_t started_ns, mark_ns, mark_bytes, dropped, header_bytes;
     uint64_t life, life_ns; /* what had happened at the last tick, and when that was another than before */
 };

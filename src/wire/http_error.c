@@ -35,7 +35,8 @@ static const char *connect_cause(long number)
     }
 }
 
-/* curl's text names whom it could not connect to: where that is not the peer, it is the proxy. For the wording alone. */
+/* curl's text names whom it could not connect to: where that is not the peer, it is the proxy. For the wording
+ * alone. */
 static bool by_proxy(const struct orb_http_request *request, const char *peer)
 {
     char target[200];

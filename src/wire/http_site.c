@@ -4,8 +4,8 @@
 
 #include "wire/http_lane.h"
 
-/* The names curl would look for, and HTTP_PROXY, which others take: it is not believed where a web server runs us, since
- * there it is a request's header "Proxy:". */
+/* The names curl would look for, and HTTP_PROXY, which others take: it is not believed where a web server runs us,
+ * since there it is a request's header "Proxy:". */
 void orb_http_site_proxy(struct orb_http_site *site, bool secure)
 {
     static const char *const names[2][5] = {{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", NULL},

@@ -296,9 +296,9 @@ static int on_seek(void *user, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-/* What a server sends on a connection that nobody has asked anything of would be taken for the reply to the next request: bytes
- * of one object for those of another. curl looks whether a connection that rested has ended, and takes bytes for life.
- * Under TLS there may rightly be some (session tickets), and no stranger's. */
+/* What a server sends on a connection that nobody has asked anything of would be taken for the reply to the next
+ * request: bytes of one object for those of another. curl looks whether a connection that rested has ended, and
+ * takes bytes for life. Under TLS there may rightly be some (session tickets), and no stranger's. */
 static bool is_spoilt(struct orb_http_request *request, int own_port)
 {
     return !request->connected && !request->fresh && strncasecmp(request->url, "http:", 5) == 0 &&

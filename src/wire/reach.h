@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A look at the way to a server, as requests to it go: the addresses of its name, a connection to each, its certificate.
- * For diagnosis; nothing is sent. It blocks: a worker's thread, or one of its own. */
+ * A look at the way to a server, as requests to it go: the addresses of its name, a connection to each, its
+ * certificate. For diagnosis; nothing is sent. It blocks: a worker's thread, or one of its own. */
 #ifndef ORB_WIRE_REACH_H
 #define ORB_WIRE_REACH_H
 

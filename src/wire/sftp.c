@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A session's life, its requests, and what goes out. A request waits in the queue until a place in the table of ids is free
- * and the stream takes it; its payload is sent from where it lies. What ended is told from a message, never from inside a
- * call of the user's. Loop thread only. */
+ * A session's life, its requests, and what goes out. A request waits in the queue until a place in the table of ids
+ * is free and the stream takes it; its payload is sent from where it lies. What ended is told from a message, never
+ * from inside a call of the user's. Loop thread only. */
 #include "wire/sftp.h"
 
 #include <errno.h>
@@ -17,7 +17,8 @@
 
 enum { PIECES_MAX = 64, REST_MAX = 4 * ORB_SFTP_PACKET_MAX, PATIENCE = 20 };
 
-/* ---- the queue ------------------------------------------------------------------------------------------------------ */
+/* ---- the queue
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void append(struct orb_sftp_request **first, struct orb_sftp_request **last, struct orb_sftp_request *request)
 {
@@ -91,7 +92,8 @@ static void post_flush(struct orb_sftp *session)
     orb_loop_post(session->loop, &session->flush_message);
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * -------------------------------------------------------------------------------------------------------- */
 
 static size_t size_of(const struct orb_sftp_request *request)
 {
@@ -193,7 +195,8 @@ static void on_events(void *ctx, int events)
         orb_sftp_receive(session);
 }
 
-/* ---- ending ---------------------------------------------------------------------------------------------------------- */
+/* ---- ending
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void stop(struct orb_sftp *session)
 {
@@ -310,7 +313,8 @@ void orb_sftp_free(struct orb_sftp *session, const orbit_error *error)
     post_end(session);
 }
 
-/* ---- silence --------------------------------------------------------------------------------------------------------- */
+/* ---- silence
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void watch_for_life(struct orb_sftp *session);
 
@@ -344,7 +348,8 @@ static void watch_for_life(struct orb_sftp *session)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------ */
+/* ---- life
+ * ------------------------------------------------------------------------------------------------------------ */
 
 orbit_status orb_sftp_new(struct orb_sftp **made, struct orb_loop *loop, struct orb_log *log, const char *peer,
                           uint32_t stall_ms, const struct orb_sftp_events *events, void *ctx, orbit_error *error)
@@ -387,7 +392,8 @@ void orb_sftp_attach(struct orb_sftp *session, int fd)
     post_flush(session);
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * -------------------------------------------------------------------------------------------------------- */
 
 void orb_sftp_start(struct orb_sftp *session, struct orb_sftp_request *request)
 {
@@ -566,7 +572,8 @@ void orb_sftp_finish(struct orb_sftp *session, struct orb_sftp_request *request,
     request->done(request);
 }
 
-/* ---- what it is ------------------------------------------------------------------------------------------------------ */
+/* ---- what it is
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool orb_sftp_ready(const struct orb_sftp *session)
 {

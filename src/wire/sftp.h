@@ -27,8 +27,8 @@ struct orb_sftp_request {
     void (*sent)(struct orb_sftp_request *request);
     const void *payload; /* of WRITE */
     size_t payload_length;
-    /* Of READ. Lends room for 1 to `want` of the next bytes of the reply; NULL: memory is out, the request fails. What was
-     * lent is given back by `filled`, also with 0. */
+    /* Of READ. Lends room for 1 to `want` of the next bytes of the reply; NULL: memory is out, the request fails.
+     * What was lent is given back by `filled`, also with 0. */
     void *(*place)(struct orb_sftp_request *request, size_t want, size_t *room);
     void (*filled)(struct orb_sftp_request *request, size_t length);
     void *ctx;
@@ -55,7 +55,8 @@ struct orb_sftp_request {
     uint64_t started_ns;
 };
 
-/* ---- making requests: fill packet and want; the rest is as it was --------------------------------------------------- */
+/* ---- making requests: fill packet and want; the rest is as it was
+ * --------------------------------------------------- */
 
 /* Paths and names are as the server takes them; NULL attributes: none. */
 void orb_sftp_open(struct orb_sftp_request *request, const char *path, uint32_t flags,
@@ -85,29 +86,32 @@ void orb_sftp_copy_data(struct orb_sftp_request *request, const struct orb_sftp_
 /* Gives back the packet's memory. Not while it is started. */
 void orb_sftp_request_release(struct orb_sftp_request *request);
 
-/* ---- the session ----------------------------------------------------------------------------------------------------- */
+/* ---- the session
+ * ----------------------------------------------------------------------------------------------------- */
 
 struct orb_sftp_events {
     void (*ready)(void *ctx); /* the server has said its version */
-    /* The last: requests that were left had their done(). NULL: the stream ended, before or after ready, without a word.
-     * Free the session, in it or later. */
+    /* The last: requests that were left had their done(). NULL: the stream ended, before or after ready, without a
+     * word. Free the session, in it or later. */
     void (*ended)(void *ctx, const orbit_error *error);
 };
 
-/* `peer` is for messages ("example.org"), copied. `stall_ms` without a sign of life while requests are under way end it. */
+/* `peer` is for messages ("example.org"), copied. `stall_ms` without a sign of life while requests are under way end
+ * it. */
 orbit_status orb_sftp_new(struct orb_sftp **made, struct orb_loop *loop, struct orb_log *log, const char *peer,
                           uint32_t stall_ms, const struct orb_sftp_events *events, void *ctx, orbit_error *error);
-/* Before it is attached: the server is that of `like`, which is ready, and one that takes requests in the order in which they
- * come. So they go out right behind INIT, and a round trip earlier than its answer allows otherwise. */
+/* Before it is attached: the server is that of `like`, which is ready, and one that takes requests in the order in
+ * which they come. So they go out right behind INIT, and a round trip earlier than its answer allows otherwise. */
 void orb_sftp_presume(struct orb_sftp *session, const struct orb_sftp *like);
 /* The stream (non-blocking, closed by the session): INIT goes out. */
 void orb_sftp_attach(struct orb_sftp *session, int fd);
-/* Ends it: requests that are left get their done() with `error` (nullable: cancelled), from inside. ended() does not come. */
+/* Ends it: requests that are left get their done() with `error` (nullable: cancelled), from inside. ended() does not
+ * come. */
 void orb_sftp_free(struct orb_sftp *session, const orbit_error *error);
 
 void orb_sftp_start(struct orb_sftp *session, struct orb_sftp_request *request);
-/* done() will not come, the memory is the user's at once. A request that has not begun to go out is never sent; a handle
- * that comes for one that has is closed. Nothing for one that is not started. */
+/* done() will not come, the memory is the user's at once. A request that has not begun to go out is never sent; a
+ * handle that comes for one that has is closed. Nothing for one that is not started. */
 void orb_sftp_forget(struct orb_sftp_request *request);
 /* Closes a handle (CLOSE) or removes a file (REMOVE) without waiting, and without telling what came of it. */
 void orb_sftp_close_handle(struct orb_sftp *session, const struct orb_sftp_handle *handle);
@@ -119,7 +123,8 @@ uint32_t orb_sftp_read_max(const struct orb_sftp *session); /* bytes a READ; of 
 uint32_t orb_sftp_write_max(const struct orb_sftp *session);
 /* The shortest way there and back so far, in nanoseconds; 0: not known yet. */
 uint64_t orb_sftp_round_trip_ns(const struct orb_sftp *session);
-/* Bytes of files that all its users together should have under way: what the way to the server holds, and a little more. */
+/* Bytes of files that all its users together should have under way: what the way to the server holds, and a little
+ * more. */
 uint64_t orb_sftp_window(const struct orb_sftp *session);
 /* Requests that were started and are not done. */
 unsigned orb_sftp_under_way(const struct orb_sftp *session);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The packets of SFTP version 3 (draft-ietf-secsh-filexfer-02, and OpenSSH's PROTOCOL for the extensions) to and from
- * memory. No I/O, no state. What comes from a server is looked at byte by byte: nothing is believed, a length least of all. */
+ * The packets of SFTP version 3 (draft-ietf-secsh-filexfer-02, and OpenSSH's PROTOCOL for the extensions) to and
+ * from memory. No I/O, no state. What comes from a server is looked at byte by byte: nothing is believed, a length
+ * least of all. */
 #ifndef ORB_WIRE_SFTP_CODEC_H
 #define ORB_WIRE_SFTP_CODEC_H
 
@@ -102,9 +103,11 @@ struct orb_sftp_handle {
     uint8_t bytes[ORB_SFTP_HANDLE_MAX];
 };
 
-/* ---- writing: appended to a buffer, whose `failed` says that memory ran out ------------------------------------------ */
+/* ---- writing: appended to a buffer, whose `failed` says that memory ran out
+ * ------------------------------------------ */
 
-/* Begins a packet with length and id of 0 in an emptied buffer; end fills in the length, `payload` more bytes follow it. */
+/* Begins a packet with length and id of 0 in an emptied buffer; end fills in the length, `payload` more bytes follow
+ * it. */
 void orb_sftp_packet_begin(struct orb_buf *packet, enum orb_sftp_type type);
 void orb_sftp_packet_end(struct orb_buf *packet, size_t payload);
 /* False: the packet is not whole. */
@@ -116,7 +119,8 @@ void orb_sftp_put_text(struct orb_buf *packet, const char *text);
 void orb_sftp_put_handle(struct orb_buf *packet, const struct orb_sftp_handle *handle);
 void orb_sftp_put_attributes(struct orb_buf *packet, const struct orb_sftp_attributes *attributes);
 
-/* ---- reading: what is not there makes it `bad`, and everything after it 0 -------------------------------------------- */
+/* ---- reading: what is not there makes it `bad`, and everything after it 0
+ * -------------------------------------------- */
 
 struct orb_sftp_reader {
     const uint8_t *at;
@@ -132,7 +136,8 @@ const char *orb_sftp_get_bytes(struct orb_sftp_reader *reader, size_t *length);
 void orb_sftp_get_handle(struct orb_sftp_reader *reader, struct orb_sftp_handle *handle);
 void orb_sftp_get_attributes(struct orb_sftp_reader *reader, struct orb_sftp_attributes *attributes);
 
-/* One entry of a NAME reply; false at its end, or when it is bad. The text of `ls -l` behind the name is passed over. */
+/* One entry of a NAME reply; false at its end, or when it is bad. The text of `ls -l` behind the name is passed
+ * over. */
 struct orb_sftp_name {
     const char *name;
     size_t length;
@@ -151,7 +156,8 @@ struct orb_sftp_head {
 /* Known from the first ORB_SFTP_DATA_HEAD bytes of DATA, and the first ORB_SFTP_HEAD of everything else. */
 enum orb_sftp_head_state orb_sftp_get_head(const uint8_t *bytes, size_t length, struct orb_sftp_head *head);
 
-/* ---- what extensions a server has ------------------------------------------------------------------------------------- */
+/* ---- what extensions a server has
+ * ------------------------------------------------------------------------------------- */
 
 enum {
     ORB_SFTP_CAN_POSIX_RENAME = 1u << 0, /* posix-rename@openssh.com */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of an SFTP session, shared by its two halves: what goes out (sftp.c) and what comes in (sftp_receive.c). */
+ * The inside of an SFTP session, shared by its two halves: what goes out (sftp.c) and what comes in
+ * (sftp_receive.c). */
 #ifndef ORB_WIRE_SFTP_SESSION_H
 #define ORB_WIRE_SFTP_SESSION_H
 

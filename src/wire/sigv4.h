@@ -56,9 +56,9 @@ orbit_status orb_sigv4_sign(struct orb_sigv4 *signer, const struct orb_sigv4_key
                             const struct orb_sigv4_request *request, const char *date, struct orb_buf *authorization,
                             orbit_error *error);
 
-/* The signatures of a body's chunks, each of which covers the one before it: "Signature Calculations for the Authorization
- * Header: Transferring Payload in Multiple Chunks", Amazon S3 API reference. They follow on what orb_sigv4_sign() has just
- * signed with `signer`. One thread at a time, any; NULL when memory is out. */
+/* The signatures of a body's chunks, each of which covers the one before it: "Signature Calculations for the
+ * Authorization Header: Transferring Payload in Multiple Chunks", Amazon S3 API reference. They follow on what
+ * orb_sigv4_sign() has just signed with `signer`. One thread at a time, any; NULL when memory is out. */
 struct orb_sigv4_chunks;
 struct orb_sigv4_chunks *orb_sigv4_chunks_new(const struct orb_sigv4 *signer, const struct orb_sigv4_keys *keys,
                                               const char *date);

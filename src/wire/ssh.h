@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Connections by the system's ssh, with all that its user has set up for it: configuration, agent, jump hosts,
- * certificates, known hosts. One ssh process is one connection; its sessions are channels, each a stream socket, opened by
- * way of its control socket (OpenSSH's PROTOCOL.mux), so that a channel costs neither a process nor an authentication.
- * Knows nothing of what is spoken over a channel. Loop thread only, but for make. */
+ * certificates, known hosts. One ssh process is one connection; its sessions are channels, each a stream socket,
+ * opened by way of its control socket (OpenSSH's PROTOCOL.mux), so that a channel costs neither a process nor an
+ * authentication. Knows nothing of what is spoken over a channel. Loop thread only, but for make. */
 #ifndef ORB_WIRE_SSH_H
 #define ORB_WIRE_SSH_H
 
@@ -23,14 +23,15 @@ struct orb_ssh_settings {
     const char *program;           /* NULL: "ssh" from PATH */
     const char *password;          /* for the host, never for one on the way to it */
     const char *passphrase;        /* of private keys */
-    /* Asks a person for what is not given here: a password, a code, whether a host is to be trusted. On a thread that may
-     * wait for the answer; what was right is remembered until drop. NULL, or without a function: nobody is asked. */
+    /* Asks a person for what is not given here: a password, a code, whether a host is to be trusted. On a thread
+     * that may wait for the answer; what was right is remembered until drop. NULL, or without a function: nobody is
+     * asked. */
     const orbit_prompt *prompt;
     uint64_t connect_ns; /* until the connection stands, authentication included, a person's time not; 0: 30 s */
 };
 
-/* Checks, copies, remembers the environment; no I/O. Any thread: the caller's, whose environment it is. Everything else is
- * for the thread of `loop`. Both `loop` and `log` (nullable) outlive it. */
+/* Checks, copies, remembers the environment; no I/O. Any thread: the caller's, whose environment it is. Everything
+ * else is for the thread of `loop`. Both `loop` and `log` (nullable) outlive it. */
 orbit_status orb_ssh_make(struct orb_ssh **made, struct orb_loop *loop, struct orb_log *log,
                           const struct orb_ssh_settings *settings, orbit_error *error);
 /* Ends the connection: channels that are left get their on_end, then `dropped` comes on the loop, when no process, no
@@ -45,8 +46,9 @@ struct orb_ssh_channel {
     bool spoken;           /* set by the user when something came from the host: a session that ends before was none */
     /* The host has opened the session: `fd` is a non-blocking stream socket, the receiver's to close. At most once. */
     void (*on_ready)(struct orb_ssh_channel *channel, int fd);
-    /* Exactly once, the last: the session has ended, with or without on_ready before. NULL: well. The memory may be used
-     * again in it. ORBIT_E_LIMIT: the host takes no further session on this connection, others are not concerned. */
+    /* Exactly once, the last: the session has ended, with or without on_ready before. NULL: well. The memory may be
+     * used again in it. ORBIT_E_LIMIT: the host takes no further session on this connection, others are not
+     * concerned. */
     void (*on_end)(struct orb_ssh_channel *channel, const orbit_error *error);
 
     /* Private. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What ssh asks by way of the program in the private directory, and who answers: the password and the passphrase that were
- * given, each for its own question; for everything else a person, if there is one. The process's thread. */
+ * What ssh asks by way of the program in the private directory, and who answers: the password and the passphrase
+ * that were given, each for its own question; for everything else a person, if there is one. The process's thread. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -21,8 +21,8 @@
 #define MUX_VERSION           4u
 #define MUX_NO_ESCAPE         0xffffffffu
 
-/* AHEAD_BYTES: what ssh may be ahead of us, which every kernel grants, and doubles. What it does not get rid of it keeps in a
- * buffer that takes twice the room. */
+/* AHEAD_BYTES: what ssh may be ahead of us, which every kernel grants, and doubles. What it does not get rid of it
+ * keeps in a buffer that takes twice the room. */
 enum { PACKET_MAX = 4096, WORD = 4, HEAD = 8, AHEAD_BYTES = 208 << 10 };
 
 struct orb_ssh_link {

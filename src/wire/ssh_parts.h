@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What wire/ssh is made of: the plan (what to run), the place (a private directory), the process (a thread that runs it and
- * waits), the link (one session by way of the control socket), and what ssh's words mean. For src/wire/ssh*.c alone. */
+ * What wire/ssh is made of: the plan (what to run), the place (a private directory), the process (a thread that runs
+ * it and waits), the link (one session by way of the control socket), and what ssh's words mean. For src/wire/ssh*.c
+ * alone. */
 #ifndef ORB_WIRE_SSH_PARTS_H
 #define ORB_WIRE_SSH_PARTS_H
 
@@ -41,8 +42,8 @@ void orb_ssh_list_free(char **list);
 /* ---- the cipher ---- */
 
 bool orb_ssh_has_aes(void); /* whether this processor has instructions for AES-GCM */
-/* Whether the configuration leaves ssh's own order of ciphers. Asks ssh: a few milliseconds, 2 s at most, less when `wake`
- * (-1: none) is readable. False where it cannot be told. */
+/* Whether the configuration leaves ssh's own order of ciphers. Asks ssh: a few milliseconds, 2 s at most, less when
+ * `wake` (-1: none) is readable. False where it cannot be told. */
 bool orb_ssh_cipher_is_open(const struct orb_ssh_plan *plan, int wake);
 
 /* ---- the place: a directory of our own, 0700, for the control socket and the program that asks ---- */
@@ -94,8 +95,8 @@ struct orb_ssh_end {
     bool told_password, told_passphrase;
 };
 void orb_ssh_explain(orbit_error *error, const struct orb_ssh_plan *plan, const struct orb_ssh_end *end);
-/* A session that the host refused, `reason` as the control socket told it; and one that ended with `result` (-1: without
- * one), `spoken` when the host had said something on it. */
+/* A session that the host refused, `reason` as the control socket told it; and one that ended with `result` (-1:
+ * without one), `spoken` when the host had said something on it. */
 void orb_ssh_explain_refused(orbit_error *error, const struct orb_ssh_plan *plan, const char *reason);
 void orb_ssh_explain_session(orbit_error *error, const struct orb_ssh_plan *plan, const char *subsystem, bool spoken,
                              const char *said, int64_t result);
@@ -141,8 +142,8 @@ struct orb_ssh_link_events {
     /* The last; the link is gone after it. `lost`: without a word, so perhaps the connection ended and says why. */
     void (*ended)(void *ctx, const orbit_error *error, bool lost);
 };
-/* NULL with `error` filled when it cannot be begun: ORBIT_E_NETWORK where ssh does not listen any more, since it is ending.
- * Nothing is called from inside. */
+/* NULL with `error` filled when it cannot be begun: ORBIT_E_NETWORK where ssh does not listen any more, since it is
+ * ending. Nothing is called from inside. */
 struct orb_ssh_link *orb_ssh_link_open(struct orb_loop *loop, const struct orb_ssh_plan *plan, const char *control,
                                        const struct orb_ssh_channel *channel, const struct orb_ssh_link_events *events,
                                        void *ctx, orbit_error *error);

@@ -25,8 +25,8 @@ void orb_ssh_list_free(char **list)
     orb_free(list);
 }
 
-/* ssh hands host and user to a shell where a ProxyCommand names them (%h, %r), so that what a shell takes for more than a
- * name is no name; and an option in the place of a host is none either. */
+/* ssh hands host and user to a shell where a ProxyCommand names them (%h, %r), so that what a shell takes for more
+ * than a name is no name; and an option in the place of a host is none either. */
 static bool is_name(const char *name)
 {
     if (!*name || *name == '-' || strlen(name) > NAME_MAX_BYTES)
@@ -60,9 +60,9 @@ static orbit_status copy_list(char ***copied, const char *const *list, const cha
     return *copied ? ORBIT_OK : orb_fail_memory(error);
 }
 
-/* LC_ALL: what ssh says is read by us (ssh_said.c). Where we answer nobody else is asked. The threshold: a channel's buffer in
- * ssh grows to 2 MiB by being copied into larger and larger ones; glibc begins to keep blocks of that size in its heap once
- * one was freed, and the holes between those of six channels were a third of ssh's memory. */
+/* LC_ALL: what ssh says is read by us (ssh_said.c). Where we answer nobody else is asked. The threshold: a channel's
+ * buffer in ssh grows to 2 MiB by being copied into larger and larger ones; glibc begins to keep blocks of that size
+ * in its heap once one was freed, and the holes between those of six channels were a third of ssh's memory. */
 static const char smaller_heap[] = "MALLOC_MMAP_THRESHOLD_=131072";
 
 static bool is_ours(const char *variable, bool asks)
@@ -213,8 +213,8 @@ static void add_identity(struct words *words, const char *path)
     orb_buf_release(&escaped);
 }
 
-/* What must hold whatever the user's configuration says: ssh takes the first value that it hears. A log at ERROR keeps the
- * host's banner, which can say anything, from being read as ssh's own words. */
+/* What must hold whatever the user's configuration says: ssh takes the first value that it hears. A log at ERROR
+ * keeps the host's banner, which can say anything, from being read as ssh's own words. */
 static const char *const firm[] = {
     "ControlMaster=yes",
     "ControlPersist=no",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The thread of one ssh: makes its place, starts it, answers what it asks, collects what it says, waits for its end, tidies
- * up. It tells the loop two things: that the connection stands, and that it has ended. */
+ * The thread of one ssh: makes its place, starts it, answers what it asks, collects what it says, waits for its end,
+ * tidies up. It tells the loop two things: that the connection stands, and that it has ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -182,8 +182,8 @@ static void wait_for_end(struct running *running)
             break;
     }
     (void)orb_ssh_said_read(&running->text, running->said);
-    /* What it has started (a ProxyCommand) goes with it. Nobody else has this group's number before we waited; ECHILD: the
-     * program around us lets children go unwaited, and the result is not known. */
+    /* What it has started (a ProxyCommand) goes with it. Nobody else has this group's number before we waited;
+     * ECHILD: the program around us lets children go unwaited, and the result is not known. */
     siginfo_t ended;
     if (waitid(P_PID, (id_t)running->pid, &ended, WEXITED | WNOWAIT) == 0)
         (void)kill(-running->pid, SIGTERM);

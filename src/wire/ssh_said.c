@@ -222,7 +222,8 @@ static void explain_way(orbit_error *error, const struct orb_ssh_plan *plan, con
     error->flags |= ORBIT_ERROR_RETRIABLE;
 }
 
-/* The host on the way to it, if that is what failed: the ssh that goes by way of it says so, and whose words are whose. */
+/* The host on the way to it, if that is what failed: the ssh that goes by way of it says so, and whose words are
+ * whose. */
 static bool explain_jump(orbit_error *error, const struct orb_ssh_plan *plan, const char *said)
 {
     char words[WORDS_ROOM];

@@ -39,8 +39,8 @@ orbit_status orb_xml_read(const struct orb_buf *document, const struct orb_xml_e
 bool orb_xml_escape(struct orb_buf *out, const char *text);
 /* Whether XML 1.0 can carry these bytes at all: valid UTF-8 without most control characters. */
 bool orb_xml_can_carry(const char *text);
-/* Overwrites with '?', in place, what XML 1.0 cannot carry and stores write all the same when they repeat a name: control
- * characters, bare or as numbers ("&#x1;"), U+FFFE and U+FFFF, broken UTF-8. NUL-terminated. */
+/* Overwrites with '?', in place, what XML 1.0 cannot carry and stores write all the same when they repeat a name:
+ * control characters, bare or as numbers ("&#x1;"), U+FFFE and U+FFFF, broken UTF-8. NUL-terminated. */
 void orb_xml_blot(char *text);
 
 #endif

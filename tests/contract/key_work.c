@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the tests of hostile keys share. Several keys go side by side: a store that writes each to a disk would take minutes
- * for them one by one. What a store cannot take stands in `limits`, with why. */
+ * What the tests of hostile keys share. Several keys go side by side: a store that writes each to a disk would take
+ * minutes for them one by one. What a store cannot take stands in `limits`, with why. */
 #include "keys.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* No path of a file: an empty component, one of dots or one that is too long, or above it a key that is an object, too. */
+/* No path of a file: an empty component, one of dots or one that is too long, or above it a key that is an object,
+ * too. */
 static bool no_path(const char *key)
 {
     size_t count, length;

@@ -142,8 +142,8 @@ static void check_nothing(orbit_backend *backend)
     check_keys(backend, "list what is left", &options, NULL, 0);
 }
 
-/* Those of `keys` that begin with `prefix`, sort after `after`, and as one that ends at its first '/' behind the prefix,
- * where `level`; the strings of those are static. */
+/* Those of `keys` that begin with `prefix`, sort after `after`, and as one that ends at its first '/' behind the
+ * prefix, where `level`; the strings of those are static. */
 static size_t expected_keys(const char *const *keys, size_t count, const char *prefix, const char *after, bool level,
                             const char **expected)
 {
@@ -229,7 +229,8 @@ static void every_key_is_listed_by_the_old_protocol(void **state)
     assert_int_equal(keys_wrong, 0);
 }
 
-/* ---- each by itself ------------------------------------------------------------------------------------------------ */
+/* ---- each by itself
+ * ------------------------------------------------------------------------------------------------ */
 
 static void read_here(const char *const *keys, size_t count, size_t at)
 {
@@ -458,7 +459,8 @@ static void every_key_is_reached_by_presigned_urls(void **state)
     assert_int_equal(keys_wrong, 0);
 }
 
-/* ---- open uploads ------------------------------------------------------------------------------------------------- */
+/* ---- open uploads
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Marks those of `keys` whose upload is told as open; how many. */
 static size_t told_open(orbit_backend *backend, const char *const *keys, size_t count)
@@ -520,7 +522,8 @@ static void every_key_is_told_as_an_open_upload(void **state)
     assert_int_equal(keys_wrong, 0);
 }
 
-/* ---- many at once -------------------------------------------------------------------------------------------------- */
+/* ---- many at once
+ * -------------------------------------------------------------------------------------------------- */
 
 /* As a list of names, each ended by NUL; the caller frees it. */
 static char *listed_names(const char *const *keys, size_t count, size_t *length)

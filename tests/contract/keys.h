@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the tests of hostile keys share: which keys a store takes, several of them side by side, and telling all that are
- * wrong instead of the first. */
+ * What the tests of hostile keys share: which keys a store takes, several of them side by side, and telling all that
+ * are wrong instead of the first. */
 #ifndef ORB_TESTS_CONTRACT_KEYS_H
 #define ORB_TESTS_CONTRACT_KEYS_H
 

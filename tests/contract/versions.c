@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Versions: a container that keeps them, its status, and what is read, listed and removed by a version's id. In a bucket
- * of its own, which each test makes and takes away. */
+ * Versions: a container that keeps them, its status, and what is read, listed and removed by a version's id. In a
+ * bucket of its own, which each test makes and takes away. */
 #include "keys.h"
 
 #include <stdio.h>

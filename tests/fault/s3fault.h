@@ -44,8 +44,8 @@ void s3fault_defaults(void);     /* puts at.config and at.options back */
 
 uint8_t *make_bytes(size_t length, uint32_t seed);
 orbit_status write_bytes(const char *key, const void *bytes, size_t length, orbit_error *error);
-/* Puts an object by another client (curl, unsigned: the endpoint takes anonymous requests from then on), with `headers` for
- * its command line or NULL. The endpoint compares checksums among them: what it takes is right. */
+/* Puts an object by another client (curl, unsigned: the endpoint takes anonymous requests from then on), with
+ * `headers` for its command line or NULL. The endpoint compares checksums among them: what it takes is right. */
 void put_raw(const char *key, const char *headers, const void *bytes, size_t length);
 /* The same with the object's SHA-256 and so on: `name` as in x-amz-checksum-NAME. */
 void put_with_hash(const char *key, const char *name, const char *more, const void *bytes, size_t length);

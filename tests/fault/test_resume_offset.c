@@ -257,8 +257,8 @@ static void a_hash_will_do_as_well(void **state)
     }
 }
 
-/* A try that breaks off leaves the part where it was and keeps what it fetched; the next one takes both. What nobody has
- * proved is not in the journal: without the offset it is fetched. */
+/* A try that breaks off leaves the part where it was and keeps what it fetched; the next one takes both. What nobody
+ * has proved is not in the journal: without the offset it is fetched. */
 static void a_try_that_breaks_off_loses_nothing(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an object in parts was made of (GetObjectAttributes): told a page at a time, not asked for again where a store does
- * not offer it, and what a download is compared with where the store keeps a checksum of the parts' alone. The object is
- * put by another client, whose parts are of three sizes. */
+ * What an object in parts was made of (GetObjectAttributes): told a page at a time, not asked for again where a
+ * store does not offer it, and what a download is compared with where the store keeps a checksum of the parts'
+ * alone. The object is put by another client, whose parts are of three sizes. */
 #include "s3fault.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A clock that is wrong by more than the store allows, and a region that is: whatever comes first, whatever comes at once,
- * and that a client learns it once for all its backends. */
+ * A clock that is wrong by more than the store allows, and a region that is: whatever comes first, whatever comes at
+ * once, and that a client learns it once for all its backends. */
 #include "s3fault.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Many streams of one client on one endpoint: a small budget, several faults at once. What is counted are requests, bytes
- * and memory, not time. */
+ * Many streams of one client on one endpoint: a small budget, several faults at once. What is counted are requests,
+ * bytes and memory, not time. */
 #include "s3fault.h"
 
 #include <fcntl.h>
@@ -157,8 +157,8 @@ static void sixty_four_streams_share_a_small_budget(void **state)
 #endif
 }
 
-/* Every request that the endpoint began has ended, and no new one comes for twenty looks; or it is looked at for far too
- * long. */
+/* Every request that the endpoint began has ended, and no new one comes for twenty looks; or it is looked at for far
+ * too long. */
 static void wait_for_no_request(void)
 {
     struct endpoint_request last;
@@ -175,8 +175,9 @@ static void wait_for_no_request(void)
     fail_msg("a reader that nobody reads from keeps a request in flight");
 }
 
-/* Whatever a window asked for comes to its end in the window's own memory, also when nobody takes it: who reads slowly, or
- * not at all for a while, holds memory and neither connections nor places, and later goes on by new requests. */
+/* Whatever a window asked for comes to its end in the window's own memory, also when nobody takes it: who reads
+ * slowly, or not at all for a while, holds memory and neither connections nor places, and later goes on by new
+ * requests. */
 static void readers_that_nobody_reads_from_hold_no_connection(void **state)
 {
     (void)state;

@@ -366,7 +366,8 @@ static void cancelled_copy_leaves_no_upload(void **state)
     }
 }
 
-/* rclone's server and gofakes3: the request that sets tags would write the object, the one that removes them remove it. */
+/* rclone's server and gofakes3: the request that sets tags would write the object, the one that removes them remove
+ * it. */
 static void store_that_takes_tags_for_the_object_is_not_asked_to_set_them(void **state)
 {
     (void)state;

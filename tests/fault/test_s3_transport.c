@@ -463,8 +463,8 @@ static void endpoint_may_be_an_ipv6_address(void **state)
     endpoint_stop(&endpoint);
 }
 
-/* Chance decides, so enough connections are made for each address to be chosen: missing one of three has a probability of
- * 3 * (2/3)^40, one in three million. */
+/* Chance decides, so enough connections are made for each address to be chosen: missing one of three has a
+ * probability of 3 * (2/3)^40, one in three million. */
 static void requests_are_spread_over_the_addresses_of_a_name(void **state)
 {
     (void)state;

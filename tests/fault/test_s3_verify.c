@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Objects with checksums that need every byte in order: a reader that is told to verify fully finds the one byte that is
- * wrong, wherever the ranges were cut and in whatever pieces it reads. The objects are put by another client. */
+ * Objects with checksums that need every byte in order: a reader that is told to verify fully finds the one byte
+ * that is wrong, wherever the ranges were cut and in whatever pieces it reads. The objects are put by another
+ * client. */
 #include "s3fault.h"
 
 #define SIZE ((size_t)1 << 20) /* four ranges */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SFTP through the engine, with a server that breaks: connections that are lost at any request and at any byte, a rename
- * whose reply is lost, a full disk, a server that takes no changes. A first server of each test breaks, the next is whole. */
+ * SFTP through the engine, with a server that breaks: connections that are lost at any request and at any byte, a
+ * rename whose reply is lost, a full disk, a server that takes no changes. A first server of each test breaks, the
+ * next is whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Connections by the system's ssh to private servers: sessions, refusals, secrets, what is left behind. Each session says
- * the first message of SFTP and expects its answer, which is as much of the protocol as is known here. */
+ * Connections by the system's ssh to private servers: sessions, refusals, secrets, what is left behind. Each session
+ * says the first message of SFTP and expects its answer, which is as much of the protocol as is known here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Torture of the credential providers: each asks again and again while its first, second, third, … allocation fails, until
- * none does. It ends with whole keys or with "out of memory" and none, and what it keeps on disk stays whole. Run under ASan
- * it also shows leaks. The main thread. */
+ * Torture of the credential providers: each asks again and again while its first, second, third, … allocation fails,
+ * until none does. It ends with whole keys or with "out of memory" and none, and what it keeps on disk stays whole.
+ * Run under ASan it also shows leaks. The main thread. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

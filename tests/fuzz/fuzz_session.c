@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A session whose server answers whatever it likes, with requests of every kind under way: the first byte says how the session
- * is used, the second in which pieces the rest comes, and the rest is what the server says behind its VERSION (or instead of it). Ids go
- * from 0 upwards, so that a fuzzer meets those that are waited for.
+ * A session whose server answers whatever it likes, with requests of every kind under way: the first byte says how
+ * the session is used, the second in which pieces the rest comes, and the rest is what the server says behind its
+ * VERSION (or instead of it). Ids go from 0 upwards, so that a fuzzer meets those that are waited for.
  *
- * What must hold: each request hears of its end once, one that was forgotten never; what a READ is lent is given back, and no
- * more than it asked for; when the stream has ended, so has everything. */
+ * What must hold: each request hears of its end once, one that was forgotten never; what a READ is lent is given
+ * back, and no more than it asked for; when the stream has ended, so has everything. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -46,7 +46,8 @@ static struct orb_log quiet;
 
 static void ask(struct scene *scene, unsigned i);
 
-/* ---- what users do with replies ----------------------------------------------------------------------------------------- */
+/* ---- what users do with replies
+ * ----------------------------------------------------------------------------------------- */
 
 /* Reads each byte, for who watches what is read. */
 static void touch(const char *bytes, size_t length)
@@ -138,7 +139,8 @@ static void filled(struct orb_sftp_request *request, size_t length)
     HOLDS(asked->filled <= WANT);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void ask(struct scene *scene, unsigned i)
 {
@@ -207,7 +209,8 @@ static void ended(void *ctx, const orbit_error *error)
         HOLDS(!scene->asked[i].waits);
 }
 
-/* ---- the server --------------------------------------------------------------------------------------------------------- */
+/* ---- the server
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void turn(struct scene *scene)
 {

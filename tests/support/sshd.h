@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SSH servers from a test's point of view: those that CTest fixtures started (sshd.sh), and a way to them that is long or
- * gets lost (delay.c). What is not there ends the test program with a message: nothing is skipped. */
+ * SSH servers from a test's point of view: those that CTest fixtures started (sshd.sh), and a way to them that is
+ * long or gets lost (delay.c). What is not there ends the test program with a message: nothing is skipped. */
 #ifndef ORB_TESTS_SSHD_H
 #define ORB_TESTS_SSHD_H
 
@@ -20,8 +20,8 @@ struct delay {
     pid_t pid;
     int port;
 };
-/* A proxy on a port of its own to `port`: `ms` later each way; the first `cuts` connections are reset after `cut_bytes` from
- * the server (0: none). */
+/* A proxy on a port of its own to `port`: `ms` later each way; the first `cuts` connections are reset after
+ * `cut_bytes` from the server (0: none). */
 void delay_start(struct delay *delay, int port, unsigned ms, unsigned long long cut_bytes, unsigned cuts);
 void delay_reset(const struct delay *delay); /* all connections that there are */
 void delay_stop(struct delay *delay);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Replies that no store sends, word for word: too much of something, another thing than was asked for, a success that is
- * none. Each ends in an error that says so, in constant memory, or is passed over. */
+ * Replies that no store sends, word for word: too much of something, another thing than was asked for, a success
+ * that is none. Each ends in an error that says so, in constant memory, or is passed over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -242,7 +242,8 @@ static void an_upload_that_became_another_object_is_told(void **state)
     ophost_backend_close(store);
 }
 
-/* No fault of anybody's: some stores know a checksum of the parts' checksums alone. It is tried once, and remembered. */
+/* No fault of anybody's: some stores know a checksum of the parts' checksums alone. It is tried once, and
+ * remembered. */
 static void a_store_that_takes_no_checksum_of_the_whole_gets_none(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The parts of the credential chain that need no service: files, command lines, hosts; and waiting for keys on a loop. */
+ * The parts of the credential chain that need no service: files, command lines, hosts; and waiting for keys on a
+ * loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The SFTP session over a socketpair: with OpenSSH's server where there is one, and with the scripted one that misbehaves. */
+ * The SFTP session over a socketpair: with OpenSSH's server where there is one, and with the scripted one that
+ * misbehaves. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The parts of wire/ssh that need no host: what is run, who is told what, what ssh's words mean, the private directory. */
+ * The parts of wire/ssh that need no host: what is run, who is told what, what ssh's words mean, the private
+ * directory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

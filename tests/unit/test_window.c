@@ -300,8 +300,8 @@ static void consumers_that_stand_still_give_up_what_others_need(void **state)
 
 /* ---- what goes wrong ------------------------------------------------------------------------------- */
 
-/* Some read began where one that began at a range's start was cut. Which of the ranges were asked for first, and so cut,
- * is the workers' affair; all of them start at a multiple of a page. */
+/* Some read began where one that began at a range's start was cut. Which of the ranges were asked for first, and so
+ * cut, is the workers' affair; all of them start at a multiple of a page. */
 static bool resumed_after(const struct world *world, uint64_t cut_after)
 {
     for (uint64_t i = 0; i < world->store.reads && i < 256; i++)

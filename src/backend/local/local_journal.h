@@ -38,8 +38,8 @@ orbit_status orb_local_journal_open(struct orb_local_journal **made, struct orb_
                                     const struct orb_local_journal_request *request, orbit_error *error);
 const orbit_extent *orb_local_journal_extents(const struct orb_local_journal *journal, size_t *count, uint64_t *bytes);
 
-/* Before the first part: the bytes up to `end` are there as well. They count as extents, but the record does not say so:
- * what nobody has proved is not believed the next time. */
+/* Before the first part: the bytes up to `end` are there as well. They count as extents, but the record does not say
+ * so: what nobody has proved is not believed the next time. */
 orbit_status orb_local_journal_give(struct orb_local_journal *journal, uint64_t end, orbit_error *error);
 
 void orb_local_journal_enter(struct orb_local_journal *journal, struct orb_local_span *span, uint64_t begin);

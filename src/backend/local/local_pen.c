@@ -76,9 +76,9 @@ static enum orb_local_pen receiver_asks(struct orb_local_writing *writing)
     return before;
 }
 
-/* Two lanes that write to one file meet all the time, each for some fifty microseconds: less than it takes to fall asleep
- * and be woken, and than to leave the bytes to a worker. Whoever else wants this core has it meanwhile: the server on the
- * same machine, for one. */
+/* Two lanes that write to one file meet all the time, each for some fifty microseconds: less than it takes to fall
+ * asleep and be woken, and than to leave the bytes to a worker. Whoever else wants this core has it meanwhile: the
+ * server on the same machine, for one. */
 bool orb_local_receiver_takes_pen(struct orb_local_writing *writing)
 {
     uint64_t end_ns = 0;

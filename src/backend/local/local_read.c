@@ -269,8 +269,8 @@ static void read_work(void *self, orbit_op *op)
 
 /* ---- on the thread that sends the bytes on -------------------------------------------------------- */
 
-/* What is in memory: the page cache says so (RWF_NOWAIT), and tmpfs is nothing else but does not know the question. Bytes
- * read, or a negative errno. */
+/* What is in memory: the page cache says so (RWF_NOWAIT), and tmpfs is nothing else but does not know the question.
+ * Bytes read, or a negative errno. */
 static ssize_t read_cached(struct reading *reading, void *room, size_t length)
 {
     const struct iovec into = {room, length};
@@ -288,7 +288,8 @@ static ssize_t read_cached(struct reading *reading, void *room, size_t length)
     return got < 0 ? -errno : got;
 }
 
-/* Never the last of it: the end is the worker's, who looks whether it was one file all along, and so is every failure. */
+/* Never the last of it: the end is the worker's, who looks whether it was one file all along, and so is every
+ * failure. */
 static bool load_block(struct reading *reading)
 {
     uint64_t left = reading->end - reading->at;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Temporaries of local writes: their names, their locks, what is taken up of an earlier one and what is stale. A killed
- * process leaves one file of a name at most, which the next write of it finds: unlocked, it is stale and removed (or taken
- * up, where its journal speaks of the same bytes); locked, the name is being written. Worker threads. */
+ * Temporaries of local writes: their names, their locks, what is taken up of an earlier one and what is stale. A
+ * killed process leaves one file of a name at most, which the next write of it finds: unlocked, it is stale and
+ * removed (or taken up, where its journal speaks of the same bytes); locked, the name is being written. Worker
+ * threads. */
 #include "backend/local/local_temporary.h"
 
 #include <errno.h>
@@ -162,7 +163,8 @@ static orbit_status open_journal(struct orb_local_target *target, const orbit_ke
     orbit_status status = orb_local_journal_open(&target->journal, target->self, &request, error);
     if (status == ORBIT_OK || status == ORBIT_END || status == ORBIT_E_MEMORY)
         return status;
-    /* No room for a journal, or it cannot be had here: written without. One that is there may be followed by a new one. */
+    /* No room for a journal, or it cannot be had here: written without. One that is there may be followed by a new
+     * one. */
     orb_log(&target->self->host->log, ORBIT_LOG_WARN,
             fresh ? "'%s' will not be resumable: %s" : "'%s' is written from its beginning, not gone on with: %s",
             target->name, error->message);

@@ -9,8 +9,8 @@
 /* A file without a name; -EOPNOTSUPP where there is no such thing. */
 int orb_local_open_unnamed(struct orb_local_target *target);
 int orb_local_open_named(struct orb_local_target *target);
-/* With a journal: what an earlier write left of the same bytes is taken up, what it left of others goes. `*said` is what
- * the journal said, with `error` filled when that is negative. */
+/* With a journal: what an earlier write left of the same bytes is taken up, what it left of others goes. `*said` is
+ * what the journal said, with `error` filled when that is negative. */
 int orb_local_open_kept(struct orb_local_target *target, const orbit_keep_request *keep, orbit_error *error,
                         orbit_status *said);
 /* Takes up what an earlier upload left, bytes and all. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writing: puts, and uploads whose parts are written at their offsets in any order and in parallel. A body that
- * has nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. Where
- * a target knows no offsets (a FIFO, a terminal), parts that are early wait for their turn. Nobody waits in a worker. */
+ * Writing: puts, and uploads whose parts are written at their offsets in any order and in parallel. A body that has
+ * nothing returns the worker and goes on with resume, or stores what comes on the thread that received it. Where a
+ * target knows no offsets (a FIFO, a terminal), parts that are early wait for their turn. Nobody waits in a worker. */
 #include "backend/local/local_write.h"
 
 #include <errno.h>

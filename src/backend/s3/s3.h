@@ -163,9 +163,9 @@ const char *orb_s3_name(const struct orb_s3 *s3, const char *path, char *out, si
 /* Appends the full key of a path. */
 bool orb_s3_key(const struct orb_s3 *s3, const char *path, struct orb_buf *out);
 
-/* s3_learned.c: region, clock and ways as replies taught them, for backends that the client opens later. remember_… when they
- * were learned (ways: loop thread, at the end of every operation), recall when host, bucket, region and the store's ways are
- * configured, before orb_s3_locate(). What cannot be remembered is learned again. Any thread. */
+/* s3_learned.c: region, clock and ways as replies taught them, for backends that the client opens later. remember_…
+ * when they were learned (ways: loop thread, at the end of every operation), recall when host, bucket, region and
+ * the store's ways are configured, before orb_s3_locate(). What cannot be remembered is learned again. Any thread. */
 void orb_s3_remember_region(struct orb_s3 *s3);
 void orb_s3_remember_clock(struct orb_s3 *s3);
 void orb_s3_remember_ways(struct orb_s3 *s3);
@@ -175,8 +175,8 @@ void orb_s3_recall(struct orb_s3 *s3);
 void orb_s3_on_header(struct orb_http_request *request, const char *name, const char *value);
 /* Reads a small XML reply from op->http.memory. ORBIT_END: an event stopped it. */
 orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx, orbit_error *error);
-/* The same of one that repeats the operation's key or prefix, which is not looked at: stores write there what no XML may
- * hold. */
+/* The same of one that repeats the operation's key or prefix, which is not looked at: stores write there what no XML
+ * may hold. */
 orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx,
                                      orbit_error *error);
 /* Whether the root of a reply is that of the answer: the documented name, or what some stores make of the operation's
@@ -200,8 +200,8 @@ void orb_s3_etag_header(struct orb_s3_op *op, const struct orb_s3 *store, const 
 
 /* s3_error.c ---------------------------------------------------------------------------------------- */
 
-/* After a request: ORBIT_OK for a 2xx reply whose body in http.memory is no <Error>, else what went wrong. Learns region,
- * clock and what the endpoint can do. */
+/* After a request: ORBIT_OK for a 2xx reply whose body in http.memory is no <Error>, else what went wrong. Learns
+ * region, clock and what the endpoint can do. */
 orbit_status orb_s3_check(struct orb_s3_op *op, orbit_error *error);
 /* The same, and ends the operation with it unless it is ORBIT_OK; false when it has ended. */
 bool orb_s3_fine(struct orb_s3_op *op);
@@ -221,8 +221,8 @@ uint8_t orb_s3_checksum_bytes(uint32_t algorithm); /* of its value */
 void orb_s3_checksum_text(const orbit_checksum *checksum, char text[ORB_S3_CHECKSUM_TEXT]);
 /* The other way; "…-12" is a composite. False for what is none. */
 bool orb_s3_checksum_parse(orbit_checksum *checksum, uint32_t algorithm, const char *text);
-/* Whether the checksum of a whole follows from those of its parts (CRCs). Of the others S3 keeps a checksum of the parts'
- * checksums: a "composite" one. */
+/* Whether the checksum of a whole follows from those of its parts (CRCs). Of the others S3 keeps a checksum of the
+ * parts' checksums: a "composite" one. */
 bool orb_s3_combines(uint32_t algorithm);
 /* Whether it has to be known before the first byte goes: a hash, whose body then is read twice. */
 bool orb_s3_checksum_comes_first(uint32_t algorithm);
@@ -241,8 +241,8 @@ void orb_s3_sum_update(struct orb_s3_sum *sum, const void *bytes, size_t length)
 orbit_checksum orb_s3_sum_checksum(struct orb_s3_sum *sum); /* no update after it */
 orbit_checksum orb_s3_crc_checksum(uint32_t algorithm, uint64_t crc);
 uint64_t orb_s3_crc_combine(uint32_t algorithm, uint64_t a, uint64_t b, uint64_t length_b);
-/* The algorithm of an upload with these options, nullable, of which `asked` is the checksum; ORBIT_E_UNSUPPORTED for one
- * that cannot be done. 0: none. */
+/* The algorithm of an upload with these options, nullable, of which `asked` is the checksum; ORBIT_E_UNSUPPORTED for
+ * one that cannot be done. 0: none. */
 orbit_status orb_s3_upload_checksum(const struct orb_s3 *s3, const orbit_write_options *options, uint32_t asked,
                                     uint32_t *algorithm, orbit_error *error);
 void orb_s3_base64(const void *bytes, size_t length, char *text /* 4 × ceil(length / 3) + 1 */);
@@ -302,8 +302,9 @@ struct orb_s3_sending {
 };
 /* With body, sum.algorithm and ready filled. Reads the body beforehand where its hash has to be known. */
 void orb_s3_sending_start(struct orb_s3_sending *sending);
-/* In ready: whether the body goes in chunks, because they are signed, or its checksum goes behind it: where that must come
- * along, or the store wants it so, and it is not known ahead. The caller adds "aws-chunked" as content encoding. */
+/* In ready: whether the body goes in chunks, because they are signed, or its checksum goes behind it: where that
+ * must come along, or the store wants it so, and it is not known ahead. The caller adds "aws-chunked" as content
+ * encoding. */
 bool orb_s3_sending_in_chunks(struct orb_s3_sending *sending, bool must);
 /* Adds body and checksum headers, sends. */
 void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct orb_s3_op *op));
@@ -376,8 +377,8 @@ bool orb_s3_tags_body(struct orb_buf *body, struct orb_s3_tags *scratch, const c
 void orb_s3_tags_send(struct orb_s3_op *op, const char *path, const char *version_id, const struct orb_buf *body,
                       struct orb_http_bytes *bytes, void (*finished)(struct orb_s3_op *op));
 
-/* s3_after.c: what an upload in parts was begun with beside its bytes and some stores drop: tags and locks. Set when the object
- * is there. It is the first thing of the operation, which start() ends. */
+/* s3_after.c: what an upload in parts was begun with beside its bytes and some stores drop: tags and locks. Set when
+ * the object is there. It is the first thing of the operation, which start() ends. */
 struct orb_s3_after {
     struct orb_s3_op base; /* first */
     const struct orb_s3_upload *upload;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Hosts of buckets. Each kind of bucket has a function; what they share are the partition (which the region's name tells) and
- * the words for FIPS and dual-stack. */
+ * Hosts of buckets. Each kind of bucket has a function; what they share are the partition (which the region's name
+ * tells) and the words for FIPS and dual-stack. */
 #include "backend/s3/s3_address.h"
 
 #include <string.h>
@@ -11,7 +11,8 @@
 
 /* ---- partitions ---------------------------------------------------------------------------------------- */
 
-/* A part of AWS with accounts of its own. docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html */
+/* A part of AWS with accounts of its own.
+ * docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html */
 static const struct partition {
     const char *name, *regions /* how their names begin */, *suffix;
     bool fips, dualstack;

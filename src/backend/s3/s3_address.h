@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a bucket is and for what requests to it are signed: the host's name from bucket, region and endpoint, by the rules
- * of AWS. A bucket is a name, an alias, or the ARN of an access point. Pure: no I/O, any thread.
+ * Where a bucket is and for what requests to it are signed: the host's name from bucket, region and endpoint, by the
+ * rules of AWS. A bucket is a name, an alias, or the ARN of an access point. Pure: no I/O, any thread.
  * docs.aws.amazon.com/general/latest/gr/s3.html, …/AmazonS3/latest/userguide/VirtualHosting.html,
  * …/userguide/access-points-naming.html, …/userguide/s3-express-networking.html */
 #ifndef ORB_BACKEND_S3_ADDRESS_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The object of an upload in parts is complete. Some stores drop the tags and the lock that the upload was begun with, and
- * say nothing: of one that nobody knows the first object is looked at. Where they are gone they are set, by requests of their
- * own: PutObjectTagging, PutObjectRetention, PutObjectLegalHold (docs.aws.amazon.com/AmazonS3/latest/API/). Who would ask
- * again for the end of the upload could not be told of them any more: a failure here is final. Loop thread. */
+ * The object of an upload in parts is complete. Some stores drop the tags and the lock that the upload was begun
+ * with, and say nothing: of one that nobody knows the first object is looked at. Where they are gone they are set,
+ * by requests of their own: PutObjectTagging, PutObjectRetention, PutObjectLegalHold
+ * (docs.aws.amazon.com/AmazonS3/latest/API/). Who would ask again for the end of the upload could not be told of
+ * them any more: a failure here is final. Loop thread. */
 #include "backend/s3/s3.h"
 #include "base/str.h"
 

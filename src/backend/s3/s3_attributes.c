@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an object in parts was made of: GetObjectAttributes, a page a request. From the CRCs and sizes of its parts follows
- * the CRC of a whole that the store keeps none of. Loop thread.
+ * What an object in parts was made of: GetObjectAttributes, a page a request. From the CRCs and sizes of its parts
+ * follows the CRC of a whole that the store keeps none of. Loop thread.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html */
 #include "backend/s3/s3.h"
 #include "base/hash.h"
@@ -62,8 +62,8 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
     return true;
 }
 
-/* Ceph 16 takes it for a read that has failed: status 500 and the object's bytes. Others know no such request, or answer
- * with the object. */
+/* Ceph 16 takes it for a read that has failed: status 500 and the object's bytes. Others know no such request, or
+ * answer with the object. */
 static bool not_offered(const struct orb_s3_op *op, const orbit_error *error)
 {
     int status = op->http.http_status;

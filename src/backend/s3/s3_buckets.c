@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The service itself, "s3://" without a bucket: its buckets are what it lists (ListBuckets), and there is nothing else to
- * be done with it. Stores of old send all of them at once, AWS in pages when asked to. Loop thread. */
+ * The service itself, "s3://" without a bucket: its buckets are what it lists (ListBuckets), and there is nothing
+ * else to be done with it. Stores of old send all of them at once, AWS in pages when asked to. Loop thread. */
 #include "backend/s3/s3.h"
 #include "base/str.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Configuration: the typed config or the URL, settings by name over it, its surroundings below it. No I/O but theirs; the
- * caller's thread. */
+ * Configuration: the typed config or the URL, settings by name over it, its surroundings below it. No I/O but
+ * theirs; the caller's thread. */
 #include <strings.h>
 
 #include "backend/s3/s3.h"

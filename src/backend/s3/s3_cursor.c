@@ -11,8 +11,8 @@ orbit_status orb_s3_list_endless(orbit_error *error, const char *what)
     return orb_fail(error, ORBIT_E_PROTOCOL, 0, "the store's listing goes on for ever: it %s", what);
 }
 
-/* A key is listed once, and so is the last key of a page. Not so a common prefix: stores that look at a thousand keys at a time
- * may tell it once for each thousand. */
+/* A key is listed once, and so is the last key of a page. Not so a common prefix: stores that look at a thousand
+ * keys at a time may tell it once for each thousand. */
 static bool repeats_pages(struct orb_s3_cursor *cursor, const char *last)
 {
     enum { KEYS_MAX = 2, PREFIXES_MAX = 10000 };

@@ -193,8 +193,8 @@ static void parse_body(const struct orb_buf *memory, struct error_body *body)
         (void)orb_xml_read(memory, &events, body, NULL);
 }
 
-/* Whether the root of a document is an error's: the name behind declarations and comments. Replies that are long and none are
- * not read for it. */
+/* Whether the root of a document is an error's: the name behind declarations and comments. Replies that are long and
+ * none are not read for it. */
 static bool begins_as_error(const struct orb_buf *memory)
 {
     const char *at = memory->length ? orb_buf_string(memory) : "";
@@ -258,8 +258,8 @@ static bool learn_clock(struct orb_s3_op *op, const struct error_body *body)
     return true;
 }
 
-/* A token that has expired, by its code; a HEAD has none and is answered with a bare 400. Once: new keys that are refused
- * in the same way are an error. */
+/* A token that has expired, by its code; a HEAD has none and is answered with a bare 400. Once: new keys that are
+ * refused in the same way are an error. */
 static bool learn_keys(struct orb_s3_op *op, const struct error_body *body)
 {
     static const char *const words[] = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"};
@@ -294,8 +294,8 @@ static bool suspect(enum orb_s3_checksums *known, bool with, bool without)
     return with;
 }
 
-/* Some stores refuse requests that carry x-amz-checksum headers, or ask for the object's. Others refuse them for another
- * reason with the same words: only a success without the headers settles it. */
+/* Some stores refuse requests that carry x-amz-checksum headers, or ask for the object's. Others refuse them for
+ * another reason with the same words: only a success without the headers settles it. */
 static bool learn_checksums(struct orb_s3_op *op, const struct error_body *body)
 {
     struct orb_s3_ways *ways = &op->s3->ways;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ETags: within Orbit what is between the quotes, on the wire what the store writes. Any thread.
  *
- * Some stores send them without quotes, and compare a condition with that, byte by byte. So what goes out has the form in
- * which they last came. A weak one (W/"…", what proxies that compress make of a store's own) can be no condition: If-Match
- * compares strongly, and by that nothing weak is ever the same (RFC 9110 section 13.1.1). Reads then go without, and
- * what they are answered with is compared here, as it is in any case. */
+ * Some stores send them without quotes, and compare a condition with that, byte by byte. So what goes out has the
+ * form in which they last came. A weak one (W/"…", what proxies that compress make of a store's own) can be no
+ * condition: If-Match compares strongly, and by that nothing weak is ever the same (RFC 9110 section 13.1.1). Reads
+ * then go without, and what they are answered with is compared here, as it is in any case. */
 #include "backend/s3/s3.h"
 
 static bool is_weak(const char *etag, size_t length)

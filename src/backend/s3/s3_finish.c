@@ -338,8 +338,8 @@ static orbit_status read_result(struct finish_op *finish, orbit_error *error)
     return status;
 }
 
-/* The object is there by now, and the store says of what bytes it is. A value that may be of another kind (a CRC32 of the
- * parts', told without saying so) is passed over. */
+/* The object is there by now, and the store says of what bytes it is. A value that may be of another kind (a CRC32
+ * of the parts', told without saying so) is passed over. */
 static orbit_status compare_with_reply(struct finish_op *finish, orbit_error *error)
 {
     const orbit_checksum *own = &finish->checksum, *told = &finish->reply_checksum;
@@ -355,8 +355,8 @@ static orbit_status compare_with_reply(struct finish_op *finish, orbit_error *er
                     orb_s3_checksum_word(own->algorithm));
 }
 
-/* Some stores know a checksum of the parts' checksums alone, and refuse that of the whole as one that is none (S3Mock). One that
- * was wrong is BadDigest. */
+/* Some stores know a checksum of the parts' checksums alone, and refuse that of the whole as one that is none
+ * (S3Mock). One that was wrong is BadDigest. */
 static bool refuses_the_whole(const struct finish_op *finish, const orbit_error *error)
 {
     return finish->sent_whole && error->http_status == 400 && strcmp(error->code, "BadRequest") == 0;

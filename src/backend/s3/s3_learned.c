@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What replies taught of stores, kept by the client for the backends it opens later: a bucket's region and its store's
- * ways, the clock of an endpoint. A wrong clock, or a store that refuses something, then costs one request a client and not
- * one a backend. Only what is settled is kept, and only what replies taught: settings are the backend's that has them. A
- * small table, of which the places that were not asked for longest are given to others. Any thread; what is inside is
- * guarded by its mutex. */
+ * What replies taught of stores, kept by the client for the backends it opens later: a bucket's region and its
+ * store's ways, the clock of an endpoint. A wrong clock, or a store that refuses something, then costs one request a
+ * client and not one a backend. Only what is settled is kept, and only what replies taught: settings are the
+ * backend's that has them. A small table, of which the places that were not asked for longest are given to others.
+ * Any thread; what is inside is guarded by its mutex. */
 #include "backend/s3/s3.h"
 #include "base/str.h"
 

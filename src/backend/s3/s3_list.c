@@ -2,14 +2,14 @@
  * Listings: one request a page, parsed as it arrives, entries straight into the page. The parser runs on the lane
  * while the request is under way; cursors (s3_cursor.c) are the loop's otherwise.
  *
- * Where directories are asked for (a delimiter), S3 tells the objects of a page first and the common prefixes
- * behind them; both are kept in pages of their own and merged by key. A page that is fuller than the caller's
- * page can hold is cut, and the next request goes on after the last key that was taken.
+ * Where directories are asked for (a delimiter), S3 tells the objects of a page first and the common prefixes behind
+ * them; both are kept in pages of their own and merged by key. A page that is fuller than the caller's page can hold
+ * is cut, and the next request goes on after the last key that was taken.
  *
- * Most stores say how keys are encoded before the first key, some behind the last, some not at all. Where it matters and
- * is not known when a key comes, the page is read to its end to find out, and asked for once more. So is one that is no XML
- * because the store repeats a prefix or writes its token with characters that XML cannot carry, as Ceph does: those are
- * blotted out then, keys come encoded, and the listing goes on after the last of them.
+ * Most stores say how keys are encoded before the first key, some behind the last, some not at all. Where it matters
+ * and is not known when a key comes, the page is read to its end to find out, and asked for once more. So is one
+ * that is no XML because the store repeats a prefix or writes its token with characters that XML cannot carry, as
+ * Ceph does: those are blotted out then, keys come encoded, and the listing goes on after the last of them.
  *
  * Versions come by ListObjectVersions, the latest of a key first: the same document with other names, gone on with
  * after a key and one of its versions. */
@@ -190,7 +190,8 @@ static bool object_field(struct page_op *op, const char *name, char *text, size_
 
 /* ---- the document ---------------------------------------------------------------------------------- */
 
-/* A store that does not know versions answers with a listing of objects, which has none. gofakes3 has a name of its own. */
+/* A store that does not know versions answers with a listing of objects, which has none. gofakes3 has a name of its
+ * own. */
 static bool is_listing(const struct page_op *op, const char *root)
 {
     if (!op->cursor->versions)
@@ -384,7 +385,8 @@ static orbit_status next_place(struct page_op *op, orbit_error *error)
         return op->next.length
                    ? orb_s3_cursor_token(cursor, orb_buf_string(&op->next), op->has_last ? op->last : "", error)
                    : orb_s3_list_endless(error, "says that there is more and not where");
-    /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no delimiter. */
+    /* Any store goes on after the last key; NextMarker is a riddle at some, and left out where there is no
+     * delimiter. */
     if (op->has_last && !op->passed)
         return orb_s3_cursor_after(cursor, op->last, op->last_version, error);
     if (op->next.length && op->encoded) {

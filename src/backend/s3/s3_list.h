@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a listing stands: what is asked for, and after which key, version or token the next page begins. Loop thread, but
- * that a page's parser looks at it on the lane while its request is under way. */
+ * Where a listing stands: what is asked for, and after which key, version or token the next page begins. Loop
+ * thread, but that a page's parser looks at it on the lane while its request is under way. */
 #ifndef ORB_BACKEND_S3_LIST_H
 #define ORB_BACKEND_S3_LIST_H
 
@@ -31,8 +31,9 @@ struct orb_s3_cursor {
     uint64_t repeats;            /* pages that ended with it once more */
 };
 
-/* The next page is asked for by this token, which came with a page that ends with `last` ("": no key), or after this key and version ("": after all versions of the key).
- * ORBIT_E_PROTOCOL when that is where it was asked for before: the store goes in a circle. */
+/* The next page is asked for by this token, which came with a page that ends with `last` ("": no key), or after this
+ * key and version ("": after all versions of the key). ORBIT_E_PROTOCOL when that is where it was asked for before:
+ * the store goes in a circle. */
 orbit_status orb_s3_cursor_token(struct orb_s3_cursor *cursor, const char *token, const char *last, orbit_error *error);
 orbit_status orb_s3_cursor_after(struct orb_s3_cursor *cursor, const char *key, const char *version,
                                  orbit_error *error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * probe: the way to the store, step by step. A worker resolves and connects; then, on the loop, keys are asked for and one
- * look at the bucket tells its region, the store's clock, and whether it lets us in. */
+ * probe: the way to the store, step by step. A worker resolves and connects; then, on the loop, keys are asked for
+ * and one look at the bucket tells its region, the store's clock, and whether it lets us in. */
 #include <inttypes.h>
 #include <time.h>
 

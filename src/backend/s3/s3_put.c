@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * put, and what put and part share: a body on its way out with its checksum. A CRC is computed while the bytes are
- * sent, or before where they lie in memory as one piece, so that the store can check them. A hash (only where it is asked
- * for, as checksum or for the signature) takes a pass of its own over the body, in a worker. */
+ * sent, or before where they lie in memory as one piece, so that the store can check them. A hash (only where it is
+ * asked for, as checksum or for the signature) takes a pass of its own over the body, in a worker. */
 #include "backend/s3/s3.h"
 #include "base/hash.h"
 
@@ -302,7 +302,8 @@ static void put_ready(struct orb_s3_sending *sending)
     orb_s3_sending_send(sending, stored);
 }
 
-/* A store without conditions, or that may pass over them in silence: what stands at the key is looked at just before. */
+/* A store without conditions, or that may pass over them in silence: what stands at the key is looked at just
+ * before. */
 static void looked(struct orb_s3_op *op)
 {
     struct put_op *put = (struct put_op *)op;

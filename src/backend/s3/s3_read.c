@@ -110,8 +110,8 @@ static orbit_status size_of_lengthless(struct read_op *read, uint64_t *size)
     return ORBIT_OK;
 }
 
-/* The whole of an object that is just as long as what was asked for, or this part of a longer one: a store that answers 200
- * to a range and says nothing of it would have the object end here. HEAD knows. */
+/* The whole of an object that is just as long as what was asked for, or this part of a longer one: a store that
+ * answers 200 to a range and says nothing of it would have the object end here. HEAD knows. */
 static orbit_status doubt_size(struct read_op *read)
 {
     const orbit_metadata *pin = read->request.pin, *seen = &read->seen;
@@ -128,8 +128,8 @@ static orbit_status doubt_size(struct read_op *read)
     return ORBIT_OK;
 }
 
-/* 200: the whole object, which a store sends also when it does not know ranges. Of a range that begins behind the end some
- * stores send the whole, too, not a 416. */
+/* 200: the whole object, which a store sends also when it does not know ranges. Of a range that begins behind the
+ * end some stores send the whole, too, not a 416. */
 static orbit_status check_whole(struct read_op *read)
 {
     struct orb_s3_reply *reply = &read->base.reply;
@@ -210,8 +210,8 @@ static void common(struct read_op *read)
 static void send_get(struct read_op *read);
 static void send_head(struct read_op *read);
 
-/* Some stores compare ETags otherwise than they write them. HEAD tells what the object has: if that is what was asked for,
- * conditions are not for this store, and it is read again without one. */
+/* Some stores compare ETags otherwise than they write them. HEAD tells what the object has: if that is what was
+ * asked for, conditions are not for this store, and it is read again without one. */
 static void looked(struct orb_s3_op *op)
 {
     struct read_op *read = (struct read_op *)op;

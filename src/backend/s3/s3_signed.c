@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A body in chunks with a signature each, and perhaps its checksum behind them, for stores that want their payload
- * signed: a hash of the whole would have to be known before the first byte, and the bytes of a pipe pass once. A chunk
- * is gathered before it goes, since its signature stands before it. Lane thread while it is sent. Format: "Signature
- * calculations … Transferring Payload in Multiple Chunks" and "… Including Trailing Headers", Amazon S3 API reference. */
+ * signed: a hash of the whole would have to be known before the first byte, and the bytes of a pipe pass once. A
+ * chunk is gathered before it goes, since its signature stands before it. Lane thread while it is sent. Format:
+ * "Signature calculations … Transferring Payload in Multiple Chunks" and "… Including Trailing Headers", Amazon S3
+ * API reference. */
 #include "backend/s3/s3.h"
 
 enum { CHUNK = 64 << 10, SIGNATURE = 64 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * stat: a HEAD of the object; where there is none, a listing of one key says whether a directory of that name
- * exists. A HEAD that is refused has no body that says why, so the reason is asked for with a GET. Where a checksum of the
- * whole is wanted and the store keeps one of the parts' CRCs, it follows from those. Loop thread. */
+ * exists. A HEAD that is refused has no body that says why, so the reason is asked for with a GET. Where a checksum
+ * of the whole is wanted and the store keeps one of the parts' CRCs, it follows from those. Loop thread. */
 #include "backend/s3/s3.h"
 #include "base/str.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The table of stores. What stands in it was measured (MinIO, VersityGW, Ceph) or follows from the store's own documents;
- * docs/s3.md says which. Constant: any thread. */
+ * The table of stores. What stands in it was measured (MinIO, VersityGW, Ceph) or follows from the store's own
+ * documents; docs/s3.md says which. Constant: any thread. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -37,7 +37,8 @@ static const struct orb_s3_store stores[] = {
     {.name = "b2", .hosts = {"s3.%.backblazeb2.com", "*.backblazeb2.com"}, .no_tags = true, .ways = {OFF, NONE}},
     {.name = "wasabi", .hosts = {"s3.%.wasabisys.com", "*.wasabisys.com"}, .ways = {TAGS}},
     {.name = "digitalocean", .hosts = {"%.digitaloceanspaces.com", "*.digitaloceanspaces.com"}, .ways = {TAGS}},
-    /* cloud.google.com/storage/docs/xml-api: conditions are those of x-goog-if-generation-match, versions generations */
+    /* cloud.google.com/storage/docs/xml-api: conditions are those of x-goog-if-generation-match, versions
+     * generations */
     {.name = "gcs",
      .hosts = {"storage.googleapis.com", "*.storage.googleapis.com"},
      .region = "auto",

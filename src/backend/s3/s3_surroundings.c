@@ -58,8 +58,8 @@ static orbit_status take_choice(uint32_t *choice, const char *name, const char *
     return ORBIT_OK;
 }
 
-/* When the endpoint is known: what is not asked for by option is for AWS's own addresses only. A profile's word is looked at
- * in any case, since a wrong one is a mistake everywhere. */
+/* When the endpoint is known: what is not asked for by option is for AWS's own addresses only. A profile's word is
+ * looked at in any case, since a wrong one is a mistake everywhere. */
 static orbit_status take_switches(struct orb_s3_wanted *wanted, orbit_error *error)
 {
     orbit_s3_config *config = &wanted->config;

@@ -140,8 +140,8 @@ static void looked(struct orb_s3_op *base)
     set(tags);
 }
 
-/* A store that does not know tags may take the request for one to write or to remove the object itself (rclone's and gofakes3
- * do): of one that nobody knows it is looked first. */
+/* A store that does not know tags may take the request for one to write or to remove the object itself (rclone's and
+ * gofakes3 do): of one that nobody knows it is looked first. */
 void orb_s3_tags_set(void *self, orbit_op *op, const orbit_tags_request *request)
 {
     struct tags_op *tags = new_op(self, op, "set the tags of", request->path);

@@ -168,7 +168,8 @@ static void uploads_begin(void *ctx, unsigned depth, const char *name)
     }
 }
 
-/* A key that cannot be a path here (a NUL in it, a broken escape, a blot) is passed over: nothing could be done with it. */
+/* A key that cannot be a path here (a NUL in it, a broken escape, a blot) is passed over: nothing could be done with
+ * it. */
 static void one_upload(struct uploads_op *uploads)
 {
     const char *prefix = uploads->base.s3->prefix;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Stores that differ: what is known of the ways of one, what it takes, wants and refuses. All of it is learned from
- * replies, too; what a table knows beforehand only saves the first refusal, and what stands nowhere in a reply (a region's name,
- * parts of one size, conditions that are passed over). */
+ * replies, too; what a table knows beforehand only saves the first refusal, and what stands nowhere in a reply (a
+ * region's name, parts of one size, conditions that are passed over). */
 #ifndef ORB_BACKEND_S3_WAYS_H
 #define ORB_BACKEND_S3_WAYS_H
 
@@ -18,8 +18,9 @@ enum orb_s3_body_checksums { ORB_S3_BODY_UNKNOWN = 0, ORB_S3_BODY_SUSPECT, ORB_S
 
 enum orb_s3_encoding { ORB_S3_ENCODING_UNKNOWN = 0, ORB_S3_ENCODING_NONE, ORB_S3_ENCODING_URL };
 
-/* If-None-Match and If-Match of writes. SENT: they are sent, and before the end of an upload it is looked all the same.
- * DECIDE: the store can be relied on. NONE: it refuses them or passes over them, so it is looked before every such write. */
+/* If-None-Match and If-Match of writes. SENT: they are sent, and before the end of an upload it is looked all the
+ * same. DECIDE: the store can be relied on. NONE: it refuses them or passes over them, so it is looked before every
+ * such write. */
 enum orb_s3_conditions { ORB_S3_CONDITIONS_SENT = 0, ORB_S3_CONDITIONS_DECIDE, ORB_S3_CONDITIONS_NONE };
 
 /* The tags, or the lock, that an upload in parts was begun with. UNKNOWN: looked at after the first one. */
@@ -65,7 +66,8 @@ struct orb_s3_store {
 
 /* NULL: no such name. */
 const struct orb_s3_store *orb_s3_store_named(const char *name);
-/* By the endpoint's host (a port does not matter), "other" where it is nobody's. `region` is what the host says, "" for nothing. */
+/* By the endpoint's host (a port does not matter), "other" where it is nobody's. `region` is what the host says, ""
+ * for nothing. */
 const struct orb_s3_store *orb_s3_store_at(const char *host, char *region, size_t room);
 /* All names, ", " between them, for messages. */
 void orb_s3_store_names(char *out, size_t room);

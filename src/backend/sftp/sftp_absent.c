@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A server that was there and cannot be reached any more is waited for: it is being restarted, or the way to it is. One
- * connection is tried again and again for all calls, which would otherwise each begin their own and use up their attempts
- * within seconds. Who was never there is not waited for. Loop thread. */
+ * A server that was there and cannot be reached any more is waited for: it is being restarted, or the way to it is.
+ * One connection is tried again and again for all calls, which would otherwise each begin their own and use up their
+ * attempts within seconds. Who was never there is not waited for. Loop thread. */
 #include "backend/sftp/sftp.h"
 #include "base/clock.h"
 

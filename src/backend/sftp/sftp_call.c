@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A call's life, what replies mean, and paths. A call is freed by a last message, behind its operation's done: resume() may
- * come from another thread until the engine has heard of the end. Loop thread, but for resume. */
+ * A call's life, what replies mean, and paths. A call is freed by a last message, behind its operation's done:
+ * resume() may come from another thread until the engine has heard of the end. Loop thread, but for resume. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,7 +9,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* ---- life ------------------------------------------------------------------------------------------------------------ */
+/* ---- life
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void call_drop(struct sftp_call *call)
 {
@@ -100,7 +101,8 @@ void sftp_call_resumes(struct sftp_call *call)
     call->op->resume = resume;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct orb_sftp *sftp_call_session(const struct sftp_call *call)
 {
@@ -120,7 +122,8 @@ void sftp_call_ask(struct sftp_call *call, struct orb_sftp_request *request,
     orb_sftp_start(sftp_call_session(call), request);
 }
 
-/* ---- what replies mean ----------------------------------------------------------------------------------------------- */
+/* ---- what replies mean
+ * ----------------------------------------------------------------------------------------------- */
 
 static const struct {
     uint32_t code;
@@ -222,7 +225,8 @@ bool sftp_is_openssh(const struct orb_sftp *session)
     return orb_sftp_can(session, ORB_SFTP_CAN_LSETSTAT) || orb_sftp_can(session, ORB_SFTP_CAN_LIMITS);
 }
 
-/* ---- paths ----------------------------------------------------------------------------------------------------------- */
+/* ---- paths
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* Whether ".." components lead above where the path begins. */
 static bool climbs_out(const char *path)
@@ -285,7 +289,8 @@ char *sftp_parent(const char *full)
     return length == 0 || (length == 1 && full[1] == '\0') ? NULL : orb_strndup(full, length);
 }
 
-/* ---- attributes ------------------------------------------------------------------------------------------------------ */
+/* ---- attributes
+ * ------------------------------------------------------------------------------------------------------ */
 
 uint32_t sftp_kind(const struct orb_sftp_attributes *attributes)
 {

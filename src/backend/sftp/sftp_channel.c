@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Channels: sessions on one connection, opened when they are needed. One does for everything that is near. Where the way is
- * long, a channel's window of 2 MiB is what limits it, so each stream gets one of its own, up to as many as there may be:
- * they share the connection, and its authentication. A channel that was lost is opened anew by the next call, as soon as
- * what carried it has ended. Loop thread. */
+ * Channels: sessions on one connection, opened when they are needed. One does for everything that is near. Where the
+ * way is long, a channel's window of 2 MiB is what limits it, so each stream gets one of its own, up to as many as
+ * there may be: they share the connection, and its authentication. A channel that was lost is opened anew by the
+ * next call, as soon as what carried it has ended. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
@@ -220,7 +220,8 @@ static bool open_channel(struct sftp_channel *channel)
     return status >= 0;
 }
 
-/* ---- which one ------------------------------------------------------------------------------------------------------- */
+/* ---- which one
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool usable(const struct sftp_channel *channel)
 {
@@ -343,7 +344,8 @@ void sftp_call_leave(struct sftp_call *call)
     call->counted = false;
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void store_free(struct sftp_store *store)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An SFTP server that a command line starts here, on a socketpair: another way to the server than ssh, as sftp's -D. One
- * process a channel. It ends with its stream. Loop thread only. */
+ * An SFTP server that a command line starts here, on a socketpair: another way to the server than ssh, as sftp's -D.
+ * One process a channel. It ends with its stream. Loop thread only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Configuration of the SFTP backend. What makes ssh, or us, run a program is not taken from a URL: those are passed on, pasted
- * and read from files of others, and a host's name is no program. */
+ * Configuration of the SFTP backend. What makes ssh, or us, run a program is not taken from a URL: those are passed
+ * on, pasted and read from files of others, and a host's name is no program. */
 #include "backend/sftp/sftp_config.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which host, and how ssh is to reach it: from a typed config or a URL, settings by name over it, ORBIT_SSH_OPTIONS below it.
- * The caller's thread; no I/O. */
+ * Which host, and how ssh is to reach it: from a typed config or a URL, settings by name over it, ORBIT_SSH_OPTIONS
+ * below it. The caller's thread; no I/O. */
 #ifndef ORB_BACKEND_SFTP_CONFIG_H
 #define ORB_BACKEND_SFTP_CONFIG_H
 

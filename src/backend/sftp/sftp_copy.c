@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Copies that the server makes by itself (copy-data), a piece after the other, so that it is never silent for long. Loop
- * thread. */
+ * Copies that the server makes by itself (copy-data), a piece after the other, so that it is never silent for long.
+ * Loop thread. */
 #include "backend/sftp/sftp_write.h"
 
 #include <string.h>

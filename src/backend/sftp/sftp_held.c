@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files that are open for reading stay open for a moment: the next range of the same stream costs no OPEN, and reads the same
- * file, also when another one has got its name meanwhile, which times of whole seconds could not tell. Loop thread. */
+ * Files that are open for reading stay open for a moment: the next range of the same stream costs no OPEN, and reads
+ * the same file, also when another one has got its name meanwhile, which times of whole seconds could not tell. Loop
+ * thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Listing one directory: several READDIRs under way on its handle, their names given out in the order they came. How many
- * grows while names keep coming and the way to the server is long. A cursor whose connection was lost opens the directory
- * again and passes over what was given out already, if that is still there.
+ * Listing one directory: several READDIRs under way on its handle, their names given out in the order they came. How
+ * many grows while names keep coming and the way to the server is long. A cursor whose connection was lost opens the
+ * directory again and passes over what was given out already, if that is still there.
  *
- * Version 3 has no inodes. Where symlinks are followed a walk must know a directory that it lies in: there directories have a number
- * that is made of their real path (REALPATH), which is known of those that are no links when it is of the one that is listed.
- * Loop thread. */
+ * Version 3 has no inodes. Where symlinks are followed a walk must know a directory that it lies in: there
+ * directories have a number that is made of their real path (REALPATH), which is known of those that are no links
+ * when it is of the one that is listed. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
@@ -63,7 +63,8 @@ struct list_call {
     orbit_error error;
 };
 
-/* ---- cursors --------------------------------------------------------------------------------------------------------- */
+/* ---- cursors
+ * --------------------------------------------------------------------------------------------------------- */
 
 static struct orb_sftp *cursor_session(const struct cursor *cursor)
 {
@@ -156,7 +157,8 @@ static void ask_ahead(struct cursor *cursor)
     }
 }
 
-/* ---- entries --------------------------------------------------------------------------------------------------------- */
+/* ---- entries
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool is_listed(const struct cursor *cursor, const struct orb_sftp_name *name)
 {
@@ -372,7 +374,8 @@ static void take_names(struct list_call *list)
     }
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void opened(struct orb_sftp_request *request)
 {

@@ -6,7 +6,8 @@
 #include "backend/sftp/sftp.h"
 #include "base/mem.h"
 
-/* ---- all on the way: up until one can be made, then down ------------------------------------------------------------- */
+/* ---- all on the way: up until one can be made, then down
+ * ------------------------------------------------------------- */
 
 void sftp_maker_release(struct sftp_maker *maker)
 {
@@ -120,7 +121,8 @@ void sftp_make_directories(struct sftp_call *call, struct sftp_maker *maker, con
     make_here(maker);
 }
 
-/* ---- mkdir ----------------------------------------------------------------------------------------------------------- */
+/* ---- mkdir
+ * ----------------------------------------------------------------------------------------------------------- */
 
 struct mkdir_call {
     struct sftp_call call; /* first */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a file is to be written: a temporary is made while what stands at the name is looked at, in one round trip. A symlink
- * there is followed first, directories on the way are made, room for what is large is looked for; or the temporary of an
- * earlier process is taken up. Loop thread. */
+ * Where a file is to be written: a temporary is made while what stands at the name is looked at, in one round trip.
+ * A symlink there is followed first, directories on the way are made, room for what is large is looked for; or the
+ * temporary of an earlier process is taken up. Loop thread. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,8 +22,8 @@ uint32_t sftp_temporary_mark(const char *name)
     return (uint32_t)orb_crc64nvme(0, name, strlen(name));
 }
 
-/* In the same directory, where a rename can reach it; never listed. Two writes of a file have two of them, for no server says
- * whether the other one is under way still. */
+/* In the same directory, where a rename can reach it; never listed. Two writes of a file have two of them, for no
+ * server says whether the other one is under way still. */
 static char *name_temporary(const char *full)
 {
     const char *name = orb_path_base(full);

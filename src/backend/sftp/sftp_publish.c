@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The name of a file that is whole: a rename that replaces, a link where nothing may be replaced, and what becomes of them on
- * servers that have neither. A rename whose reply was lost may have been done: then a look decides. Loop thread. */
+ * The name of a file that is whole: a rename that replaces, a link where nothing may be replaced, and what becomes
+ * of them on servers that have neither. A rename whose reply was lost may have been done: then a look decides. Loop
+ * thread. */
 #include "backend/sftp/sftp_write.h"
 
 enum { MOVE, LOOK, CLEAR, LOOK_TEMPORARY }; /* requests of a writing: nothing else is under way then */
@@ -110,7 +111,8 @@ void sftp_writing_publish(struct sftp_writing *writing,
     publish_move(writing, true);
 }
 
-/* ---- when a reply was lost ------------------------------------------------------------------------------------------- */
+/* ---- when a reply was lost
+ * ------------------------------------------------------------------------------------------- */
 
 static void resolve_end(struct sftp_writing *writing, bool there)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A body to a file: the bytes that the body lends go out from where they lie, in one WRITE at a time; when the stream has
- * taken it, the next one follows, without waiting for the answers of those before. Loop thread. */
+ * A body to a file: the bytes that the body lends go out from where they lie, in one WRITE at a time; when the
+ * stream has taken it, the next one follows, without waiting for the answers of those before. Loop thread. */
 #include "backend/sftp/sftp_write.h"
 #include "base/hash.h"
 

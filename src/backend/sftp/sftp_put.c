@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writing: a small file in one operation, a large one in parts at their offsets, on whichever channel is free. A small one
- * costs three round trips: the temporary, its bytes and everything about them, its name. Loop thread. */
+ * Writing: a small file in one operation, a large one in parts at their offsets, on whichever channel is free. A
+ * small one costs three round trips: the temporary, its bytes and everything about them, its name. Loop thread. */
 #include "backend/sftp/sftp_write.h"
 
 #include "base/mem.h"
 
-/* ---- put ------------------------------------------------------------------------------------------------------------- */
+/* ---- put
+ * ------------------------------------------------------------------------------------------------------------- */
 
 struct put_call {
     struct sftp_write_call write; /* first */
@@ -112,7 +113,8 @@ void sftp_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_
     sftp_call_start(&put->write.call, put_go);
 }
 
-/* ---- begin ----------------------------------------------------------------------------------------------------------- */
+/* ---- begin
+ * ----------------------------------------------------------------------------------------------------------- */
 
 struct upload_call {
     struct sftp_write_call write; /* these two first: struct sftp_upload_call */
@@ -208,7 +210,8 @@ void sftp_begin(void *self, orbit_op *op, const orbit_begin_request *request, or
     sftp_call_start(&upload->write.call, begin_go);
 }
 
-/* ---- parts ----------------------------------------------------------------------------------------------------------- */
+/* ---- parts
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void part_drained(struct sftp_call *call)
 {
@@ -261,7 +264,8 @@ void sftp_part(void *self, orbit_op *op, void *target_, const orbit_part *part, 
     sftp_call_start(&upload->write.call, part_go);
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void finish_published(struct sftp_call *call, orbit_status status, const orbit_error *error)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading a range: many READs under way on one handle, their bytes given to the sink in order. The bytes that are next go
- * from the stream into the sink's room. Others, of a server that answers in another order or while the sink has no room,
- * are kept in their slot until it is their turn: the channel is never held up, because what the sink waits for may come
- * through it. While something is kept nothing more is asked for, so at most a window of bytes ever is.
+ * Reading a range: many READs under way on one handle, their bytes given to the sink in order. The bytes that are
+ * next go from the stream into the sink's room. Others, of a server that answers in another order or while the sink
+ * has no room, are kept in their slot until it is their turn: the channel is never held up, because what the sink
+ * waits for may come through it. While something is kept nothing more is asked for, so at most a window of bytes
+ * ever is.
  *
- * A size of 0 is not believed while a READ has not said the same (files of proc), nor one of a page when fewer bytes came (those of
- * sysfs); a server need not tell any. Such a file is read until it ends, as a local one is: reply.length is ORBIT_TO_END and the
- * metadata has no ORBIT_HAS_SIZE. Loop thread. */
+ * A size of 0 is not believed while a READ has not said the same (files of proc), nor one of a page when fewer bytes
+ * came (those of sysfs); a server need not tell any. Such a file is read until it ends, as a local one is:
+ * reply.length is ORBIT_TO_END and the metadata has no ORBIT_HAS_SIZE. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
@@ -14,12 +15,12 @@
 #include "base/least.h"
 #include "base/mem.h"
 
-/* Of one channel: ssh lets no more come before it has got rid of it. What is asked for beyond that waits at the server, or in
- * ssh's memory and ours. */
+/* Of one channel: ssh lets no more come before it has got rid of it. What is asked for beyond that waits at the
+ * server, or in ssh's memory and ours. */
 #define MOST_BYTES ((uint64_t)2 << 20)
 
-/* Of all channels together: what a connection brings in a round trip and SLACK_MS more, at a rate that is beyond what one
- * core decrypts. More would not come sooner, and wait in ssh's memory where we are slow for a moment. */
+/* Of all channels together: what a connection brings in a round trip and SLACK_MS more, at a rate that is beyond
+ * what one core decrypts. More would not come sooner, and wait in ssh's memory where we are slow for a moment. */
 #define MOST_PER_MS ((uint64_t)400 << 10)
 enum { SLACK_MS = 12 };
 
@@ -98,7 +99,8 @@ static void read_release(struct sftp_call *call)
     orb_free(read->full);
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------------------- */
+/* ---- asking
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void *place(struct orb_sftp_request *request, size_t want, size_t *room);
 static void filled(struct orb_sftp_request *request, size_t length);
@@ -148,7 +150,8 @@ static void ask_more(struct read_call *read)
     }
 }
 
-/* ---- giving ---------------------------------------------------------------------------------------------------------- */
+/* ---- giving
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void read_end(struct read_call *read, orbit_status status)
 {
@@ -296,7 +299,8 @@ static void answered(struct orb_sftp_request *request)
     give(read);
 }
 
-/* ---- what it is ------------------------------------------------------------------------------------------------------ */
+/* ---- what it is
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool is_pinned(const orbit_metadata *pin, const orbit_metadata *now)
 {
@@ -305,8 +309,8 @@ static bool is_pinned(const orbit_metadata *pin, const orbit_metadata *now)
            (!(both & ORBIT_HAS_MTIME) || pin->mtime_ns / (int64_t)ORB_S == now->mtime_ns / (int64_t)ORB_S);
 }
 
-/* The READs that were asked for before it was known what there is: those behind the end are forgotten, one that asked for
- * more than there is, or was answered before, is set right. */
+/* The READs that were asked for before it was known what there is: those behind the end are forgotten, one that
+ * asked for more than there is, or was answered before, is set right. */
 static void fit(struct read_call *read)
 {
     unsigned asked = read->count;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Removing a batch: all of it is asked for at once. What REMOVE does not take may be a directory: that is looked at, and
- * RMDIR follows; a name with a slash behind it is a directory at once. Loop thread. */
+ * Removing a batch: all of it is asked for at once. What REMOVE does not take may be a directory: that is looked at,
+ * and RMDIR follows; a name with a slash behind it is a directory at once. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Renaming. Replacing is posix-rename@openssh.com; where a server has none, the target is removed and the name is free for
- * the time of one round trip. Not replacing is the plain RENAME, which the draft lets fail on a name that is taken. What a
- * failure means is looked up, never read from its text. Loop thread. */
+ * Renaming. Replacing is posix-rename@openssh.com; where a server has none, the target is removed and the name is
+ * free for the time of one round trip. Not replacing is the plain RENAME, which the draft lets fail on a name that
+ * is taken. What a failure means is looked up, never read from its text. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp.h"
@@ -67,7 +67,8 @@ static void judge(struct rename_call *rename)
     }
 }
 
-/* An earlier request, whose reply was lost, may have been done just now: what it gave the new name is not cleared away. */
+/* An earlier request, whose reply was lost, may have been done just now: what it gave the new name is not cleared
+ * away. */
 static void looked_again(struct orb_sftp_request *request)
 {
     struct sftp_call *call = sftp_call_of(request);

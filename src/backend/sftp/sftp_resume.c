@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Going on with an upload that another process began: its temporary is opened, and what it is believed to have is looked at.
- * What was flushed has to be below its end; what was only acknowledged is read and compared, for a server's machine that went
- * down may have lost it: reads from any place, some under way, the sums moved to their places. Loop thread. */
+ * Going on with an upload that another process began: its temporary is opened, and what it is believed to have is
+ * looked at. What was flushed has to be below its end; what was only acknowledged is read and compared, for a
+ * server's machine that went down may have lost it: reads from any place, some under way, the sums moved to their
+ * places. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp_write.h"
@@ -13,7 +14,8 @@
 
 enum { CLAIMS_MAX = 4 * ORB_EXTENTS_MAX, SCRATCH_BYTES = 32 << 10 };
 
-/* ---- names ----------------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* The temporary's own name where it is beside the target, else the whole of it. */
 const char *sftp_target_id(const struct sftp_target *target)
@@ -38,7 +40,8 @@ orbit_status sftp_target_resume(struct sftp_target *target, const char *id, orbi
     return target->temporary ? ORBIT_OK : orb_fail_memory(error);
 }
 
-/* ---- what is told of it ------------------------------------------------------------------------------------------------ */
+/* ---- what is told of it
+ * ------------------------------------------------------------------------------------------------ */
 
 orbit_status sftp_adopt(void *self, void *target_, const orbit_stored_part *part, orbit_error *error)
 {
@@ -82,7 +85,8 @@ size_t sftp_written(void *self, void *target_, orbit_stored_part *parts, size_t 
     return count;
 }
 
-/* ---- looking ----------------------------------------------------------------------------------------------------------- */
+/* ---- looking
+ * ----------------------------------------------------------------------------------------------------------- */
 
 struct look_call;
 
@@ -282,7 +286,8 @@ void sftp_parts(void *self, orbit_op *op, const orbit_parts_request *request, or
     sftp_call_start(&look->write.call, look_go);
 }
 
-/* ---- flushing ---------------------------------------------------------------------------------------------------------- */
+/* ---- flushing
+ * ---------------------------------------------------------------------------------------------------------- */
 
 struct flush_call {
     struct sftp_write_call write; /* these two first: struct sftp_upload_call */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A file under its temporary name, from when that is there (sftp_open.c) up to its RENAME (sftp_publish.c): attributes, fsync,
- * FSTAT and CLOSE follow the last WRITE at once. Only the rename waits for all of them, because a server does it whether or not
- * they went well. Loop thread. */
+ * A file under its temporary name, from when that is there (sftp_open.c) up to its RENAME (sftp_publish.c):
+ * attributes, fsync, FSTAT and CLOSE follow the last WRITE at once. Only the rename waits for all of them, because a
+ * server does it whether or not they went well. Loop thread. */
 #include <string.h>
 
 #include "backend/sftp/sftp_write.h"
@@ -9,7 +9,8 @@
 
 enum { OWNER, FLUSH, ATTRIBUTES, STAT, REMOVE }; /* requests of a writing: nothing else is under way then */
 
-/* ---- targets --------------------------------------------------------------------------------------------------------- */
+/* ---- targets
+ * --------------------------------------------------------------------------------------------------------- */
 
 orbit_status sftp_target_init(struct sftp_target *target, struct sftp_store *store, const char *path,
                               const orbit_write_options *options, const orbit_metadata *preserve, orbit_error *error)
@@ -105,7 +106,8 @@ void sftp_target_drop(struct sftp_target *target, struct orb_sftp *session)
     target->temporary = NULL;
 }
 
-/* ---- what all steps share -------------------------------------------------------------------------------------------- */
+/* ---- what all steps share
+ * -------------------------------------------------------------------------------------------- */
 
 void sftp_writing_release(struct sftp_writing *writing)
 {
@@ -157,7 +159,8 @@ bool sftp_writing_lost(struct sftp_writing *writing)
     return true;
 }
 
-/* ---- settling -------------------------------------------------------------------------------------------------------- */
+/* ---- settling
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void settled(struct sftp_writing *writing)
 {
@@ -272,7 +275,8 @@ void sftp_writing_settle(struct sftp_writing *writing,
     settled(writing);
 }
 
-/* ---- giving up ------------------------------------------------------------------------------------------------------- */
+/* ---- giving up
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void discarded(struct orb_sftp_request *request)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The unfinished uploads of one directory, or of one file in it: temporaries, which no listing shows. Which file one is of
- * its name tells to who asks for that file, and is not told otherwise: paths are then the temporaries' own. Whether somebody still writes to one, a server
- * cannot say; since when nobody did, its time does. In order of their names, some at a time: what a reader finds is sorted in,
- * and what lies behind a full page is found again by the next one. Loop thread. */
+ * The unfinished uploads of one directory, or of one file in it: temporaries, which no listing shows. Which file one
+ * is of its name tells to who asks for that file, and is not told otherwise: paths are then the temporaries' own.
+ * Whether somebody still writes to one, a server cannot say; since when nobody did, its time does. In order of their
+ * names, some at a time: what a reader finds is sorted in, and what lies behind a full page is found again by the
+ * next one. Loop thread. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Why a server failed that gives no reason: version 3 has one status for a full disk, a quota, a read-only file system and much
- * else. The file system is asked (statvfs@openssh.com); texts of servers decide nothing. Loop thread. */
+ * Why a server failed that gives no reason: version 3 has one status for a full disk, a quota, a read-only file
+ * system and much else. The file system is asked (statvfs@openssh.com); texts of servers decide nothing. Loop
+ * thread. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writing a file: a temporary beside it, bytes at any offsets, and the name at the end. Shared by put, uploads and copies.
- * Main loop. */
+ * Writing a file: a temporary beside it, bytes at any offsets, and the name at the end. Shared by put, uploads and
+ * copies. Main loop. */
 #ifndef ORB_BACKEND_SFTP_WRITE_H
 #define ORB_BACKEND_SFTP_WRITE_H
 
@@ -75,7 +75,8 @@ struct sftp_write_call {
     struct sftp_writing writing;
 };
 void sftp_writing_release(struct sftp_writing *writing);
-/* For the steps below: a new one, and its end; what went wrong; a request of its own, which carries it and not its call. */
+/* For the steps below: a new one, and its end; what went wrong; a request of its own, which carries it and not its
+ * call. */
 void sftp_writing_begin(struct sftp_writing *writing,
                         void (*then)(struct sftp_call *call, orbit_status status, const orbit_error *error));
 void sftp_writing_end(struct sftp_writing *writing);
@@ -131,8 +132,8 @@ struct sftp_upload_call {
     struct sftp_write_call write; /* first */
     struct sftp_target *target;
 };
-/* `bytes` at least its size; `what`, for messages, outlives it; release ends with sftp_writing_release(). NULL: no memory, `op`
- * is done. */
+/* `bytes` at least its size; `what`, for messages, outlives it; release ends with sftp_writing_release(). NULL: no
+ * memory, `op` is done. */
 void *sftp_upload_call_new(struct sftp_store *store, orbit_op *op, size_t bytes, struct sftp_target *target,
                            const char *what, void (*release)(struct sftp_call *call));
 

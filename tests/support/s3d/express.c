@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Directory buckets (S3 Express One Zone), with --set express=1 those whose names end in "--x-s3": CreateSession, and what is
- * asked of every other request to one. A session's key id is SESS, the time of its end in milliseconds and its epoch, so
- * nothing has to be kept. */
+ * Directory buckets (S3 Express One Zone), with --set express=1 those whose names end in "--x-s3": CreateSession,
+ * and what is asked of every other request to one. A session's key id is SESS, the time of its end in milliseconds
+ * and its epoch, so nothing has to be kept. */
 #include "s3d.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Object Lock by requests of its own: PutObjectRetention and PutObjectLegalHold. A lock is kept as the headers that HEAD tells. */
+ * Object Lock by requests of its own: PutObjectRetention and PutObjectLegalHold. A lock is kept as the headers that
+ * HEAD tells. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

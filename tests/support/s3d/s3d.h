@@ -172,7 +172,8 @@ void fault_match(struct fault *fault, enum kind kind, const char *bucket, const 
 bool fault_over_rate(void);
 void fault_json(struct text *out);
 
-/* Replies word for word (said.c): bytes, others so many times, and then more; the connection ends where fault.close is on. */
+/* Replies word for word (said.c): bytes, others so many times, and then more; the connection ends where fault.close
+ * is on. */
 struct request;
 void said_first(struct fault *fault, const char *bytes, size_t length);
 void said_again(struct fault *fault, const char *bytes, size_t length);
@@ -406,7 +407,8 @@ void upload_unlink(struct upload *upload); /* freed when the last user leaves */
 void upload_leave(struct upload *upload);
 struct part *upload_part(struct upload *upload, uint32_t number, bool make);
 void store_clear(void); /* takes the lock itself */
-/* Takes the lock; a referenced object (stored or generated; a marker where `version` names it), or NULL with `code` set. */
+/* Takes the lock; a referenced object (stored or generated; a marker where `version` names it), or NULL with `code`
+ * set. */
 struct object *store_get(const char *bucket, const char *key, size_t key_length, const char *version, bool *generated,
                          const char **code);
 bool bucket_exists(const char *name); /* takes the lock */
@@ -456,8 +458,8 @@ bool sign_check_form(struct request *request, const char *form, size_t length);
 int64_t grant_end_ms(const char *access, const char *token);
 /* The services that grant keys, below /_grant/ (grant.c). */
 void grant_serve(struct request *request);
-/* Directory buckets (express.c): whether it is one, and whether a request is signed as such a bucket wants it and asks for
- * what it has; replies itself when not. */
+/* Directory buckets (express.c): whether it is one, and whether a request is signed as such a bucket wants it and
+ * asks for what it has; replies itself when not. */
 bool express_bucket(const struct request *request);
 bool express_fits(struct request *request, const char *service);
 /* As grant_end_ms(), of a session's keys. */

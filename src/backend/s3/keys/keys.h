@@ -49,7 +49,8 @@ bool orb_keys_source_same(const struct orb_keys_source *a, const struct orb_keys
 /* Keys that are valid now, borrowed until the next turn of the loop, and which generation of them these are; NULL: wait
  * for them. When they are about to expire the next ones are fetched meanwhile. */
 const struct orb_keys *orb_keys_source_current(struct orb_keys_source *source, unsigned *generation);
-/* wait->done() is called once, also from inside when it is known already: with ORBIT_OK there are keys, else why there are none. */
+/* wait->done() is called once, also from inside when it is known already: with ORBIT_OK there are keys, else why
+ * there are none. */
 void orb_keys_source_wait(struct orb_keys_source *source, struct orb_keys_wait *wait);
 /* The caller waits no longer: done is not called. */
 void orb_keys_source_forget(struct orb_keys_source *source, struct orb_keys_wait *wait);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * credential_process: a program of the user's that prints keys as JSON. Run without a shell, in a process group of
- * its own that is killed when it takes too long or prints too much. What it prints on standard error is dropped: it might be
- * anything. The fetch's thread. docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html */
+ * its own that is killed when it takes too long or prints too much. What it prints on standard error is dropped: it
+ * might be anything. The fetch's thread. docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

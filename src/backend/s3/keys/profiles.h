@@ -13,7 +13,8 @@ struct orb_profiles;
 
 enum orb_profiles_kind { ORB_PROFILE = 0, ORB_PROFILE_SSO_SESSION, ORB_PROFILE_SERVICES };
 
-/* Files that do not exist are empty; one that cannot be read, or a line that means nothing, is an error. NULL paths are fine. */
+/* Files that do not exist are empty; one that cannot be read, or a line that means nothing, is an error. NULL paths
+ * are fine. */
 orbit_status orb_profiles_load(struct orb_profiles **profiles, const char *config_file, const char *credentials_file,
                                orbit_error *error);
 void orb_profiles_free(struct orb_profiles *profiles); /* wipes; NULL is fine */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of the credential chain. An origin is what was configured: read once, when a backend is opened. A provider is
- * one place keys may come from; it runs on the fetch's own thread and may block, but not for long: every wait
- * has a limit and looks at `cancelled`. chain.c asks them in order. Nothing here ever logs or tells a secret. */
+ * The inside of the credential chain. An origin is what was configured: read once, when a backend is opened. A
+ * provider is one place keys may come from; it runs on the fetch's own thread and may block, but not for long: every
+ * wait has a limit and looks at `cancelled`. chain.c asks them in order. Nothing here ever logs or tells a secret. */
 #ifndef ORB_BACKEND_S3_KEYS_PROVIDER_H
 #define ORB_BACKEND_S3_KEYS_PROVIDER_H
 
@@ -118,12 +118,13 @@ orbit_status orb_keys_process(struct orb_keys_fetch *fetch, const char *command,
 /* sso.c */
 orbit_status orb_keys_sso(struct orb_keys_fetch *fetch, const char *profile, struct orb_keys *keys, orbit_error *error);
 
-/* sso_token.c: the access token in the file at `path`, renewed at the region's service where it is about to end and can be.
- * ORBIT_END: there is none; `*over`: because it has expired. ORBIT_E_NOT_FOUND: no file. */
+/* sso_token.c: the access token in the file at `path`, renewed at the region's service where it is about to end and
+ * can be. ORBIT_END: there is none; `*over`: because it has expired. ORBIT_E_NOT_FOUND: no file. */
 orbit_status orb_keys_sso_token(struct orb_keys_fetch *fetch, const char *path, const char *region,
                                 struct orb_buf *token, bool *over, orbit_error *error);
 
-/* container.c: whether keys may be asked for at this URL: over TLS, or on this machine and the container agents' addresses. */
+/* container.c: whether keys may be asked for at this URL: over TLS, or on this machine and the container agents'
+ * addresses. */
 bool orb_keys_container_allowed(const char *url);
 
 /* ---- shared by providers (answer.c) ------------------------------------------------------------------ */
@@ -159,8 +160,8 @@ orbit_status orb_keys_refused(const char *who, int http_status, const char *code
 /* One request with the fetch's cancel, CA and time-out. */
 orbit_status orb_keys_ask(struct orb_keys_fetch *fetch, struct orb_ask *ask, struct orb_buf *reply, int *http_status,
                           int64_t *date_ns, orbit_error *error);
-/* A signed one. ask() signs by our clock and `offset_s`, and fills http_status and date_ns. A refusal by a clock that is far
- * from that is asked once more by the answerer's clock, which the client remembers. */
+/* A signed one. ask() signs by our clock and `offset_s`, and fills http_status and date_ns. A refusal by a clock
+ * that is far from that is asked once more by the answerer's clock, which the client remembers. */
 struct orb_keys_signed {
     struct orb_keys_fetch *fetch;
     const char *who; /* "STS" */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sessions of directory buckets (S3 Express One Zone): CreateSession gives keys for one bucket and five minutes, to those whose
- * own keys ask for it. A session is a source of keys like any other, so waiting for it, sharing and renewing are the
- * source's; only whose keys ask is different: they come from another source, on the loop, before each fetch.
- * docs.aws.amazon.com/AmazonS3/latest/API/API_CreateSession.html */
+ * Sessions of directory buckets (S3 Express One Zone): CreateSession gives keys for one bucket and five minutes, to
+ * those whose own keys ask for it. A session is a source of keys like any other, so waiting for it, sharing and
+ * renewing are the source's; only whose keys ask is different: they come from another source, on the loop, before
+ * each fetch. docs.aws.amazon.com/AmazonS3/latest/API/API_CreateSession.html */
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"

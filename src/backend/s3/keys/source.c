@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sources of keys, shared by the backends of a client: one fetch for all who wait, the next one ahead of expiry, and what a
- * store's refusal means. The ring's mutex guards who holds what; keys and waiters are the loop's; the fetch's thread
- * touches `fetched` and its status alone, until its message is delivered. */
+ * Sources of keys, shared by the backends of a client: one fetch for all who wait, the next one ahead of expiry, and
+ * what a store's refusal means. The ring's mutex guards who holds what; keys and waiters are the loop's; the fetch's
+ * thread touches `fetched` and its status alone, until its message is delivered. */
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Single sign-on (IAM Identity Center): the token that `aws sso login` left in ~/.aws/sso/cache buys keys for a role. One that is
- * about to end is renewed where the file holds what that takes (sso_token.c). The fetch's thread.
+ * Single sign-on (IAM Identity Center): the token that `aws sso login` left in ~/.aws/sso/cache buys keys for a
+ * role. One that is about to end is renewed where the file holds what that takes (sso_token.c). The fetch's thread.
  * docs.aws.amazon.com/singlesignon/latest/PortalAPIReference/API_GetRoleCredentials.html */
 #include <openssl/evp.h>
 

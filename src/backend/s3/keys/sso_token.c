@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The token of a single sign-on, in the file that `aws sso login` keeps: read, and renewed by its refresh token when it is about
- * to end. The file is replaced as a whole, so that others who read it see the old token or the new one. The fetch's thread.
- * docs.aws.amazon.com/singlesignon/latest/OIDCAPIReference/API_CreateToken.html */
+ * The token of a single sign-on, in the file that `aws sso login` keeps: read, and renewed by its refresh token when
+ * it is about to end. The file is replaced as a whole, so that others who read it see the old token or the new one.
+ * The fetch's thread. docs.aws.amazon.com/singlesignon/latest/OIDCAPIReference/API_CreateToken.html */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Roles by the Security Token Service: AssumeRole, signed by other keys, and AssumeRoleWithWebIdentity, where a token says
- * who asks; and whose keys are ours (GetCallerIdentity). The fetch's thread. docs.aws.amazon.com/STS/latest/APIReference */
+ * Roles by the Security Token Service: AssumeRole, signed by other keys, and AssumeRoleWithWebIdentity, where a
+ * token says who asks; and whose keys are ours (GetCallerIdentity). The fetch's thread.
+ * docs.aws.amazon.com/STS/latest/APIReference */
 #include "backend/s3/keys/provider.h"
 #include "base/clock.h"
 #include "base/mem.h"
