@@ -162,6 +162,16 @@ static bool is_here(const char *text)
     return lstat(text, &seen) == 0;
 }
 
+/* "s3:/bucket": a slash is missing, rather than that a host has such a name. */
+static bool is_scheme(const char *text, size_t length)
+{
+    static const char *const schemes[] = {"s3", "mem", "sftp", "ssh", "smb", "cifs"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strlen(schemes[i]) == length && memcmp(schemes[i], text, length) == 0)
+            return true;
+    return false;
+}
+
 static orbit_status take_scp(orbit_location *location, const char *text, size_t host, orbit_error *error)
 {
     const char *path = text + host + 1;
@@ -171,6 +181,10 @@ static orbit_status take_scp(orbit_location *location, const char *text, size_t 
         return orb_fail(error, ORBIT_E_CONFIG, 0,
                         "a password does not belong in user@host:path, where others can see it: leave it out and use a "
                         "key or an agent");
+    if (path[0] == '/' && is_scheme(text, host))
+        return orb_fail(error, ORBIT_E_CONFIG, 0,
+                        "'%.*s:/' lacks a slash: '%.*s:/%.100s'; a host of that name is 'sftp://%.*s%.100s'", (int)host,
+                        text, (int)host, text, path, (int)host, text, path);
     const char *home = in_home(path);
     if (path[0] == '~' && !home)
         return orb_fail(error, ORBIT_E_CONFIG, 0,

@@ -75,6 +75,8 @@ static const struct row rows[] = {
     {"[::1]:x", "sftp", "sftp://[::1]", "x", false, false},
     {"user@[fe80::1%25eth0]:x", "file", "file:", "user@[fe80::1%25eth0]:x", true, false},
     {"host:", "sftp", "sftp://host", "", false, true},
+    {"s3:path", "sftp", "sftp://s3", "path", false, false},
+    {"user@s3:/path", "sftp", "sftp://user@s3", "/path", false, false},
     {"host:~", "sftp", "sftp://host", "", false, true},
     {"host:~/", "sftp", "sftp://host", "", false, true},
     {"user@host:~/x/", "sftp", "sftp://user@host", "x/", false, true},
@@ -141,6 +143,9 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     {"host:~user/x", ORBIT_E_CONFIG, "or ./~user/x where a name begins with '~'"},
+    {"s3:/bucket/key", ORBIT_E_CONFIG,
+     "lacks a slash: 's3://bucket/key'; a host of that name is 'sftp://s3/bucket/key'"},
+    {"ssh:/host", ORBIT_E_CONFIG, "'ssh://host'"},
     {"", ORBIT_E_CONFIG, "empty"},
     {"gs://bucket/x", ORBIT_E_CONFIG, "s3, file, mem, sftp (ssh) and smb (cifs)"},
     {"http://host/x", ORBIT_E_CONFIG, "'http://'"},
