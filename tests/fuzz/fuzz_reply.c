@@ -11,7 +11,8 @@ FUZZ_FAILED_HERE
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    struct orb_s3_op op = {0};
+    struct orb_s3 store = {0}; /* what is learned of it */
+    struct orb_s3_op op = {.s3 = &store};
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     char *text = malloc(length + 1), *rest = text, *line;
     if (!text)
