@@ -605,6 +605,19 @@ static void session_that_is_asked_for_while_ssh_ends_is_lost_with_it(void **stat
 
 /* ---- death with the client ---- */
 
+/* Not ssh that is asked for its configuration, nor a child that is not ssh yet: "ssh\0-N\0…". */
+static bool is_connection(pid_t pid)
+{
+    char path[64], words[64] = "";
+    (void)snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    size_t length = file ? fread(words, 1, sizeof words - 1, file) : 0;
+    if (file)
+        (void)fclose(file);
+    size_t program = strlen(words) + 1;
+    return program < length && strcmp(words + program, "-N") == 0;
+}
+
 /* The client of the test below: connects, tells its ssh's pid, stands still. */
 _Noreturn static void hold(const char *fixture, const char *host, bool until_ready)
 {
@@ -616,7 +629,7 @@ _Noreturn static void hold(const char *fixture, const char *host, bool until_rea
     run_on_loop(&site, start, 0);
     if (until_ready)
         wait_for(&site, &site.sessions[0].ready);
-    while (children(&pid) != 1)
+    while (children(&pid) != 1 || !is_connection(pid))
         usleep(1000);
     printf("%d\n", (int)pid);
     (void)fflush(stdout);
