@@ -17,8 +17,12 @@ failures=0
 this=${0##*/}
 work=$(mktemp -d "${TMPDIR:-/tmp}/orbit-system-XXXXXX") || exit 1
 s3d_pid=
+delay_pid=
+sshd=
 cleanup() {
     [ -z "$s3d_pid" ] || kill "$s3d_pid" 2>/dev/null
+    [ -z "$delay_pid" ] || kill "$delay_pid" 2>/dev/null
+    [ -z "$sshd" ] || "$SSHD_SH" stop "$sshd"
     [ -z "${mounted:-}" ] || umount "$mounted" 2>/dev/null
     chmod -R u+rwx "$work" 2>/dev/null
     rm -rf "$work"
@@ -92,15 +96,25 @@ within() {
     check "$what stays within $limit MiB (it had $kib KiB)" test "$kib" -le $((limit * 1024))
 }
 
-# far_host MS: a way of MS milliseconds each way to the SSH server in $work/sshd, whose configuration is far.config then.
+# start_sshd: an SSH server of our own, ended with the script; its settings are the environment's, its directory is $sshd.
+start_sshd() {
+    unset XDG_RUNTIME_DIR
+    export TMPDIR=$work
+    sshd=$work/sshd
+    "${SSHD_SH:?the private SSH server}" start "$sshd" 0 || failed "sshd.sh start"
+    . "$sshd/env" || exit 1
+}
+
+# far_host MS: a way of MS milliseconds each way to the SSH server whose settings the environment has; its configuration
+# is far.config then.
 far_host() {
+    local server=${ORBIT_TEST_SSH_CONFIG%/*} port
     "${DELAY:?the far proxy}" --to "$ORBIT_TEST_SSH_PORT" --port 0 --port-file "$work/delay.port" --ms "$1" &
     delay_pid=$!
     check "the proxy" wait_until 100 0.05 test -s "$work/delay.port"
-    local port
     port=$(cat "$work/delay.port")
-    sed "s/]:$ORBIT_TEST_SSH_PORT/]:$port/" "$work/sshd/known_hosts" >"$work/far.hosts"
-    sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $port/" -e "s|$work/sshd/known_hosts\$|$work/far.hosts|" \
+    sed "s/]:$ORBIT_TEST_SSH_PORT/]:$port/" "$server/known_hosts" >"$work/far.hosts"
+    sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $port/" -e "s|$server/known_hosts\$|$work/far.hosts|" \
         "$ORBIT_TEST_SSH_CONFIG" >"$work/far.config"
 }
 

@@ -82,13 +82,7 @@ rm -rf "$here"
 
 # ---- a host that allows one session, so far away that several are wanted ----
 server "$ORBIT_SSHD_ONE_ENV"
-"${DELAY:?the far proxy}" --to "$ORBIT_TEST_SSH_PORT" --port 0 --port-file "$work/delay.port" --ms 10 &
-delay_pid=$!
-trap 'kill "$delay_pid"; cleanup' EXIT
-check "the proxy" wait_until 100 0.05 test -s delay.port
-sed "s/]:$ORBIT_TEST_SSH_PORT/]:$(cat delay.port)/" "${ORBIT_TEST_SSH_CONFIG%/*}/known_hosts" >far.hosts
-sed -e "s/Port $ORBIT_TEST_SSH_PORT/Port $(cat delay.port)/" -e "s|${ORBIT_TEST_SSH_CONFIG%/*}/known_hosts\$|$work/far.hosts|" \
-    "$ORBIT_TEST_SSH_CONFIG" >far.config
+far_host 10
 export ORBIT_SSH_OPTIONS="-F '$work/far.config'"
 orbit cp data "sftp://direct$there/"
 exits 0 "one session: up"

@@ -2,13 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The most memory that the command and its ssh ever have together, near and far: it does not grow with what they move.
 . "$(dirname "$0")/lib.sh" || exit 1
-: "${SSHD_SH:?the private SSH server}"
-unset XDG_RUNTIME_DIR
-export TMPDIR=$work
-delay_pid=
-trap '[ -z "$delay_pid" ] || kill "$delay_pid"; "$SSHD_SH" stop "$work/sshd"; cleanup' EXIT
-"$SSHD_SH" start "$work/sshd" 0 || failed "sshd.sh start"
-. "$work/sshd/env" || exit 1
+start_sshd
 files=$ORBIT_TEST_SSH_FILES
 far_host 10
 

@@ -2,15 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # A server that is killed and started again in the middle of a copy: nobody notices, whichever way the bytes go.
 . "$(dirname "$0")/lib.sh" || exit 1
-: "${SSHD_SH:?the private SSH server}" "${DELAY:?the far proxy}"
-unset XDG_RUNTIME_DIR
-export TMPDIR=$work
-delay_pid=
-trap '[ -z "$delay_pid" ] || kill "$delay_pid"; "$SSHD_SH" stop "$work/sshd"; cleanup' EXIT
-
-server() { "$SSHD_SH" "$1" "$work/sshd" ${2:+"$2"} || failed "sshd.sh $1"; }
-server start 0
-. "$work/sshd/env" || exit 1
+start_sshd
+server() { "$SSHD_SH" "$1" "$sshd" || failed "sshd.sh $1"; }
 files=$ORBIT_TEST_SSH_FILES
 
 # Far enough to be met in the middle: one channel carries 2 MiB a round trip.
