@@ -73,24 +73,22 @@ check "demo cleans up" is "$(ls -d "$work"/orbit-demo-* 2>/dev/null | wc -l)" 0
 example demo mem://demo-store 16 500
 exits 0 "demo in memory"
 
-if [ -n "${S3D:-}" ] && [ -x "$S3D" ]; then
-    start_s3d
-    example upload_large_file large s3://bucket images/large
-    exits 0 "upload_large_file to S3"
-    example resumable_download s3://bucket images/large from-s3
-    same "resumable_download from S3" large from-s3
-    example stream_generated_data s3://bucket generated 9000001
-    exits 0 "stream_generated_data to S3"
-    example list_large_bucket s3://bucket
-    prints "list_large_bucket of S3" '^3 entries'
-    example first_match s3://bucket .pushed
-    prints "first_match in S3" '^found: generated\.pushed'
-    example ten_uploads s3://bucket in/*
-    exits 0 "ten_uploads to S3"
-    example poll_loop large s3://bucket polled </dev/null
-    exits 0 "poll_loop to S3"
-    example demo s3://bucket 64 2000
-    exits 0 "demo on S3"
-    prints "demo on S3" "all checksums agree"
-fi
+start_s3d
+example upload_large_file large s3://bucket images/large
+exits 0 "upload_large_file to S3"
+example resumable_download s3://bucket images/large from-s3
+same "resumable_download from S3" large from-s3
+example stream_generated_data s3://bucket generated 9000001
+exits 0 "stream_generated_data to S3"
+example list_large_bucket s3://bucket
+prints "list_large_bucket of S3" '^3 entries'
+example first_match s3://bucket .pushed
+prints "first_match in S3" '^found: generated\.pushed'
+example ten_uploads s3://bucket in/*
+exits 0 "ten_uploads to S3"
+example poll_loop large s3://bucket polled </dev/null
+exits 0 "poll_loop to S3"
+example demo s3://bucket 64 2000
+exits 0 "demo on S3"
+prints "demo on S3" "all checksums agree"
 finish

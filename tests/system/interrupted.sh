@@ -50,34 +50,29 @@ begin "$ORBIT" --json put target/file
 end TERM
 exits 143 "SIGTERM with --json"
 
-# A copy of a tree that would take minutes: the endpoint takes and sends 100 KB a second. (Without the endpoint this
-# build has no system tests of S3 either.)
+# A copy of a tree that would take minutes: the endpoint takes and sends 100 KB a second.
 three_copied() { [ "$(find copied -type f -size 30000c 2>/dev/null | wc -l)" -ge 3 ]; }
-if [ -x "${S3D:-}" ]; then
-    mkdir tree && for i in $(seq 200); do head -c 30000 /dev/zero >tree/$i; done
-    start_s3d
-    orbit cp -q tree s3://bucket/tree
-    exits 0 "a tree for the interruption"
-    control "set?bandwidth=100000"
-    interruptible "$ORBIT" cp --numworkers 2 s3://bucket/tree copied >.out 2>.err &
-    pid=$!
-    wait_until 600 0.05 three_copied
-    kill -INT $pid
-    wait $pid
-    code=$?
-    command_line="cp s3://bucket/tree copied"
-    exits 130 "SIGINT in a tree"
-    says_once "SIGINT in a tree says how to go on" 'interrupted after [0-9]+ objects?: .*with -n goes on'
-    check "nothing half-written is in the tree" is "$(find copied -type f ! -size 30000c | wc -l)" 0
-    check "the tree is not complete yet" test "$(ls -A copied | wc -l)" -lt 200
-    control "set?bandwidth=0"
-    orbit cp -n s3://bucket/tree copied
-    exits 0 "the same command with -n goes on"
-    check "and completes the tree" diff -r tree copied
-    stop_s3d
-else
-    skip "interrupting a tree: this build has no S3 endpoint"
-fi
+mkdir tree && for i in $(seq 200); do head -c 30000 /dev/zero >tree/$i; done
+start_s3d
+orbit cp -q tree s3://bucket/tree
+exits 0 "a tree for the interruption"
+control "set?bandwidth=100000"
+interruptible "$ORBIT" cp --numworkers 2 s3://bucket/tree copied >.out 2>.err &
+pid=$!
+wait_until 600 0.05 three_copied
+kill -INT $pid
+wait $pid
+code=$?
+command_line="cp s3://bucket/tree copied"
+exits 130 "SIGINT in a tree"
+says_once "SIGINT in a tree says how to go on" 'interrupted after [0-9]+ objects?: .*with -n goes on'
+check "nothing half-written is in the tree" is "$(find copied -type f ! -size 30000c | wc -l)" 0
+check "the tree is not complete yet" test "$(ls -A copied | wc -l)" -lt 200
+control "set?bandwidth=0"
+orbit cp -n s3://bucket/tree copied
+exits 0 "the same command with -n goes on"
+check "and completes the tree" diff -r tree copied
+stop_s3d
 
 # Output that nobody takes any more.
 mkfifo full

@@ -27,24 +27,22 @@ check "all of them are listed recursively" is "$(wc -l <names)" "$entries"
 within 16 "ls --sort name of $entries entries" bash -c "exec '$ORBIT' ls -0 --sort name many >names"
 check "all of them are listed in order" sh -c "LC_ALL=C sort -c -z names && tr -cd '\\0' <names | wc -c | grep -qx $entries"
 
-if [ -n "${S3D:-}" ] && [ -x "$S3D" ]; then
-    start_s3d --set store=0
-    within 32 "put of a large file to S3" "$ORBIT" cp -q large s3://bucket/large
-    within 96 "put of a pipe to S3" bash -o pipefail -c "head -c $size /dev/zero | '$ORBIT' put s3://bucket/piped"
-    # The endpoint makes an object of the size that is in its name, and a bucket of as many keys as in its.
-    within 32 "get of a large object" "$ORBIT" cp -q "s3://bucket/gen-$size" got
-    check "the object arrived whole" is "$(stat -c %s got)" "$size"
-    rm -f got
-    within 96 "cat of a large object" bash -o pipefail -c "'$ORBIT' cat 's3://bucket/gen-$size' | wc -c"
-    prints_exactly "the object was read whole" "$size"
-    control 'fault?op=GetObject&ignore_range=1'
-    within 64 "get of a large object from a store without ranges" "$ORBIT" cp -q "s3://bucket/gen-$size" got
-    check "the object arrived whole" is "$(stat -c %s got)" "$size"
-    rm -f got
-    within 48 "cat of its end" bash -o pipefail -c "'$ORBIT' cat --range -3 's3://bucket/gen-$size' | wc -c"
-    prints_exactly "the end was read" 3
-    control clear
-    within 24 "ls -r of $entries objects" bash -c "exec '$ORBIT' ls -r 's3://keys-$entries' >names"
-    check "all objects are listed" is "$(wc -l <names)" "$entries"
-fi
+start_s3d --set store=0
+within 32 "put of a large file to S3" "$ORBIT" cp -q large s3://bucket/large
+within 96 "put of a pipe to S3" bash -o pipefail -c "head -c $size /dev/zero | '$ORBIT' put s3://bucket/piped"
+# The endpoint makes an object of the size that is in its name, and a bucket of as many keys as in its.
+within 32 "get of a large object" "$ORBIT" cp -q "s3://bucket/gen-$size" got
+check "the object arrived whole" is "$(stat -c %s got)" "$size"
+rm -f got
+within 96 "cat of a large object" bash -o pipefail -c "'$ORBIT' cat 's3://bucket/gen-$size' | wc -c"
+prints_exactly "the object was read whole" "$size"
+control 'fault?op=GetObject&ignore_range=1'
+within 64 "get of a large object from a store without ranges" "$ORBIT" cp -q "s3://bucket/gen-$size" got
+check "the object arrived whole" is "$(stat -c %s got)" "$size"
+rm -f got
+within 48 "cat of its end" bash -o pipefail -c "'$ORBIT' cat --range -3 's3://bucket/gen-$size' | wc -c"
+prints_exactly "the end was read" 3
+control clear
+within 24 "ls -r of $entries objects" bash -c "exec '$ORBIT' ls -r 's3://keys-$entries' >names"
+check "all objects are listed" is "$(wc -l <names)" "$entries"
 finish

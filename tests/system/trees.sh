@@ -132,14 +132,10 @@ for line in open(sys.argv[1], "rb").read().decode("utf-8").splitlines():
     seen.add(raw.split(b"/", 1)[1])
 sys.exit(seen != set(os.listdir(b"odd")))' .out
 # What a terminal is shown cannot command it.
-if command -v script >/dev/null; then
-    script -qec "'$ORBIT' ls odd" /dev/null >.out 2>&1
-    check "no escape reaches a terminal" sh -c "! grep -q \$(printf '\\033') '$work/.out'"
-    prints "an escape is shown" 'esc\\x1b\[31m'
-    prints "a newline is shown" 'new\\nline'
-else
-    skip "a terminal: script is missing"
-fi
+script -qec "'$ORBIT' ls odd" /dev/null >.out 2>&1
+check "no escape reaches a terminal" sh -c "! grep -q \$(printf '\\033') '$work/.out'"
+prints "an escape is shown" 'esc\\x1b\[31m'
+prints "a newline is shown" 'new\\nline'
 orbit rm -r odd-moved
 absent "rm of odd names" odd-moved
 mkdir -p deep && (
