@@ -211,6 +211,13 @@ orbit_status orb_keys_refused(const char *who, int http_status, const char *code
     return again ? ORBIT_E_BUSY : ORBIT_E_AUTH;
 }
 
+orbit_status orb_keys_unreached(const char *who, orbit_status status, orbit_error *error)
+{
+    if (status < 0 && status != ORBIT_E_CANCELLED && status != ORBIT_E_MEMORY)
+        orb_error_prefix(error, "%s cannot be asked", who);
+    return status;
+}
+
 orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_buf *xml, int http_status,
                                const char *who, orbit_error *error)
 {

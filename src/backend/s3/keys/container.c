@@ -79,11 +79,8 @@ orbit_status orb_keys_container(struct orb_keys_fetch *fetch, struct orb_keys *k
                           .direct = orb_str_prefix(orb_buf_string(&url), "http:"),
                           .connect_timeout_ms = ORB_KEYS_NEAR_MS,
                           .timeout_ms = 5000};
-    if (status >= 0) {
-        status = orb_keys_ask(fetch, &ask, &reply, &http_status, &date_ns, error);
-        if (status < 0 && status != ORBIT_E_CANCELLED && status != ORBIT_E_MEMORY)
-            orb_error_prefix(error, "%s cannot be asked", who);
-    }
+    if (status >= 0)
+        status = orb_keys_unreached(who, orb_keys_ask(fetch, &ask, &reply, &http_status, &date_ns, error), error);
     if (status >= 0 && http_status != 200)
         status = orb_keys_refused(who, http_status, "", NULL, error);
     else if (status >= 0)

@@ -157,6 +157,8 @@ orbit_status orb_keys_from_xml(struct orb_keys_answer *answer, const struct orb_
                                const char *who, orbit_error *error);
 /* An answer that is no success, as an error: `text` is the service's own word, cleaned. */
 orbit_status orb_keys_refused(const char *who, int http_status, const char *code, const char *text, orbit_error *error);
+/* A status of orb_keys_ask(): an error that says whom nobody reached. */
+orbit_status orb_keys_unreached(const char *who, orbit_status status, orbit_error *error);
 /* One request with the fetch's cancel, CA and time-out. */
 orbit_status orb_keys_ask(struct orb_keys_fetch *fetch, struct orb_ask *ask, struct orb_buf *reply, int *http_status,
                           int64_t *date_ns, orbit_error *error);

@@ -85,9 +85,7 @@ static orbit_status ask(struct orb_keys_signed *base, int64_t offset_s, orbit_er
             headers[request.header_count++] = (orbit_pair){"x-amz-security-token", call->signer->session_token};
     }
     orbit_status status = orb_keys_ask(base->fetch, &request, &call->reply, &base->http_status, &base->date_ns, error);
-    if (status < 0 && status != ORBIT_E_CANCELLED && status != ORBIT_E_MEMORY)
-        orb_error_prefix(error, "STS cannot be asked");
-    return status;
+    return orb_keys_unreached("STS", status, error);
 }
 
 static void fill_form(struct call *call)
