@@ -497,6 +497,7 @@ void abort_upload(struct request *request);
 
 void object_unlock(struct object *object);
 /* Parts of the above that several use (object.c). */
+void no_such(struct request *request, const char *code); /* a reply: bucket, version or key */
 struct received {
     struct sums sums;
     struct blob *blob; /* nullable */
