@@ -46,6 +46,15 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
     return answer->ask->cancelled && atomic_load(answer->ask->cancelled) ? 1 : 0;
 }
 
+static int on_connected(void *user, char *peer, char *own, int peer_port, int own_port)
+{
+    const struct answer *answer = user;
+    (void)peer, (void)own, (void)peer_port, (void)own_port;
+    if (answer->ask->reached)
+        *answer->ask->reached = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 static bool add_headers(const struct orb_ask *ask, struct curl_slist **list)
 {
     bool fine = true;
@@ -90,6 +99,8 @@ static void set_up(CURL *curl, struct answer *answer, struct curl_slist *headers
     orb_curl.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     orb_curl.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     orb_curl.easy_setopt(curl, CURLOPT_XFERINFODATA, answer);
+    orb_curl.easy_setopt(curl, CURLOPT_PREREQFUNCTION, on_connected);
+    orb_curl.easy_setopt(curl, CURLOPT_PREREQDATA, answer);
     if (ask->body) {
         orb_curl.easy_setopt(curl, CURLOPT_POSTFIELDS, ask->body);
         orb_curl.easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(ask->body));
@@ -140,6 +151,8 @@ orbit_status orb_ask(const struct orb_ask *ask, struct orb_buf *reply, int *http
     orbit_status status = orb_curl_load(error);
     CURL *curl = status >= 0 ? orb_curl.easy_init() : NULL;
     long code = 0;
+    if (ask->reached)
+        *ask->reached = false;
     if (status < 0)
         return status;
     if (!curl || !add_headers(ask, &headers)) {

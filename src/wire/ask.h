@@ -21,6 +21,7 @@ struct orb_ask {
     bool direct; /* never by way of a proxy */
     uint32_t connect_timeout_ms, timeout_ms;
     const _Atomic bool *cancelled; /* nullable; looked at several times a second */
+    bool *reached;                 /* nullable; set: whether somebody took the connection, TLS included */
 };
 
 /* ORBIT_OK when a reply came, whatever it says: its status, its body (up to `reply`'s cap; more is an error) and

@@ -53,6 +53,7 @@ by_instance() {
     AWS_EC2_METADATA_DISABLED=false AWS_EC2_METADATA_SERVICE_ENDPOINT=$grants/imds told "an instance: $1" "$2"
 }
 nobody="no S3 credentials: .*no container or instance offers any"
+reached="no S3 credentials: .*\\(the instance metadata service at $grants/imds"
 no_json="the instance metadata service gave an answer that is no JSON object"
 keys='"Code": "Success", "AccessKeyId": "ASIAX", "SecretAccessKey": "swordfish", "Token"'
 sts_keys='<R><AccessKeyId>ASIAX</AccessKeyId><SecretAccessKey>swordfish</SecretAccessKey><SessionToken>'
@@ -64,7 +65,7 @@ by_instance "a page" "$no_json"
 answer "200 OK" ""
 by_sts "nothing" "gave an answer that cannot be read"
 by_container "nothing" "gave an answer that is no JSON object"
-by_instance "nothing" "$nobody"
+by_instance "nothing" "$reached has no role for this instance\\)"
 answer "200 OK" "{}"
 by_container "no members" "gave no AccessKeyId"
 by_instance "no members" "the instance metadata service gave no AccessKeyId"
@@ -73,10 +74,27 @@ by_sts "no elements" "gave no credentials"
 answer "302 Found\\r\\nLocation: http://127.0.0.1:$port/elsewhere" "swordfish"
 by_sts "a redirect" "refused \\(HTTP 302\\)"
 by_container "a redirect" "refused \\(HTTP 302\\)"
-by_instance "a redirect" "$nobody"
+by_instance "a redirect" "$reached refused a token \\(HTTP 302\\)\\)"
+answer "403 Forbidden" "swordfish"
+by_instance "disabled" "$reached refused a token \\(HTTP 403\\): it is disabled on this instance\\)"
+AWS_EC2_METADATA_DISABLED=true AWS_EC2_METADATA_SERVICE_ENDPOINT=$grants/imds told "an instance: not asked" "$nobody"
+AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1 AWS_EC2_METADATA_DISABLED=false \
+    told "an instance: nobody listens" "$nobody"
+cat >>home/.aws/config <<END
+[profile here]
+role_arn = arn:aws:iam::1:role/plain
+credential_source = Ec2InstanceMetadata
+END
+AWS_EC2_METADATA_DISABLED=false AWS_EC2_METADATA_SERVICE_ENDPOINT=$grants/imds/ told "an instance: a profile's" \
+    "wants keys of 'Ec2InstanceMetadata', and there are none: the instance metadata service at $grants/imds refused" \
+    --profile here
 answer "500 Oops" "swordfish"
 by_sts "a proxy's error" "refused \\(HTTP 500\\)"
 by_container "a proxy's error" "refused \\(HTTP 500\\)"
+by_instance "a proxy's error" "the instance metadata service at $grants/imds refused \\(HTTP 500\\)"
+control clear
+control "fault?op=Grant&reset=before"
+by_instance "the connection closed" "$reached gives no token: .*\\)"
 answer "200 OK" "{$keys: \"t\", \"Expiration\": \"2020-01-01T00:00:00Z\"}"
 by_container "the past" "gave credentials that have expired already"
 answer "200 OK" "{$keys: \"t\", \"Expiration\": \"swordfish\"}"
@@ -100,15 +118,15 @@ by_sts "depth" "gave an answer that cannot be read"
 flood "%0d%0a&again=swordfish-swordfish-swordfish-swordfish-swordfish-swordfish"
 by_sts "no end" "cannot be (asked|read)"
 by_container "no end" "cannot be asked|no JSON"
-by_instance "no end" "$nobody|$no_json"
+by_instance "no end" "$reached gives no token|$no_json"
 flood "&again=X-Sword:%20swordfish-swordfish-swordfish%0d%0a"
 by_sts "headers without end" "cannot be asked"
 by_container "headers without end" "cannot be asked"
-by_instance "headers without end" "$nobody"
+by_instance "headers without end" "$reached gives no token"
 control clear
 control "fault?op=Grant&latency_ms=30000"
 by_sts "silence" "cannot be asked: .*no answer in time"
 by_container "silence" "cannot be asked: .*no answer in time"
-by_instance "silence" "$nobody"
+by_instance "silence" "$reached does not answer: in a container its hop limit must be 2\\)"
 
 finish

@@ -37,9 +37,10 @@ orbit_status orb_keys_chain(struct orb_keys_fetch *fetch, struct orb_keys *keys,
         if (status != ORBIT_END)
             return status;
     }
-    return orb_fail(
-        error, ORBIT_E_AUTH, 0,
-        "no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of '%.150s', or "
-        "ask for anonymous access (no container or instance offers any)",
-        fetch->origin->credentials_file ? fetch->origin->credentials_file : "~/.aws/credentials");
+    return orb_fail(error, ORBIT_E_AUTH, 0,
+                    "no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of '%.*s', "
+                    "or ask for anonymous access (%s)",
+                    *fetch->without ? 60 : 150,
+                    fetch->origin->credentials_file ? fetch->origin->credentials_file : "~/.aws/credentials",
+                    *fetch->without ? fetch->without : "no container or instance offers any");
 }

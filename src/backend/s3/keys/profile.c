@@ -62,8 +62,8 @@ static orbit_status by_credential_source(struct walk *walk, const char *name, co
             name, file_of(walk), source);
     }
     if (status == ORBIT_END)
-        status = orb_fail(error, ORBIT_E_AUTH, 0, "the profile '%.100s' wants keys of '%s', and there are none", name,
-                          source);
+        status = orb_fail(error, ORBIT_E_AUTH, 0, "the profile '%.100s' wants keys of '%s', and there are none%s%s",
+                          name, source, *walk->fetch->without ? ": " : "", walk->fetch->without);
     return status;
 }
 

@@ -81,6 +81,7 @@ struct orb_keys_fetch {
     const orbit_prompt *prompt;      /* function NULL: nobody can be asked */
     struct orb_profiles *profiles;   /* owned, read when first needed */
     const char *from;                /* who gave the keys, for the log */
+    char without[256];               /* what a service that was reached said instead; "": none was */
     _Atomic int64_t *clock_offset_s; /* the clock of services that want signatures minus ours, as learned */
 };
 
