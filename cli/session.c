@@ -149,6 +149,22 @@ static int lanes_setup(const struct options *options, orbit_client_options *clie
     return 0;
 }
 
+enum { ATTEMPTS_MOST = 10000 };
+
+/* How often a request is tried in all: --retry-count says how often again. */
+static int attempts_setup(struct session *session)
+{
+    const char *text = getenv("AWS_MAX_ATTEMPTS");
+    uint64_t attempts = 0;
+    if (session->options->retry_count != UINT64_MAX)
+        attempts = session->options->retry_count + 1;
+    else if (text && *text && (!number_parse(text, ATTEMPTS_MOST, &attempts) || !attempts))
+        return usage_error(session->options->verb, "AWS_MAX_ATTEMPTS takes a number of tries, 1 to %d, not '%s'",
+                           ATTEMPTS_MOST, text);
+    session->attempts = (uint32_t)attempts;
+    return 0;
+}
+
 int session_open(struct session *session, const struct options *options)
 {
     orbit_client_options client = ORBIT_CLIENT_OPTIONS_INIT;
@@ -168,6 +184,8 @@ int session_open(struct session *session, const struct options *options)
     int code = log_setup(session, &client.log);
     if (!code)
         code = lanes_setup(options, &client);
+    if (!code)
+        code = attempts_setup(session);
     if (!code)
         code = key_read(session, options->sse_c_key_file, "--sse-c-key-file", session->key, &session->has_key);
     if (!code)
@@ -279,16 +297,12 @@ static bool side_has_its_own(const struct options *options, enum side side)
                                  options->settings[side].count);
 }
 
-static orbit_open_options open_options(const struct options *options, const struct pairs *pairs)
+static orbit_open_options open_options(const struct session *session, const struct pairs *pairs)
 {
+    const struct options *options = session->options;
     orbit_open_options open = ORBIT_OPEN_OPTIONS_INIT;
-    uint64_t attempts = 0;
-    const char *environment = getenv("AWS_MAX_ATTEMPTS");
 
-    if (options->retry_count != UINT64_MAX)
-        open.retry_attempts = (uint32_t)options->retry_count + 1;
-    else if (environment && number_parse(environment, 10000, &attempts))
-        open.retry_attempts = (uint32_t)attempts;
+    open.retry_attempts = session->attempts;
     open.chunk_size = options->part_bytes;
     open.parallel_operations = (uint32_t)options->concurrency;
     if (pairs) {
@@ -321,7 +335,7 @@ static struct store *store_open(struct session *session, const orbit_location *l
     struct pairs pairs = {.count = 0};
     if (!location->is_local)
         settings_of(session->options, location->scheme, side, &pairs);
-    orbit_open_options open = open_options(session->options, &pairs);
+    orbit_open_options open = open_options(session, &pairs);
     orbit_backend *backend = NULL;
     if (orbit_open(&backend, session->client, location->root, &open, error) < 0)
         return NULL;
@@ -335,7 +349,7 @@ static struct store *store_open(struct session *session, const orbit_location *l
 struct store *store_rooted(struct session *session, const char *directory, bool create, orbit_error *error)
 {
     orbit_local_config config = ORBIT_LOCAL_CONFIG_INIT;
-    orbit_open_options open = open_options(session->options, NULL);
+    orbit_open_options open = open_options(session, NULL);
     orbit_backend *backend = NULL;
 
     config.root = *directory ? directory : "/";

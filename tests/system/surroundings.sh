@@ -190,6 +190,29 @@ profile "request_checksum_calculation = sometimes"
 orbit cat s3://bucket/small
 exits 2 "nor in a profile"
 says "nor in a profile" "request_checksum_calculation is 'sometimes': when_supported or when_required is expected"
+for tries in many 0 -1 99999; do
+    AWS_MAX_ATTEMPTS=$tries orbit cat s3://bucket/small
+    usage "AWS_MAX_ATTEMPTS=$tries" "AWS_MAX_ATTEMPTS takes a number of tries, 1 to 10000, not '$tries'"
+done
+profile
+AWS_MAX_ATTEMPTS=many orbit cat --retry-count 0 s3://bucket/small
+exits 0 "the flag goes before AWS_MAX_ATTEMPTS"
+AWS_EC2_METADATA_DISABLED=maybe orbit cat s3://bucket/small
+exits 2 "AWS_EC2_METADATA_DISABLED=maybe"
+says "AWS_EC2_METADATA_DISABLED=maybe" "AWS_EC2_METADATA_DISABLED is 'maybe': true or false is expected"
+AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=ipv5 orbit cat s3://bucket/small
+exits 2 "an address family that is none"
+says "an address family that is none" "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE is 'ipv5': IPv4 or IPv6 is expected"
+AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=IPV6 orbit cat s3://bucket/small
+exits 0 "an address family"
+control "fault?op=GetObject&status=503&code=SlowDown&count=2"
+AWS_MAX_ATTEMPTS=2 orbit cat s3://bucket/small
+exits 5 "two tries"
+control clear
+control "fault?op=GetObject&status=503&code=SlowDown&count=2"
+AWS_MAX_ATTEMPTS=3 orbit cat s3://bucket/small
+exits 0 "three tries"
+control clear
 orbit cat -o ask_checksums=perhaps s3://bucket/small
 exits 2 "nor as a setting"
 orbit ls 's3://bucket?ask_checksums=perhaps'

@@ -201,6 +201,18 @@ static orbit_status take_checksums(struct orb_s3_wanted *wanted, orbit_error *er
     return status;
 }
 
+/* How the instance's metadata service is asked; the variables are the AWS tools', and so are their words. */
+static orbit_status check_metadata(const struct orb_keys_origin *origin, orbit_error *error)
+{
+    const char *disabled = origin->metadata_disabled, *mode = origin->metadata_mode;
+    bool on;
+    if (disabled && !orb_parse_bool(disabled, &on))
+        return bad_word("AWS_EC2_METADATA_DISABLED", disabled, "true or false", error);
+    if (mode && strcasecmp(mode, "ipv4") != 0 && strcasecmp(mode, "ipv6") != 0)
+        return bad_word("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", mode, "IPv4 or IPv6", error);
+    return ORBIT_OK;
+}
+
 /* A profile may say where its store is. Its files are read here, and not when they are first needed as its keys are,
  * because region and endpoint decide what a store is. A default profile that cannot be read is no fault where both are
  * known: a container's HOME may be anybody's. */
@@ -235,7 +247,9 @@ orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_o
         config->region = of_profile(wanted, "region");
     if (!config->ca_bundle)
         config->ca_bundle = of_profile(wanted, "ca_bundle");
-    status = take_endpoints(wanted, origin, error);
+    status = check_metadata(origin, error);
+    if (status >= 0)
+        status = take_endpoints(wanted, origin, error);
     if (status >= 0)
         status = take_checksums(wanted, error);
     if (status >= 0)

@@ -121,9 +121,9 @@ orbit_status orb_keys_instance(struct orb_keys_fetch *fetch, struct orb_keys *ke
     orbit_error why;
     int http_status = 0;
     int64_t date_ns = 0;
-    bool reached = false;
+    bool reached = false, disabled = false;
     fetch->from = "the instance";
-    if (off && strcasecmp(off, "true") == 0)
+    if (orb_parse_bool(off, &disabled) && disabled)
         return ORBIT_END;
     orbit_status status = orb_keys_buf_init(&token) && orb_keys_buf_init(&reply) ? ORBIT_OK : orb_fail_memory(error);
     if (status >= 0) {
