@@ -93,6 +93,12 @@ at "a profile's acceleration" https://mine.s3-accelerate.amazonaws.com/key -- --
 at "a profile's style" https://s3.us-west-2.amazonaws.com/mine/key -- --profile paths s3://mine/key
 orbit presign --profile paths --region eu-west-1 --addressing-style virtual s3://$ap/reports/key
 usage "use_arn_region = false" 'use_arn_region=false rules out'
+at "an endpoint that is an address takes no name before it" http://127.0.0.1:9/mine/key -- \
+    --endpoint-url http://127.0.0.1:9 -o addressing=virtual s3://mine/key
+at "nor by a profile" "http://[::1]:9/mine/key" -- --endpoint-url "http://[::1]:9" --profile fast -o use_accelerate=false \
+    s3://mine/key
+orbit presign --endpoint-url http://127.0.0.1:9 s3://$ap/reports/key
+usage "an access point at an address" 'cannot be reached at an endpoint that is an address'
 orbit presign --profile broken s3://mine/key
 usage "a profile's nonsense" "use_fips_endpoint is 'perhaps'"
 

@@ -104,6 +104,15 @@ static void buckets_are_where_aws_says(void **state)
          "s3",
          false},
         {{ZONAL, "us-east-1", "store.example", OTHER_STORE}, "store.example", "us-east-1", "s3", true},
+        /* addresses take no name before them */
+        {{"mine", "us-east-1", "127.0.0.1:9000", OTHER_STORE | VIRTUAL}, "127.0.0.1:9000", "us-east-1", "s3", true},
+        {{"mine", "us-east-1", "192.0.2.1", VIRTUAL}, "192.0.2.1", "us-east-1", "s3", true},
+        {{"Mine_1", "us-east-1", "[::1]:9000", OTHER_STORE | VIRTUAL}, "[::1]:9000", "us-east-1", "s3", true},
+        {{"mine", "us-east-1", "127.0.0.1.example", OTHER_STORE | VIRTUAL},
+         "mine.127.0.0.1.example",
+         "us-east-1",
+         "s3",
+         false},
         /* access points */
         {{AP, "us-west-2", NULL, 0},
          "reports-123456789012.s3-accesspoint.us-west-2.amazonaws.com",
@@ -247,6 +256,7 @@ static void what_does_not_go_together_is_told(void **state)
          ORBIT_E_CONFIG,
          "not in its partition"},
         {{AP, "us-west-2", NULL, PATH}, ORBIT_E_CONFIG, "path style"},
+        {{AP, "us-west-2", "127.0.0.1:9000", 0}, ORBIT_E_CONFIG, "an endpoint that is an address"},
         {{AP, "us-west-2", NULL, FAST}, ORBIT_E_CONFIG, "acceleration"},
         {{LAMBDA, "us-west-2", NULL, DUAL}, ORBIT_E_CONFIG, "no dual-stack"},
         {{OUTPOST, "us-west-2", NULL, FIPS}, ORBIT_E_CONFIG, "no FIPS"},

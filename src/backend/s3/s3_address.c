@@ -3,6 +3,7 @@
  * tells) and the words for FIPS and dual-stack. */
 #include "backend/s3/s3_address.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -89,6 +90,21 @@ static orbit_status set_authority(struct orb_s3_address *address, const char *be
 
 /* ---- a bucket's name ----------------------------------------------------------------------------------- */
 
+/* Whether the endpoint is given as an address, to which no name can be prefixed. */
+static bool is_literal(const char *endpoint)
+{
+    char host[INET_ADDRSTRLEN];
+    struct in_addr address;
+    size_t length = endpoint ? strcspn(endpoint, ":") : 0;
+    if (!length || length >= sizeof host)
+        return false;
+    if (*endpoint == '[')
+        return true;
+    memcpy(host, endpoint, length);
+    host[length] = '\0';
+    return inet_pton(AF_INET, host, &address) == 1;
+}
+
 /* A certificate for *.s3.amazonaws.com does not cover a name with a dot in it. */
 static orbit_status choose_style(struct orb_s3_address *address, const struct orb_s3_address_request *request,
                                  orbit_error *error)
@@ -97,10 +113,11 @@ static orbit_status choose_style(struct orb_s3_address *address, const struct or
     bool covered = host_name && !(request->secure && strchr(request->bucket, '.'));
     if (request->addressing > ORBIT_ADDRESSING_VIRTUAL)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the S3 addressing is auto, path or virtual");
-    if (request->addressing == ORBIT_ADDRESSING_VIRTUAL && *request->bucket && !host_name)
+    bool literal = is_literal(request->endpoint); /* with path style, as the AWS tools: a profile's word is for AWS */
+    if (request->addressing == ORBIT_ADDRESSING_VIRTUAL && *request->bucket && !host_name && !literal)
         return orb_fail(error, ORBIT_E_CONFIG, 0, "the bucket '%.100s' cannot be part of a host's name: use path style",
                         request->bucket);
-    address->path_style = !*request->bucket || request->addressing == ORBIT_ADDRESSING_PATH ||
+    address->path_style = !*request->bucket || literal || request->addressing == ORBIT_ADDRESSING_PATH ||
                           (request->addressing == ORBIT_ADDRESSING_AUTO && !(request->virtual_hosts && covered));
     return ORBIT_OK;
 }
@@ -259,6 +276,9 @@ static orbit_status check_arn(const struct arn *arn, const struct orb_s3_address
         return bad_arn(text, "lacks a region or an account", error);
     if (request->addressing == ORBIT_ADDRESSING_PATH)
         return bad_arn(text, "cannot be reached by path style: it becomes part of a host's name", error);
+    if (is_literal(request->endpoint))
+        return bad_arn(text, "cannot be reached at an endpoint that is an address: it becomes part of a host's name",
+                       error);
     if (request->accelerate)
         return bad_arn(text, "does not go with transfer acceleration (use_accelerate)", error);
     if (!request->endpoint && strcmp(arn->partition, partition->name) != 0)
