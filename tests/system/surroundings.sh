@@ -170,7 +170,8 @@ exits 2 "a blank in a name of metadata"
 says "a blank in a name of metadata" "names are made of letters, digits and signs such as - and _, and no value has control"
 
 # ---- who pays
-for payer in --request-payer --request-payer=requester "--request-payer requester"; do
+for payer in --request-payer --request-payer=requester "--request-payer requester" "-o request_payer=requester" \
+    "-o request_payer=true" "-o request_payer=false"; do
     # shellcheck disable=SC2086
     orbit ls $payer s3://bucket
     exits 0 "$payer"
@@ -178,6 +179,12 @@ done
 orbit ls --request-payer=me s3://bucket
 exits 2 "--request-payer=me"
 says "--request-payer=me" "takes no value but requester, not 'me'"
+orbit ls -o request_payer=me s3://bucket
+usage "-o request_payer=me" "the S3 setting request_payer is 'me': requester, true or false is expected"
+orbit presign -o request_payer=requester s3://bucket/small
+prints "the same by setting" "x-amz-request-payer=requester"
+orbit presign -o request_payer=false s3://bucket/small
+check "a presigned URL that its owner pays" bash -c '! grep -q payer .out'
 orbit presign --request-payer requester s3://bucket/small
 prints "a presigned URL that the requester pays" "x-amz-request-payer=requester"
 

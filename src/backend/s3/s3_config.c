@@ -13,7 +13,7 @@ static const uint64_t MIB = 1ull << 20, GIB = 1ull << 30;
 
 /* ---- settings by name ------------------------------------------------------------------------------ */
 
-enum setting_kind { TEXT, FLAG, CHOICE, SIZE, COUNT, ADDRESSING, PATH_STYLE, CHECKSUM };
+enum setting_kind { TEXT, FLAG, CHOICE, SIZE, COUNT, ADDRESSING, PATH_STYLE, CHECKSUM, PAYER };
 
 static const struct setting {
     const char *name;
@@ -39,7 +39,7 @@ static const struct setting {
     {"no_verify_tls", FLAG, CONFIG(no_verify_tls)},
     {"sign_payload", FLAG, CONFIG(sign_payload)},
     {"no_checksum", FLAG, CONFIG(no_checksum)},
-    {"request_payer", FLAG, CONFIG(request_payer)},
+    {"request_payer", PAYER, CONFIG(request_payer)},
     {"equal_parts", FLAG, CONFIG(equal_parts)},
     {"list_v1", FLAG, CONFIG(list_v1)},
     {"use_dualstack", CHOICE, CONFIG(use_dualstack)},
@@ -90,6 +90,11 @@ static orbit_status set_number(const struct setting *setting, const orbit_pair *
         if (!orb_parse_u64(pair->value, &number) || !number || number > UINT32_MAX)
             return bad_value(pair, "a number from 1", error);
         *(uint32_t *)field = (uint32_t)number;
+        return ORBIT_OK;
+    case PAYER: /* the one word that the header takes, too */
+        *(bool *)field = strcasecmp(pair->value, "requester") == 0;
+        if (!*(bool *)field && !orb_parse_bool(pair->value, field))
+            return bad_value(pair, "requester, true or false", error);
         return ORBIT_OK;
     case PATH_STYLE:
         if (!orb_parse_bool(pair->value, &flag))
