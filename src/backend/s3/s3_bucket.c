@@ -9,6 +9,7 @@ struct mkdir_op {
     struct orb_buf path;   /* with its '/' */
     struct orb_http_bytes bytes;
     bool parents;
+    bool located; /* a bucket is told where it is to be, whoever the store is */
 };
 
 static void free_mkdir(struct orb_s3_op *op)
@@ -61,8 +62,9 @@ void orb_s3_mkdir(void *self, orbit_op *op, const orbit_mkdir_request *request)
     orb_s3_send_bytes(base, &mkdir_op->bytes, "", 0, made);
 }
 
-/* Where a bucket is to be: AWS wants to be told but for its first region, and the zone of a directory bucket. */
-static void create_body(const struct orb_s3 *s3, struct orb_buf *body)
+/* Where a bucket is to be: AWS wants to be told but for its first region, and the zone of a directory bucket. Other
+ * stores have their own idea of places (Ceph its zone groups): they are told when they have asked. */
+static void create_body(const struct orb_s3 *s3, bool located, struct orb_buf *body)
 {
     static const char begin[] = "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
     char zone[ORB_S3_REGION_MAX];
@@ -72,7 +74,7 @@ static void create_body(const struct orb_s3 *s3, struct orb_buf *body)
                        "%s<Location><Name>%s</Name><Type>%s</Type></Location><Bucket><DataRedundancy>Single%s"
                        "</DataRedundancy><Type>Directory</Type></Bucket>",
                        begin, zone, kind, kind);
-    } else if (s3->store->is_aws && strcmp(s3->region, "us-east-1") != 0) {
+    } else if ((s3->store->is_aws || located) && strcmp(s3->region, "us-east-1") != 0) {
         orb_buf_format(body, "%s<LocationConstraint>", begin);
         orb_xml_escape(body, s3->region);
         orb_buf_text(body, "</LocationConstraint>");
@@ -82,21 +84,42 @@ static void create_body(const struct orb_s3 *s3, struct orb_buf *body)
     orb_buf_text(body, "</CreateBucketConfiguration>");
 }
 
+static void send_create(struct mkdir_op *create);
+
+static void created(struct orb_s3_op *op)
+{
+    struct mkdir_op *create = (struct mkdir_op *)op;
+    orbit_error error = {0};
+    orbit_status status = orb_s3_check(op, &error);
+    if (status < 0 && !create->located && strcmp(error.code, "IllegalLocationConstraintException") == 0) {
+        create->located = true;
+        send_create(create);
+        return;
+    }
+    orb_s3_op_end(op, status, &error);
+}
+
+static void send_create(struct mkdir_op *create)
+{
+    struct orb_s3_op *base = &create->base;
+    struct orb_buf *body = &create->path;
+    orb_buf_reset(body);
+    orb_s3_begin(base, "PUT", NULL);
+    create_body(base->s3, create->located, body);
+    base->url.failed |= body->failed;
+    orb_s3_send_bytes(base, &create->bytes, orb_buf_string(body), body->length, created);
+}
+
 void orb_s3_container_create(void *self, orbit_op *op)
 {
     struct mkdir_op *create = orb_s3_op_new(self, op, sizeof *create, "create", NULL);
     if (!create)
         return;
-    struct orb_s3_op *base = &create->base;
-    struct orb_buf *body = &create->path;
-    base->release = free_mkdir;
-    orb_buf_init(body, 1024);
-    base->own_keys = true;
-    base->address = &base->s3->control;
-    orb_s3_begin(base, "PUT", NULL);
-    create_body(base->s3, body);
-    base->url.failed |= body->failed;
-    orb_s3_send_bytes(base, &create->bytes, orb_buf_string(body), body->length, simply);
+    create->base.release = free_mkdir;
+    create->base.own_keys = true;
+    create->base.address = &create->base.s3->control;
+    orb_buf_init(&create->path, 1024);
+    send_create(create);
 }
 
 void orb_s3_container_remove(void *self, orbit_op *op)
