@@ -66,14 +66,15 @@ static void tell(struct session *session, const orbit_transfer_result *result, c
 {
     bool link = result->kind == ORBIT_KIND_SYMLINK, kept = result->outcome == ORBIT_JOB_KEPT;
     bool moved = result->operation != ORBIT_JOB_REMOVE && !link && !kept;
-    struct result told = {.operation = session->verb, .source = from_shown, .destination = to_shown, .skipped = kept};
+    const char *operation = result->operation == ORBIT_JOB_REMOVE ? "rm" : session->verb; /* of rb, too */
+    struct result told = {.operation = operation, .source = from_shown, .destination = to_shown, .skipped = kept};
 
     if (result->outcome == ORBIT_JOB_DONE && result->kind == ORBIT_KIND_DIRECTORY)
         return; /* what lies in it is told */
     if (result->outcome == ORBIT_JOB_FAILED) {
         /* Told once, at the end, or to nobody: standard output is gone. */
         if (!session_stopped(session) || orbit_error_status(error) != ORBIT_E_CANCELLED)
-            report_failed(session, session->verb, from_shown, to_shown, error);
+            report_failed(session, operation, from_shown, to_shown, error);
         return;
     }
     if (result->outcome == ORBIT_JOB_LEFT_OUT) {

@@ -77,7 +77,7 @@ static orbit_list_options list_options(const struct walk *walk)
     options.follow_symlinks = (walk->expansion->flags & EXPAND_FOLLOW) != 0;
     options.want_metadata = !(walk->expansion->flags & EXPAND_NAMES);
     options.list_workers = (uint32_t)walk->session->options->list_workers;
-    options.unordered = walk->session->options->unordered;
+    options.unordered = walk->session->options->unordered || walk->expansion->flags & EXPAND_UNORDERED;
     return options;
 }
 

@@ -258,6 +258,21 @@ static bool check_limits(const struct options *options)
     return true;
 }
 
+static bool check_page(const struct options *options)
+{
+    uint64_t entries;
+    return !options->page_size || (number_parse(options->page_size, 1000, &entries) && entries) ||
+           (usage_error(options->verb, "--page-size takes a number from 1 to 1000, not '%s'", options->page_size),
+            false);
+}
+
+/* NULs are for programs that take names, and a sum is none. */
+static bool check_summary(const struct options *options)
+{
+    return !options->summarize || !options->null ||
+           (usage_error(options->verb, "--summarize and -0 do not go together"), false);
+}
+
 static bool check_continue(const struct options *options)
 {
     const char *other = options->no_resume ? "--no-resume" : options->no_clobber ? "--no-clobber" : NULL;
@@ -308,7 +323,8 @@ static bool check(struct parse *parse)
     for (size_t i = 0; i < options->argument_count; i++)
         if (!*options->arguments[i])
             return usage_error(options->verb, "argument %zu is empty", i + 1), false;
-    return check_words(options) && check_limits(options) && check_continue(options) && check_list(options);
+    return check_words(options) && check_limits(options) && check_page(options) && check_summary(options) &&
+           check_continue(options) && check_list(options);
 }
 
 bool options_parse(struct options *options, int argc, char **argv)

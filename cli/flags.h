@@ -13,6 +13,7 @@
 enum verb {
     VERB_NONE = 0,
     VERB_LS,
+    VERB_DU,
     VERB_STAT,
     VERB_CAT,
     VERB_PUT,
@@ -77,16 +78,16 @@ struct options {
 
     /* sources and targets */
     bool recursive, raw, no_clobber, if_size_differ, if_source_newer, preserve, copy_links, dry_run, fsync, parents,
-        no_hedge, no_resume, go_on;
+        no_hedge, no_resume, go_on, force;
     struct patterns include, exclude;
     const char *files_from, *files_from0;
     const char *version_id, *range, *verify;
     uint64_t part_bytes, concurrency, workers;
 
     /* ls */
-    bool null, show_fullpath, etag, humanize, unordered, all_versions, status, checksum;
+    bool null, show_fullpath, etag, humanize, unordered, all_versions, status, checksum, summarize, group;
     uint64_t list_workers;
-    const char *sort, *set_status;
+    const char *sort, *set_status, *page_size;
     struct limit larger, smaller;
     struct moment newer, older;
     struct patterns names;

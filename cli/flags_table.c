@@ -5,6 +5,7 @@
 #include "flags.h"
 
 #define LS       (VERB_BIT(VERB_LS) | VERB_BIT(VERB_VERSIONS))
+#define DU       VERB_BIT(VERB_DU)
 #define STAT     VERB_BIT(VERB_STAT)
 #define CAT      VERB_BIT(VERB_CAT)
 #define PUT      VERB_BIT(VERB_PUT)
@@ -12,11 +13,12 @@
 #define MV       VERB_BIT(VERB_MV)
 #define RM       VERB_BIT(VERB_RM)
 #define MKDIR    VERB_BIT(VERB_MKDIR)
+#define RB       VERB_BIT(VERB_RB)
 #define UPLOADS  VERB_BIT(VERB_UPLOADS)
 #define PRESIGN  VERB_BIT(VERB_PRESIGN)
 #define VERSIONS VERB_BIT(VERB_VERSIONS)
 #define TRANSFER (PUT | CP | MV)
-#define SOURCES  (LS | STAT | CAT | PUT | CP | MV | RM)
+#define SOURCES  (LS | DU | STAT | CAT | PUT | CP | MV | RM)
 #define ALL      UINT32_MAX
 
 #define AT(member) offsetof(struct options, member)
@@ -31,8 +33,8 @@ static const struct flag flags[] = {
     {"parents", 'p', FLAG_BOOL, MKDIR, AT(parents), 0, "make missing parents; an existing directory is fine"},
     {"follow-symlinks", 0, FLAG_BOOL, CP, AT(copy_links), 0, NULL},
     {"copy-links", 'L', FLAG_BOOL, CP, AT(copy_links), 0, "copy what symbolic links point to"},
-    {"include", 0, FLAG_PATTERN, CP | MV | RM, AT(include), "PATTERN", "of a tree only these names"},
-    {"exclude", 0, FLAG_PATTERN, CP | MV | RM, AT(exclude), "PATTERN", "of a tree not these names; wins"},
+    {"include", 0, FLAG_PATTERN, CP | MV | RM | DU, AT(include), "PATTERN", "of a tree only these names"},
+    {"exclude", 0, FLAG_PATTERN, CP | MV | RM | DU, AT(exclude), "PATTERN", "of a tree not these names; wins"},
     {"files-from", 0, FLAG_TEXT, CP | MV | RM, AT(files_from), "FILE",
      "what this file names, a line each, below the one source ('-': standard input)"},
     {"files-from0", 0, FLAG_TEXT, CP | MV | RM, AT(files_from0), "FILE", "the same, each name ended by a NUL"},
@@ -54,24 +56,31 @@ static const struct flag flags[] = {
      "this version of the object"},
     {"null", '0', FLAG_BOOL, LS, AT(null), 0, "names only, each ended by a NUL: for xargs -0"},
     {"show-fullpath", 0, FLAG_BOOL, LS, AT(show_fullpath), 0, "whole locations only, one a line"},
-    {"list-workers", 0, FLAG_NUMBER, LS | CP | MV | RM, AT(list_workers), "N",
+    {"list-workers", 0, FLAG_NUMBER, LS | DU | CP | MV | RM | RB, AT(list_workers), "N",
      "pages of a listing in flight (as many as help; 1: in turn)"},
+    {"page-size", 0, FLAG_TEXT, LS | DU | CP | MV | RM | RB, AT(page_size), "N",
+     "entries a page of a listing of objects, 1 to 1000 (1000)"},
     {"unordered", 0, FLAG_BOOL, LS, AT(unordered), 0, "as entries come: sooner where many pages are in flight"},
     {"etag", 'e', FLAG_BOOL, LS, AT(etag), 0, "a column of ETags"},
-    {"human-readable", 0, FLAG_BOOL, LS | STAT, AT(humanize), 0, NULL},
-    {"humanize", 'H', FLAG_BOOL, LS | STAT, AT(humanize), 0, "sizes such as 1.2M"},
+    {"summarize", 0, FLAG_BOOL, LS, AT(summarize), 0,
+     "at the end how many objects were listed, and the sum of their sizes"},
+    {"group", 'g', FLAG_BOOL, DU, AT(group), 0, "a line for each storage class"},
+    {"human-readable", 0, FLAG_BOOL, LS | DU | STAT, AT(humanize), 0, NULL},
+    {"humanize", 'H', FLAG_BOOL, LS | DU | STAT, AT(humanize), 0, "sizes such as 1.2M"},
     {"name", 0, FLAG_PATTERN, LS, AT(names), "PATTERN", "only these names; may be repeated"},
     {"larger", 0, FLAG_LIMIT, LS, AT(larger), "SIZE", "only files of more than this size"},
     {"smaller", 0, FLAG_LIMIT, LS, AT(smaller), "SIZE", "only files of less than this size"},
     {"newer", 0, FLAG_MOMENT, LS, AT(newer), "TIME", "only files changed after: an age (90m, 12h, 7d) or a date (UTC)"},
     {"older-than", 0, FLAG_MOMENT, UPLOADS, AT(older), "TIME", "only what was begun before that: an age such as 7d"},
     {"older", 0, FLAG_MOMENT, LS, AT(older), "TIME", "only files changed before that"},
-    {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS) | RM, AT(all_versions), 0,
+    {"all-versions", 0, FLAG_BOOL, VERB_BIT(VERB_LS) | DU | RM, AT(all_versions), 0,
      "every version of each object, as 'versions' lists them"},
     {"sort", 0, FLAG_TEXT, LS, AT(sort), "BY", "name, size (largest first) or time (newest first)"},
     {"checksum", 0, FLAG_BOOL, STAT, AT(checksum), 0, "the checksums that the store keeps, of the parts, too"},
     {"status", 0, FLAG_BOOL, VERSIONS, AT(status), 0, "whether the bucket keeps versions: enabled, suspended or off"},
     {"set-status", 0, FLAG_TEXT, VERSIONS, AT(set_status), "STATUS", "enabled or suspended, from now on"},
+
+    {"force", 0, FLAG_BOOL, RB, AT(force), 0, "remove all objects first; their older versions stay, and so the bucket"},
 
     {"write", 0, FLAG_BOOL, VERB_BIT(VERB_DOCTOR), AT(probe_write), 0,
      "also write, read and remove a tiny object of a random name"},
@@ -159,6 +168,11 @@ static const struct verb_text verbs[] = {
     {VERB_NONE, "", NULL, "", "", "", 0, 0},
     {VERB_LS, "ls", NULL, "[LOCATION…]", "list a directory, a bucket, a prefix or a pattern",
      "Without a location: the current directory. Times are UTC. With -r: all files below, no directories.", 0, MANY},
+    {VERB_DU, "du", NULL, "[LOCATION…]", "count objects and add up their sizes",
+     "A line for each location, of all that is below it or that a pattern matches: bytes, objects, location. Without "
+     "a\n"
+     "location: the current directory.",
+     0, MANY},
     {VERB_STAT, "stat", "head", "LOCATION…", "show what is known of a file or object", "", 1, MANY},
     {VERB_CAT, "cat", NULL, "LOCATION…", "write files or objects to standard output, in order", "", 1, MANY},
     {VERB_PUT, "put", "pipe", "[SOURCE|-] TARGET", "write a local file or standard input to a target",
@@ -173,7 +187,7 @@ static const struct verb_text verbs[] = {
     {VERB_MKDIR, "mkdir", NULL, "LOCATION…", "make directories", "", 1, MANY},
     {VERB_RMDIR, "rmdir", NULL, "LOCATION…", "remove empty directories", "", 1, MANY},
     {VERB_MB, "mb", NULL, "s3://BUCKET…", "make buckets", "", 1, MANY},
-    {VERB_RB, "rb", NULL, "s3://BUCKET…", "remove empty buckets", "", 1, MANY},
+    {VERB_RB, "rb", NULL, "s3://BUCKET…", "remove empty buckets; with --force all that is in them first", "", 1, MANY},
     {VERB_UPLOADS, "uploads", NULL, "ls|resume|abort [s3://BUCKET[/PREFIX] | sftp://HOST/DIRECTORY]",
      "list, continue or abort unfinished uploads",
      "ls: what is open in a bucket, marking what this machine has a journal of; without a bucket: the journals.\n"

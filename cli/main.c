@@ -13,12 +13,12 @@
 typedef void verb_function(struct session *session);
 
 static verb_function *const verb_functions[VERB_COUNT] = {
-    [VERB_LS] = verb_ls,           [VERB_STAT] = verb_stat,         [VERB_CAT] = verb_cat,
-    [VERB_PUT] = verb_copy,        [VERB_CP] = verb_copy,           [VERB_MV] = verb_copy,
-    [VERB_RM] = verb_rm,           [VERB_MKDIR] = verb_mkdir,       [VERB_RMDIR] = verb_rmdir,
-    [VERB_MB] = verb_bucket,       [VERB_RB] = verb_bucket,         [VERB_UPLOADS] = verb_uploads,
-    [VERB_PRESIGN] = verb_presign, [VERB_VERSIONS] = verb_versions, [VERB_TAG] = verb_tag,
-    [VERB_DOCTOR] = verb_doctor,
+    [VERB_DU] = verb_du,           [VERB_LS] = verb_ls,           [VERB_STAT] = verb_stat,
+    [VERB_CAT] = verb_cat,         [VERB_PUT] = verb_copy,        [VERB_CP] = verb_copy,
+    [VERB_MV] = verb_copy,         [VERB_RM] = verb_rm,           [VERB_MKDIR] = verb_mkdir,
+    [VERB_RMDIR] = verb_rmdir,     [VERB_MB] = verb_bucket,       [VERB_RB] = verb_bucket,
+    [VERB_UPLOADS] = verb_uploads, [VERB_PRESIGN] = verb_presign, [VERB_VERSIONS] = verb_versions,
+    [VERB_TAG] = verb_tag,         [VERB_DOCTOR] = verb_doctor,
 };
 
 static void run_verb(struct session *session, enum verb verb)

@@ -278,6 +278,7 @@ static void settings_of(const struct options *options, const char *scheme, enum 
         setting(pairs, "no_verify_tls", options->no_verify_ssl ? "true" : NULL);
         setting(pairs, "request_payer", options->request_payer ? "true" : NULL);
         setting(pairs, "expected_bucket_owner", options->expected_bucket_owner);
+        setting(pairs, "list_page_entries", options->page_size);
         setting(pairs, "list_v1", options->list_v1 ? "true" : NULL);
         setting(pairs, "ask_checksums", asks_checksums(options) ? "true" : NULL);
         if (side != SIDE_BOTH) {

@@ -147,6 +147,7 @@ struct listing {
     struct session *session;
     struct sorter *sorter; /* NULL: in the order of the store */
     bool failed;           /* to sort: nothing more can be listed */
+    uint64_t objects, bytes;
 };
 
 static bool name_wanted(const struct patterns *names, const char *name)
@@ -217,6 +218,10 @@ static void print_entry(struct listing *listing, const char *name, const char *s
     else
         render_entry(listing->session, name, shown, m, flags);
     listing->session->tally.done += !listing->failed;
+    if (m->kind != ORBIT_KIND_DIRECTORY && !(flags & ORBIT_ENTRY_DELETED)) {
+        listing->objects++;
+        listing->bytes += m->fields & ORBIT_HAS_SIZE ? m->size : 0;
+    }
 }
 
 static bool ls_stopped(const struct listing *listing)
@@ -234,8 +239,8 @@ static bool visit_ls(void *ctx, const struct item *item)
 /* Whether names and kinds are enough, which spares a local listing a stat for every entry. */
 static bool names_suffice(const struct options *o)
 {
-    return (o->null || o->show_fullpath) && !o->json && !o->larger.given && !o->smaller.given && !o->newer.given &&
-           !o->older.given && (!o->sort || sorted_by(o, 'n'));
+    return (o->null || o->show_fullpath) && !o->json && !o->summarize && !o->larger.given && !o->smaller.given &&
+           !o->newer.given && !o->older.given && (!o->sort || sorted_by(o, 'n'));
 }
 
 /* The direct children of a directory. Returns how many there were, or that something failed. */
@@ -351,6 +356,31 @@ static void print_sorted(struct listing *listing)
     sorter_free(listing->sorter);
 }
 
+/* The words of the AWS CLI. */
+static void print_summary(const struct listing *listing)
+{
+    const struct session *session = listing->session;
+    struct text text = {0};
+    char size[SIZE_TEXT_ROOM];
+    if (session->options->json) {
+        struct json json = {0};
+        json_begin(&json);
+        json_string(&json, "operation", session->verb);
+        json_bool(&json, "success", !session->tally.failed);
+        json_number(&json, "count", listing->objects);
+        json_number(&json, "size", listing->bytes);
+        json_end(&json, false);
+        return;
+    }
+    snprintf(size, sizeof size, "%" PRIu64, listing->bytes);
+    if (session->options->humanize)
+        size_text(size, listing->bytes, false);
+    text_format(&text, "\nTotal Objects: %" PRIu64 "\n   Total Size: %s\n", listing->objects, size);
+    output_string(text_string(&text));
+    output_end_line();
+    text_release(&text);
+}
+
 void verb_ls(struct session *session)
 {
     const struct options *o = session->options;
@@ -363,6 +393,8 @@ void verb_ls(struct session *session)
             break;
     if (listing.sorter)
         print_sorted(&listing);
+    if (o->summarize && !ls_stopped(&listing) && (listing.objects || !session->tally.failed))
+        print_summary(&listing);
 }
 
 /* ---- stat ---------------------------------------------------------------------------------------- */

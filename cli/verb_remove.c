@@ -16,6 +16,7 @@
 struct removing {
     struct session *session;
     struct crew *crew;
+    bool tree; /* directories go with all that is in them */
     bool found_directory;
     uint64_t failed_before; /* this tree */
 };
@@ -24,10 +25,9 @@ static bool visit_rm(void *ctx, const struct item *item)
 {
     struct removing *removing = ctx;
     struct session *session = removing->session;
-    bool tree = session->options->recursive;
     char *marker = NULL, *marker_shown = NULL;
 
-    if (item->metadata->kind == ORBIT_KIND_DIRECTORY && !tree) {
+    if (item->metadata->kind == ORBIT_KIND_DIRECTORY && !removing->tree) {
         report_refused(session, "rm", item->shown, NULL, ORBIT_E_PATH,
                        "'%s' is a directory: -r removes it and all that is in it", item->shown);
         return !session_stopped(session);
@@ -213,7 +213,8 @@ void verb_rm(struct session *session)
         remove_names(session, o->arguments[0]);
         return;
     }
-    struct removing removing = {.session = session, .crew = crew_new(session, &(struct name_roots){.to = NULL}, NULL)};
+    struct removing removing = {
+        .session = session, .crew = crew_new(session, &(struct name_roots){.to = NULL}, NULL), .tree = o->recursive};
     struct expansion expansion = {.session = session,
                                   .visit = visit_rm,
                                   .enter = enter_rm,
@@ -347,7 +348,60 @@ static orbit_status remove_bucket(struct session *session, const struct place *p
     return orbit_container_remove(place->store->backend, &call, error);
 }
 
+/* All objects, as they are listed. What was not removed keeps the bucket. */
+static bool empty_bucket(struct session *session, const char *typed)
+{
+    struct removing removing = {
+        .session = session, .crew = crew_new(session, &(struct name_roots){.to = NULL}, NULL), .tree = true};
+    struct expansion expansion = {.session = session,
+                                  .visit = visit_rm,
+                                  .walk = walk_rm,
+                                  .leave = leave_rm,
+                                  .ctx = &removing,
+                                  .flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_NAMES};
+    uint64_t failed_before = session->tally.failed;
+    if (!removing.crew)
+        return false;
+    struct progress *progress = progress_start(session, removing.crew);
+    (void)expand(&expansion, typed);
+    crew_all_known(removing.crew);
+    crew_drain(removing.crew);
+    progress_stop(progress);
+    crew_free(removing.crew);
+    return session->tally.failed == failed_before && !session_stopped(session);
+}
+
+/* As in the AWS CLI, versions stay: they may be what the bucket keeps them for. */
+static void remove_full_bucket(struct session *session, const char *typed)
+{
+    struct place place;
+    orbit_error error;
+    if (!place_open(session, &place, typed, SIDE_SOURCE))
+        return;
+    if (place.stdio || *place.path || place.has_directories) {
+        report_refused(session, session->verb, place.shown, NULL, ORBIT_E_CONFIG, "'%s' names no bucket: s3://bucket",
+                       place.shown);
+    } else if (empty_bucket(session, typed)) {
+        orbit_status status = remove_bucket(session, &place, &error);
+        if (status == ORBIT_E_NOT_EMPTY)
+            report_refused(session, session->verb, place.shown, NULL, ORBIT_E_NOT_EMPTY,
+                           "the objects are removed, but the bucket is not empty: their older versions ('orbit rm -r "
+                           "--all-versions %s' removes them) or unfinished uploads ('orbit uploads abort %s') are left",
+                           place.shown, place.shown);
+        else if (status < 0)
+            report_failed(session, session->verb, place.shown, NULL, &error);
+        else
+            report_done(session, &(struct result){.operation = session->verb, .source = place.shown});
+    }
+    place_release(&place);
+}
+
 void verb_bucket(struct session *session)
 {
+    const struct options *o = session->options;
+    for (size_t i = 0; o->force && i < o->argument_count && !session_stopped(session); i++)
+        remove_full_bucket(session, o->arguments[i]);
+    if (o->force)
+        return;
     each_place(session, session->options->verb == VERB_MB ? make_bucket : remove_bucket);
 }

@@ -6,6 +6,7 @@
 #include "session.h"
 
 void verb_ls(struct session *session);
+void verb_du(struct session *session);
 void verb_stat(struct session *session);
 void verb_cat(struct session *session);
 void verb_copy(struct session *session); /* cp, mv, put */

@@ -45,4 +45,8 @@ prints_exactly "the end was read" 3
 control clear
 within 24 "ls -r of $entries objects" bash -c "exec '$ORBIT' ls -r 's3://keys-$entries' >names"
 check "all objects are listed" is "$(wc -l <names)" "$entries"
+within 24 "ls --summarize of $entries objects" bash -c "exec '$ORBIT' ls -r --summarize 's3://keys-$entries' | tail -n 2 >names"
+check "all objects are counted" grep -qx "Total Objects: $entries" names
+within 24 "du of $entries objects" bash -c "exec '$ORBIT' du -g 's3://keys-$entries' >names"
+check "all objects are counted by du" grep -q " bytes in $entries objects: s3://keys-$entries \[" names
 finish
