@@ -126,6 +126,7 @@ orbit_status orb_http_start(struct orb_http *http, struct orb_http_request *requ
     request->take = ORB_HTTP_MEMORY;
     request->paused = request->dirty = request->head_seen = request->connected = request->cancelled = false;
     request->body_ended = request->starved = request->spoilt = request->fresh = false;
+    request->held = -1;
     request->dropped = request->header_bytes = 0;
     request->started_ns = request->mark_ns = request->life_ns = orb_now_ns();
     request->mark_bytes = request->life = 0;

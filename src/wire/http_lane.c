@@ -18,7 +18,7 @@
 #include "base/mem.h"
 
 /* Bits of lane->interest. */
-enum { WANT_IN = 1, WANT_OUT = 2, KNOWN = 4, RESTING = 8, OURS = 16 };
+enum { WANT_IN = 1, WANT_OUT = 2, KNOWN = 4, RESTING = 8, OURS = 16, HELD = 32 };
 enum { CONNECTIONS_MAX = 64, EVENTS = 64, TICK_MS = 200, SOCKETS_MAX = 1 << 20 };
 
 static void turn(struct orb_http_lane *lane);
@@ -37,12 +37,7 @@ static bool make_room(struct orb_http_lane *lane, curl_socket_t socket)
     if (!grown)
         return false;
     lane->interest = grown;
-    uint16_t *ports = orb_realloc(lane->ports, count * sizeof *ports);
-    if (!ports)
-        return false;
-    lane->ports = ports;
     memset(grown + lane->interest_count, 0, more);
-    memset(ports + lane->interest_count, 0, more * sizeof *ports);
     lane->interest_count = count;
     return true;
 }
@@ -76,10 +71,18 @@ static void forget_socket(struct orb_http_lane *lane, curl_socket_t socket)
     }
 }
 
+/* A transfer that waits for us has nothing watched, though bytes may wait for it. NULL: none does. */
+static struct orb_http_request *paused_one(CURL *curl)
+{
+    struct orb_http_request *request = NULL;
+    bool known = orb_curl.easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&request) == CURLE_OK && request;
+    return known && request->paused ? request : NULL;
+}
+
 static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, void *socket_user)
 {
     struct orb_http_lane *lane = user;
-    (void)curl, (void)socket_user;
+    (void)socket_user;
     if (what != CURL_POLL_REMOVE) {
         unsigned want = (what & CURL_POLL_IN ? WANT_IN : 0u) | (what & CURL_POLL_OUT ? WANT_OUT : 0u);
         return watch_socket(lane, socket, want) ? 0 : -1;
@@ -87,12 +90,34 @@ static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, voi
     /* The connection rests, or is about to be closed. One that waits to be read stays watched: the next request
      * on it will want just that. Not so curl's own descriptors (of its resolver): their end is not told. */
     if (socket >= 0 && (size_t)socket < lane->interest_count) {
-        if (lane->interest[socket] == (WANT_IN | KNOWN | OURS))
+        struct orb_http_request *paused = paused_one(curl);
+        if (lane->interest[socket] == (WANT_IN | KNOWN | OURS) && !paused)
             lane->interest[socket] |= RESTING;
         else
             forget_socket(lane, socket);
+        if (paused) {
+            lane->interest[socket] |= HELD;
+            paused->held = socket;
+        }
     }
     return 0;
+}
+
+/* Without memory it is not looked at, no more. */
+static void note_socket(struct orb_http_lane *lane, int fd, bool is_local)
+{
+    if (!make_room(lane, fd))
+        return;
+    if (lane->socket_count == lane->socket_room) {
+        size_t room = lane->socket_room + 16;
+        struct orb_http_socket *grown = orb_realloc(lane->sockets, room * sizeof *grown);
+        if (!grown)
+            return;
+        lane->sockets = grown;
+        lane->socket_room = room;
+    }
+    lane->sockets[lane->socket_count++] = (struct orb_http_socket){.fd = fd, .is_local = is_local};
+    lane->interest[fd] = OURS; /* whatever was known of the number was of another descriptor */
 }
 
 curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
@@ -100,10 +125,8 @@ curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct
     struct orb_http_lane *lane = user;
     (void)purpose;
     int made = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (made >= 0 && make_room(lane, made)) {
-        lane->interest[made] = OURS; /* whatever was known of the number was of another descriptor */
-        lane->ports[made] = 0;
-    }
+    if (made >= 0)
+        note_socket(lane, made, address->family == AF_UNIX);
     return made < 0 ? CURL_SOCKET_BAD : made;
 }
 
@@ -113,10 +136,15 @@ int orb_http_lane_close_socket(void *user, curl_socket_t socket)
     forget_socket(lane, socket);
     if (socket >= 0 && (size_t)socket < lane->interest_count)
         lane->interest[socket] = 0;
+    for (size_t i = 0; i < lane->socket_count; i++)
+        if (lane->sockets[i].fd == socket) {
+            lane->sockets[i] = lane->sockets[--lane->socket_count];
+            break;
+        }
     return close(socket);
 }
 
-static uint16_t port_of(struct orb_http_lane *lane, int socket)
+static uint16_t port_of(struct orb_http_socket *socket)
 {
     union {
         struct sockaddr any;
@@ -125,11 +153,11 @@ static uint16_t port_of(struct orb_http_lane *lane, int socket)
         struct sockaddr_storage room;
     } own = {0};
     socklen_t length = sizeof own;
-    if (!lane->ports[socket] && getsockname(socket, &own.any, &length) == 0)
-        lane->ports[socket] = ntohs(own.any.sa_family == AF_INET    ? own.four.sin_port
-                                    : own.any.sa_family == AF_INET6 ? own.six.sin6_port
-                                                                    : 0);
-    return lane->ports[socket];
+    if (!socket->port && !socket->is_local && getsockname(socket->fd, &own.any, &length) == 0)
+        socket->port = ntohs(own.any.sa_family == AF_INET    ? own.four.sin_port
+                             : own.any.sa_family == AF_INET6 ? own.six.sin6_port
+                                                             : 0);
+    return socket->port;
 }
 
 /* curl tells the port of the connection that it is about to use, and not its descriptor. Two may have the same port at
@@ -138,14 +166,29 @@ bool orb_http_lane_has_stray(struct orb_http_lane *lane, int port)
 {
     int found = -1;
     char byte;
-    for (size_t i = 0; port > 0 && i < lane->interest_count; i++) {
-        if (!(lane->interest[i] & OURS) || port_of(lane, (int)i) != port)
+    for (size_t i = 0; port > 0 && i < lane->socket_count; i++) {
+        if (port_of(&lane->sockets[i]) != port)
             continue;
         if (found >= 0)
             return false;
-        found = (int)i;
+        found = lane->sockets[i].fd;
     }
     return found >= 0 && (recv(found, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR));
+}
+
+/* Which of them is about to be used, nobody tells. Where another one was meant, a new connection costs next to nothing
+ * here; and since the one at hand is closed, the one that has bytes is met in the end. */
+bool orb_http_lane_has_local_stray(struct orb_http_lane *lane)
+{
+    char byte;
+    for (size_t i = 0; i < lane->socket_count; i++) {
+        int fd = lane->sockets[i].fd;
+        unsigned known = lane->interest[fd];
+        bool in_use = (known & KNOWN && !(known & RESTING)) || known & HELD;
+        if (lane->sockets[i].is_local && !in_use && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+            return true;
+    }
+    return false;
 }
 
 static void on_sockets(uv_poll_t *poll, int status, int events)
@@ -364,6 +407,9 @@ void orb_http_lane_control(struct orb_http_request *request)
     } else if (request->paused && !request->starved) {
         request->paused = false;
         request->mark_ns = orb_now_ns();
+        if (request->held >= 0 && (size_t)request->held < lane->interest_count)
+            lane->interest[request->held] &= (uint8_t)~HELD;
+        request->held = -1;
         CURLcode code = orb_curl.easy_pause(request->easy->curl, CURLPAUSE_CONT);
         if (code != CURLE_OK) {
             orb_http_classify(request, code);
@@ -396,13 +442,13 @@ static void drop_curl(struct orb_http_lane *lane)
     if (lane->poll_fd >= 0)
         close(lane->poll_fd);
     orb_free(lane->interest);
-    orb_free(lane->ports);
+    orb_free(lane->sockets);
     lane->multi = NULL;
     lane->share = NULL;
     lane->poll_fd = -1;
     lane->interest = NULL;
-    lane->ports = NULL;
-    lane->interest_count = 0;
+    lane->sockets = NULL;
+    lane->interest_count = lane->socket_count = lane->socket_room = 0;
 }
 
 static orbit_status open_lane(struct orb_http_lane *lane, orbit_error *error)

@@ -15,6 +15,13 @@ struct orb_http_easy {
     char text[CURL_ERROR_SIZE];
 };
 
+/* A connection of curl's, in use or resting. */
+struct orb_http_socket {
+    int fd;
+    uint16_t port; /* of our end; 0: not known (yet) */
+    bool is_local; /* a Unix socket: it has none */
+};
+
 struct orb_http_lane {
     struct orb_http *http;
     struct orb_loop *loop; /* NULL until used; main loop only */
@@ -29,8 +36,9 @@ struct orb_http_lane {
     bool open, timer_due;
     unsigned handles;  /* uv handles not yet closed */
     uint8_t *interest; /* by descriptor: what poll_fd watches; IN 1, OUT 2, 4 known */
-    uint16_t *ports;   /* by descriptor: of our end of a connection; 0: not known (yet) */
     size_t interest_count;
+    struct orb_http_socket *sockets; /* those that are open, in no order */
+    size_t socket_count, socket_room;
     struct orb_http_request *active, *dirty;
     struct orb_http_easy *idle[ORB_HTTP_IDLE_MAX];
     unsigned idle_count;
@@ -55,6 +63,8 @@ curl_socket_t orb_http_lane_open_socket(void *user, curlsocktype purpose, struct
 int orb_http_lane_close_socket(void *user, curl_socket_t socket);
 /* Whether bytes, or its end, wait on the connection whose own port this is. */
 bool orb_http_lane_has_stray(struct orb_http_lane *lane, int port);
+/* The same for Unix sockets, which have no port: whether bytes wait on any that rests. */
+bool orb_http_lane_has_local_stray(struct orb_http_lane *lane);
 
 /* http_transfer.c: a request on a curl handle. */
 bool orb_http_transfer_setup(struct orb_http_request *request);

@@ -302,7 +302,9 @@ static int on_seek(void *user, curl_off_t offset, int origin)
 static bool is_spoilt(struct orb_http_request *request, int own_port)
 {
     return !request->connected && !request->fresh && strncasecmp(request->url, "http:", 5) == 0 &&
-           orb_http_reused(request) && orb_http_lane_has_stray(request->lane, own_port);
+           orb_http_reused(request) &&
+           (request->site->unix_socket ? orb_http_lane_has_local_stray(request->lane)
+                                       : orb_http_lane_has_stray(request->lane, own_port));
 }
 
 /* The connection is there and the request goes out now. */

@@ -270,15 +270,20 @@ static void keep_line(void *ctx, orbit_log_level level, const char *line)
         sprintf(logged + used, "%s\n", line);
 }
 
+static void another_client(const orbit_client_options *options)
+{
+    orbit_backend_close(at.store);
+    at.store = NULL;
+    orbit_client_close(at.client);
+    OK(orbit_client_open(&at.client, options, &told));
+}
+
 static void logging_client(void)
 {
     orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
     options.log = (orbit_log){keep_line, NULL, ORBIT_LOG_TRACE};
     logged[0] = '\0';
-    orbit_backend_close(at.store);
-    at.store = NULL;
-    orbit_client_close(at.client);
-    OK(orbit_client_open(&at.client, &options, &told));
+    another_client(&options);
 }
 
 static void http_goes_by_way_of_the_proxy_that_the_environment_names(void **state)
@@ -401,6 +406,42 @@ static void endpoint_may_be_a_socket_of_this_machine(void **state)
     assert_non_null(strstr(told.message, path));
     rmdir(directory);
     free(bytes);
+}
+
+/* Bytes wait on the connection of a transfer that stands still, and are no stranger's: others go on with theirs. */
+static void download_that_stands_still_on_a_socket_is_no_stray(void **state)
+{
+    (void)state;
+    enum { LARGE = 32 << 20, LOOKS = 40 };
+    orbit_client_options options = ORBIT_CLIENT_OPTIONS_INIT;
+    char directory[] = "/tmp/orbit-unix-XXXXXX", path[64], byte;
+    struct endpoint endpoint;
+    orbit_reader *reader = NULL;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/s3", directory);
+    endpoint_start(&endpoint, "--store", "--unix", path, NULL);
+    endpoint_control(&endpoint, "fault?op=GetObject&ignore_range=1");
+    at.config.endpoint = NULL;
+    at.config.unix_socket = path;
+    options.lanes = 1; /* both on one */
+    another_client(&options);
+    s3fault_reopen();
+    OK(orbit_read(&reader, at.store, "gen-33554432", NULL, &told));
+    size_t got = 0;
+    OK(orbit_reader_read(reader, &byte, 1, &got, &told));
+    usleep(300000); /* until nothing more is taken */
+    int64_t before = endpoint_count(&endpoint, "connections");
+    for (int i = 0; i < LOOKS; i++) {
+        orbit_metadata metadata = ORBIT_METADATA_INIT;
+        OK(orbit_stat(at.store, "gen-33554432", NULL, &metadata, &told));
+        orbit_metadata_release(&metadata);
+    }
+    assert_true(endpoint_count(&endpoint, "connections") - before <= 4);
+    assert_true(endpoint_count(&endpoint, "sent") < LARGE);
+    orbit_reader_close(reader);
+    endpoint_stop(&endpoint);
+    unlink(path);
+    rmdir(directory);
 }
 
 static void endpoint_may_want_a_certificate_from_us(void **state)
@@ -532,6 +573,7 @@ int main(void)
         FAULT_TEST(http_goes_by_way_of_the_proxy_that_the_environment_names),
         FAULT_TEST(https_goes_through_a_tunnel),
         FAULT_TEST(endpoint_may_be_a_socket_of_this_machine),
+        FAULT_TEST(download_that_stands_still_on_a_socket_is_no_stray),
         FAULT_TEST(endpoint_may_want_a_certificate_from_us),
         FAULT_TEST(endpoint_may_be_an_ipv6_address),
         FAULT_TEST(requests_are_spread_over_the_addresses_of_a_name),

@@ -106,16 +106,13 @@ static void *serve(void *ctx)
     return NULL;
 }
 
-void peer_start(struct peer *peer, void (*talk)(struct peer *, int), int connections, const char *reply)
+static void listen_and_serve(struct peer *peer, const struct sockaddr *address, socklen_t length,
+                             void (*talk)(struct peer *, int), int connections, const char *reply)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t length = sizeof address;
     memset(peer, 0, offsetof(struct peer, request));
-    peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof address), 0);
+    peer->listener = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(peer->listener, address, length), 0);
     assert_int_equal(listen(peer->listener, 16), 0);
-    assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
-    peer->port = ntohs(address.sin_port);
     peer->talk = talk;
     peer->connections = connections;
     peer->reply = reply;
@@ -123,6 +120,23 @@ void peer_start(struct peer *peer, void (*talk)(struct peer *, int), int connect
     sem_init(&peer->go, 0, 0);
     atomic_store(&peer->talking, -1);
     assert_int_equal(pthread_create(&peer->thread, NULL, serve, peer), 0);
+}
+
+void peer_start(struct peer *peer, void (*talk)(struct peer *, int), int connections, const char *reply)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof address;
+    listen_and_serve(peer, (struct sockaddr *)&address, length, talk, connections, reply);
+    assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
+    peer->port = ntohs(address.sin_port);
+}
+
+void peer_start_local(struct peer *peer, void (*talk)(struct peer *, int), int connections, const char *reply,
+                      const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    assert_true((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s", path) < sizeof address.sun_path);
+    listen_and_serve(peer, (struct sockaddr *)&address, sizeof address, talk, connections, reply);
 }
 
 void peer_stop(struct peer *peer)

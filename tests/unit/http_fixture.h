@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,9 @@ void talk_reply_and_close(struct peer *peer, int socket);
 void talk_reply_once(struct peer *peer, int socket);
 void talk_nothing_until_go(struct peer *peer, int socket);
 void peer_start(struct peer *peer, void (*talk)(struct peer *, int), int connections, const char *reply);
+/* The same on a Unix socket at `path`, which must not be there. */
+void peer_start_local(struct peer *peer, void (*talk)(struct peer *, int), int connections, const char *reply,
+                      const char *path);
 void peer_stop(struct peer *peer);
 
 struct fixture {

@@ -410,7 +410,6 @@ static void a_body_is_sent_again_when_the_connection_was_dead(void **state)
     free(body);
 }
 
-/* It waits for its source when the connection ends: at its beginning it has something, and nobody says so. */
 /* Each request gets its reply, and a moment after it one that nobody asked for. The connection stays open. */
 static void talk_reply_and_stray(struct peer *peer, int socket)
 {
@@ -422,10 +421,8 @@ static void talk_reply_and_stray(struct peer *peer, int socket)
     }
 }
 
-static void what_nobody_asked_for_is_no_reply_to_the_next_request(void **state)
+static void strays_are_no_replies(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
-    peer_start(&fixture->peer, talk_reply_and_stray, 20, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue");
     char *body = pattern(100000);
     for (int i = 0; i < 6; i++) {
         struct exchange *exchange = exchange_new(fixture, i & 1 ? "PUT" : "GET", "/");
@@ -438,9 +435,34 @@ static void what_nobody_asked_for_is_no_reply_to_the_next_request(void **state)
         usleep(100000);
     }
     free(body);
+}
+
+static const char truth[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue";
+
+static void what_nobody_asked_for_is_no_reply_to_the_next_request(void **state)
+{
+    struct fixture *fixture = *state;
+    peer_start(&fixture->peer, talk_reply_and_stray, 20, truth);
+    strays_are_no_replies(fixture);
     peer_stop(&fixture->peer);
 }
 
+/* Such connections have no port by which they could be told. */
+static void nor_is_it_on_a_unix_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    char directory[] = "/tmp/orbit-http-XXXXXX", path[64];
+    assert_non_null(mkdtemp(directory));
+    (void)snprintf(path, sizeof path, "%s/socket", directory);
+    fixture->site.unix_socket = path;
+    peer_start_local(&fixture->peer, talk_reply_and_stray, 20, truth, path);
+    strays_are_no_replies(fixture);
+    peer_stop(&fixture->peer);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+/* It waits for its source when the connection ends: at its beginning it has something, and nobody says so. */
 static void a_body_that_waits_is_sent_again_when_the_connection_was_dead(void **state)
 {
     struct fixture *fixture = *state;
@@ -536,7 +558,9 @@ int main(void)
         TEST(blanks_are_a_sign_of_life_for_the_patient),
         TEST(a_body_is_sent_again_when_the_connection_was_dead),
         TEST(what_nobody_asked_for_is_no_reply_to_the_next_request),
+        TEST(nor_is_it_on_a_unix_socket),
         LOOP_TEST(what_nobody_asked_for_is_no_reply_to_the_next_request),
+        LOOP_TEST(nor_is_it_on_a_unix_socket),
         TEST(a_body_that_waits_is_sent_again_when_the_connection_was_dead),
         TEST(a_feed_sees_every_byte),
         TEST(many_requests_at_once_all_end),
