@@ -171,6 +171,11 @@ typedef struct orbit_capabilities {
      * there are written(), adopt() and parts() as they say for that. */
     bool resumes_bytes;
     uint32_t requests_first; /* in flight to begin with, of all streams together; 0: parallel_default */
+    /* Of long streams, whose bytes are held until the store or the consumer has them, where nobody asked for other sizes
+     * and numbers: many small parts and ranges in flight need less memory than few large ones, and cost no more where a
+     * request is no more than its bytes. 0: as everything else. */
+    uint64_t stream_chunk;
+    uint32_t stream_parallel;
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */

@@ -20,6 +20,7 @@ struct orb_fill {
     struct orb_upload upload; /* loop thread; read its results when ended */
     struct orb_parts parts;
     uint64_t share;    /* most bytes of all buffers */
+    uint64_t first;    /* bytes of the first part, if others than of the plan; 0: they are not */
     uint64_t reserve;  /* what must be admitted before the first byte */
     uint32_t parallel; /* most parts in flight */
     uint64_t size_hint;
@@ -94,6 +95,8 @@ uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_op
 /* Whether bodies of a write of `total` bytes are read before they are sent, so that they must be there still: for a
  * checksum that goes ahead of them. */
 bool orb_upload_reads_twice(const struct orb_backend *backend, const orbit_write_options *options, uint64_t total);
+/* Bytes that are held go in many small parts or ranges: the store has such, and nobody asked for others. */
+bool orb_upload_in_crumbs(const struct orb_backend *backend, const orbit_write_options *options);
 /* The part size somebody asked for, 0: nobody. */
 uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_options *options);
 

@@ -86,6 +86,8 @@ static orbit_status next_buffer(struct orb_fill *fill)
         return ORBIT_OK;
     }
     if (number == 1) {
+        if (fill->first > bytes)
+            bytes = goal = fill->first;
         uint64_t wish =
             fill->size_hint < ORB_FILL_FIRST_BYTES ? (fill->size_hint + 65535) / 65536 * 65536 : ORB_FILL_FIRST_BYTES;
         if (wish == 0)

@@ -80,9 +80,12 @@ static orbit_status learn(struct orb_range *range, struct orb_race_leg *leg)
         range->in_order = true;
         return orb_fail(&range->refusal, ORBIT_E_CANCELLED, 0, "'%s' is read in order", range->window->config.path);
     }
-    if (!range->window->locked.opened)
+    bool first = !range->window->locked.opened; /* written by the loop alone */
+    orbit_status status =
+        orb_window_learn(range->window, &leg->request, &leg->reply, range, (size_t)leg->from, &range->refusal);
+    if (first && status >= 0)
         orb_window_answered(range->window, leg->call.attempt_ns);
-    return orb_window_learn(range->window, &leg->request, &leg->reply, range, (size_t)leg->from, &range->refusal);
+    return status;
 }
 
 static void head(struct orb_race *race, struct orb_race_leg *leg)

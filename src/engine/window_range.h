@@ -74,6 +74,7 @@ struct orb_window {
         uint32_t slow;
         uint64_t far_chunk;
     } near;
+    bool crumbs;             /* many small ranges instead of fewer large ones */
     uint64_t next_offset;    /* the first byte nobody asked for yet */
     uint64_t wanted_end;     /* what the caller limits the stream to */
     uint64_t charged;        /* bytes of buffers taken from the budget */

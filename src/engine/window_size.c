@@ -3,9 +3,14 @@
  * they only cost: what is in flight and what waits for the consumer no longer fit the processor's cache (measured
  * for 1 GiB to a pipe: 0.5 CPU seconds with two ranges of 2 MiB, 0.7 with eight of 8 MiB). So a window begins with
  * few short ones, and goes over to what suits a far store when the first reply takes long, or when ranges bring
- * little: each has its buffer, so that is the store's doing, not the consumer's. Loop thread. */
+ * little: each has its buffer, so that is the store's doing, not the consumer's.
+ *
+ * What suits a far one is many crumbs where a request costs no more than its bytes (stream_chunk): all of what is held
+ * is on its way then, not the half of it. Not of what is short, which is not worth as many requests, nor the channels
+ * that they would open. Loop thread. */
 #include "base/clock.h"
 #include "base/least.h"
+#include "engine/upload_fill.h"
 #include "engine/window_range.h"
 
 enum { FEW = 2, FAR_MS = 10, SLOW_RANGES = 4 };
@@ -15,6 +20,7 @@ enum { FEW = 2, FAR_MS = 10, SLOW_RANGES = 4 };
 #define ROOM_UNIT     ORB_WINDOW_ROOM_UNIT
 #define NEAR_CHUNK    ((uint64_t)2 << 20)
 #define FAST_PER_S    ((uint64_t)64 << 20) /* bytes: a range that brings more is limited by this machine */
+#define CRUMBS_FROM   ((uint64_t)32 << 20)
 
 /* ---- at the beginning ------------------------------------------------------------------------------ */
 
@@ -33,7 +39,7 @@ static void allow_ahead(struct orb_window *window, uint32_t parallel)
 {
     const uint64_t share = window->host->budget.limit / 2;
     bool few = window->backend->caps.random_access || window->sequential;
-    uint64_t ranges = few ? parallel + 2 : 2ull * parallel;
+    uint64_t ranges = few ? parallel + 2 : window->crumbs ? parallel + parallel / 4 : 2ull * parallel;
     uint64_t room = (window->chunk_bytes + ROOM_UNIT - 1) / ROOM_UNIT * ROOM_UNIT;
     window->ahead = parallel;
     window->memory_bytes = orb_smaller(share / room, ranges) * room;
@@ -87,10 +93,23 @@ uint32_t orb_window_limit(struct orb_window *window)
     return now;
 }
 
+static bool in_crumbs(const struct orb_window *window)
+{
+    uint64_t end = orb_smaller(window->locked.end, window->wanted_end); /* the loop writes it */
+    return !window->config.parallel && end > window->next_offset && end - window->next_offset >= CRUMBS_FROM &&
+           orb_upload_in_crumbs(window->backend, NULL);
+}
+
 static void leave_near(struct orb_window *window)
 {
     window->near.few = 0;
     window->chunk_bytes = window->near.far_chunk;
+    window->crumbs = in_crumbs(window);
+    if (!window->crumbs)
+        return;
+    window->chunk_bytes = window->backend->caps.stream_chunk;
+    window->parallel = window->backend->caps.stream_parallel;
+    window->ahead = 0; /* as much as that is, and no more */
 }
 
 void orb_window_answered(struct orb_window *window, uint64_t asked_ns)

@@ -25,9 +25,10 @@ for where in near far; do
     check "$where: it arrived whole" cmp "$files/sent" large
     within -t 48 "$where: cp of a large file from a host" "$ORBIT" cp -q "$there/large" got
     check "$where: it was fetched whole" cmp got large
-    within -t 96 "$where: put of a pipe" bash -o pipefail -c "head -c $size /dev/zero | '$ORBIT' put -q '$there/piped'"
+    within -t 48 "$where: put of a pipe" bash -o pipefail -c "head -c $size /dev/zero | '$ORBIT' put -q - '$there/piped'"
     check "$where: the pipe arrived whole" cmp "$files/piped" large
-    within -t 96 "$where: cat of a large file" bash -o pipefail -c "'$ORBIT' cat '$there/large' | wc -c"
+    within -t 48 "$where: cat of a large file to nowhere" bash -c "exec '$ORBIT' cat '$there/large' >/dev/null"
+    within -t 48 "$where: cat of a large file to a pipe" bash -o pipefail -c "'$ORBIT' cat '$there/large' | wc -c"
     prints_exactly "$where: it was read whole" $size
     within -t 16 "$where: ls of $entries entries" bash -c "exec '$ORBIT' ls '$there/many/' >names"
     check "$where: all of them are listed" is "$(wc -l <names)" $entries

@@ -151,6 +151,37 @@ static void far_store_gets_the_wide_window_after_all(void **state)
     assert_true(world->store.in_flight_max >= 4);
 }
 
+/* Where requests cost nothing but their bytes; of what is short a few will do. */
+static void long_stream_comes_in_crumbs(void **state)
+{
+    struct world *world = *state;
+    const uint64_t crumb = 256 << 10;
+    world->store.caps.chunk_default = 4 << 20;
+    world->store.caps.stream_chunk = crumb;
+    world->store.caps.stream_parallel = 16;
+    world->store.size = 48 << 20;
+    world->store.delay_us = 20000;
+    begin(world);
+    whole(world);
+    const uint64_t first = 2 << 20;
+    assert_int_equal(world->store.reads, 1 + (world->store.size - first) / crumb);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(world->client, &stats);
+    assert_true(stats.memory_peak_bytes <= first + 20 * crumb);
+    world->store.size = 16 << 20;
+    world->store.reads = 0;
+    whole(world);
+    assert_true(world->store.reads <= 5);
+    orbit_read_options few = ORBIT_READ_OPTIONS_INIT;
+    few.parallel_operations = 2;
+    world->store.size = 48 << 20;
+    world->store.reads = 0;
+    orbit_reader *reader = open_with(world, &few);
+    expect_all(world, reader, 0, world->store.size);
+    orbit_reader_close(reader);
+    assert_int_equal(world->store.reads, 12);
+}
+
 static void slow_range_does_not_stop_the_others(void **state)
 {
     struct world *world = *state;
@@ -448,6 +479,7 @@ int main(void)
         TEST(copying_read_fills_the_buffer),
         TEST(ranges_are_in_flight_side_by_side),
         TEST(far_store_gets_the_wide_window_after_all),
+        TEST(long_stream_comes_in_crumbs),
         TEST(slow_range_does_not_stop_the_others),
         TEST(stalled_consumer_stops_the_fetching),
         TEST(bytes_of_the_head_chunk_arrive_as_they_come),

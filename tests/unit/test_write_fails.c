@@ -282,6 +282,33 @@ static void memory_stays_within_half_of_the_budget(void **state)
     assert_true(stats.memory_peak_bytes <= 8 * MIB);
 }
 
+/* Where requests cost nothing but their bytes; what fits one usual part is one, and who asks for a number gets it. */
+static void long_stream_goes_in_crumbs(void **state)
+{
+    (void)state;
+    const uint64_t crumb = 64 << 10;
+    fx.store.caps.part_min = 1;
+    fx.store.caps.stream_chunk = crumb;
+    fx.store.caps.stream_parallel = 12;
+    fx.store.caps.part_count_max = 0;
+    fixture_open();
+    write_pattern(5 * MIB + 1, ORBIT_OK);
+    assert_int_equal(fx.store.attempts[WSTORE_PART], 1 + 4 * MIB / crumb + 1);
+    assert_true(fx.store.parts_peak > 1 && fx.store.parts_peak <= 12);
+    orbit_client_stats stats = ORBIT_CLIENT_STATS_INIT;
+    orbit_client_get_stats(fx.client, &stats);
+    assert_true(stats.memory_peak_bytes <= MIB + 256 * 1024 + 13 * crumb);
+    fx.store.attempts[WSTORE_PART] = 0;
+    write_pattern(MIB, ORBIT_OK);
+    assert_true(fx.store.attempts[WSTORE_PART] <= 1);
+    orbit_write_options few = ORBIT_WRITE_OPTIONS_INIT;
+    few.parallel_operations = 2;
+    fx.store.attempts[WSTORE_PART] = 0;
+    struct generator generator = {.length = 5 * MIB};
+    assert_ok(orbit_write(fx.backend, "few", source_of(&generator), ORBIT_SIZE_UNKNOWN, &few, NULL, &fx.error));
+    assert_int_equal(fx.store.attempts[WSTORE_PART], 5);
+}
+
 struct racer {
     char name[8];
     struct generator generator;
@@ -343,6 +370,7 @@ int main(void)
         TEST(a_token_cancels_at_any_moment),
         TEST(progress_ends_with_all_of_it),
         TEST(memory_stays_within_half_of_the_budget),
+        TEST(long_stream_goes_in_crumbs),
         TEST(many_streams_share_a_small_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

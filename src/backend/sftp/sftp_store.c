@@ -9,6 +9,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+/* A READ or WRITE, as large as OpenSSH takes them; so many that a connection has what it carries in 20 ms and more. */
+#define STREAM_CHUNK ((uint64_t)255 << 10)
+enum { STREAM_PARALLEL = 48 };
+
 /* "dir" behind the host's '/' is /dir; "~/dir" is in the home directory, "~" that itself. */
 static orbit_status take_root(struct sftp_store *store, const char *path, orbit_error *error)
 {
@@ -55,6 +59,8 @@ static void sftp_capabilities(const struct sftp_store *store, orbit_capabilities
     capabilities->parallel_default = SFTP_CHANNELS;
     capabilities->parallel_most = SFTP_CHANNELS_MAX; /* each has its own */
     capabilities->requests_first = 64; /* of small files: a session takes any number, and each waits for its way only */
+    capabilities->stream_chunk = STREAM_CHUNK;
+    capabilities->stream_parallel = STREAM_PARALLEL;
     capabilities->page_entries = 1000;
     capabilities->open_cursors_max = 32; /* handles of a server are few: OpenSSH has some hundreds a session */
     capabilities->ranged_read = true;
