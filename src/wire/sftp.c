@@ -17,8 +17,7 @@
 
 enum { PIECES_MAX = 64, REST_MAX = 4 * ORB_SFTP_PACKET_MAX, PATIENCE = 20 };
 
-/* ---- the queue
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the queue ------------------------------------------------------------------------------------- */
 
 static void append(struct orb_sftp_request **first, struct orb_sftp_request **last, struct orb_sftp_request *request)
 {
@@ -92,8 +91,7 @@ static void post_flush(struct orb_sftp *session)
     orb_loop_post(session->loop, &session->flush_message);
 }
 
-/* ---- sending
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------------- */
 
 static size_t size_of(const struct orb_sftp_request *request)
 {
@@ -195,8 +193,7 @@ static void on_events(void *ctx, int events)
         orb_sftp_receive(session);
 }
 
-/* ---- ending
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------------- */
 
 static void stop(struct orb_sftp *session)
 {
@@ -313,8 +310,7 @@ void orb_sftp_free(struct orb_sftp *session, const orbit_error *error)
     post_end(session);
 }
 
-/* ---- silence
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- silence --------------------------------------------------------------------------------------- */
 
 static void watch_for_life(struct orb_sftp *session);
 
@@ -348,8 +344,7 @@ static void watch_for_life(struct orb_sftp *session)
     }
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------------ */
 
 orbit_status orb_sftp_new(struct orb_sftp **made, struct orb_loop *loop, struct orb_log *log, const char *peer,
                           uint32_t stall_ms, const struct orb_sftp_events *events, void *ctx, orbit_error *error)
@@ -392,8 +387,7 @@ void orb_sftp_attach(struct orb_sftp *session, int fd)
     post_flush(session);
 }
 
-/* ---- requests
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------------- */
 
 void orb_sftp_start(struct orb_sftp *session, struct orb_sftp_request *request)
 {
@@ -572,8 +566,7 @@ void orb_sftp_finish(struct orb_sftp *session, struct orb_sftp_request *request,
     request->done(request);
 }
 
-/* ---- what it is
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- what it is ------------------------------------------------------------------------------------ */
 
 bool orb_sftp_ready(const struct orb_sftp *session)
 {

@@ -55,8 +55,7 @@ struct orb_sftp_request {
     uint64_t started_ns;
 };
 
-/* ---- making requests: fill packet and want; the rest is as it was
- * --------------------------------------------------- */
+/* ---- making requests: fill packet and want; the rest is as it was ---------------------------------- */
 
 /* Paths and names are as the server takes them; NULL attributes: none. */
 void orb_sftp_open(struct orb_sftp_request *request, const char *path, uint32_t flags,
@@ -86,8 +85,7 @@ void orb_sftp_copy_data(struct orb_sftp_request *request, const struct orb_sftp_
 /* Gives back the packet's memory. Not while it is started. */
 void orb_sftp_request_release(struct orb_sftp_request *request);
 
-/* ---- the session
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the session ----------------------------------------------------------------------------------- */
 
 struct orb_sftp_events {
     void (*ready)(void *ctx); /* the server has said its version */

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- writing
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------------- */
 
 static void big_endian(uint8_t *out, uint64_t number, unsigned bytes)
 {
@@ -84,8 +83,7 @@ bool orb_sftp_packet_set_id(struct orb_buf *packet, uint32_t id)
     return true;
 }
 
-/* ---- reading
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------------- */
 
 struct orb_sftp_reader orb_sftp_read(const void *bytes, size_t length)
 {
@@ -211,8 +209,7 @@ enum orb_sftp_head_state orb_sftp_get_head(const uint8_t *bytes, size_t length, 
     return ORB_SFTP_PACKET_HEAD;
 }
 
-/* ---- extensions
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- extensions ------------------------------------------------------------------------------------ */
 
 static const struct {
     unsigned extension;

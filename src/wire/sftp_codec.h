@@ -103,8 +103,7 @@ struct orb_sftp_handle {
     uint8_t bytes[ORB_SFTP_HANDLE_MAX];
 };
 
-/* ---- writing: appended to a buffer, whose `failed` says that memory ran out
- * ------------------------------------------ */
+/* ---- writing: appended to a buffer, whose `failed` says that memory ran out ------------------------ */
 
 /* Begins a packet with length and id of 0 in an emptied buffer; end fills in the length, `payload` more bytes follow
  * it. */
@@ -119,8 +118,7 @@ void orb_sftp_put_text(struct orb_buf *packet, const char *text);
 void orb_sftp_put_handle(struct orb_buf *packet, const struct orb_sftp_handle *handle);
 void orb_sftp_put_attributes(struct orb_buf *packet, const struct orb_sftp_attributes *attributes);
 
-/* ---- reading: what is not there makes it `bad`, and everything after it 0
- * -------------------------------------------- */
+/* ---- reading: what is not there makes it `bad`, and everything after it 0 -------------------------- */
 
 struct orb_sftp_reader {
     const uint8_t *at;
@@ -156,8 +154,7 @@ struct orb_sftp_head {
 /* Known from the first ORB_SFTP_DATA_HEAD bytes of DATA, and the first ORB_SFTP_HEAD of everything else. */
 enum orb_sftp_head_state orb_sftp_get_head(const uint8_t *bytes, size_t length, struct orb_sftp_head *head);
 
-/* ---- what extensions a server has
- * ------------------------------------------------------------------------------------- */
+/* ---- what extensions a server has ------------------------------------------------------------------ */
 
 enum {
     ORB_SFTP_CAN_POSIX_RENAME = 1u << 0, /* posix-rename@openssh.com */

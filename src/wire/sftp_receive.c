@@ -46,8 +46,7 @@ static void fail_noise(struct orb_sftp *session)
     orb_sftp_break(session, &error);
 }
 
-/* ---- bytes of files
- * -------------------------------------------------------------------------------------------------- */
+/* ---- bytes of files -------------------------------------------------------------------------------- */
 
 static struct orb_sftp_request *reader_of(const struct orb_sftp *session)
 {
@@ -145,8 +144,7 @@ static ssize_t receive_data(struct orb_sftp *session)
     return got;
 }
 
-/* ---- whole packets
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- whole packets --------------------------------------------------------------------------------- */
 
 static void take_version(struct orb_sftp *session, struct orb_sftp_reader *reader)
 {

@@ -11,8 +11,7 @@
 #include "base/buf.h"
 #include "wire/ssh.h"
 
-/* ---- the plan: settings that were checked and copied. Any thread; the secrets are the process's while there is one.
- * ---- */
+/* ---- the plan: settings that were checked and copied. Any thread; the secrets are the process's while there is one. ---- */
 
 enum orb_ssh_cipher { ORB_SSH_CIPHER_UNKNOWN = 0, ORB_SSH_CIPHER_THEIRS, ORB_SSH_CIPHER_AES };
 

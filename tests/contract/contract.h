@@ -114,8 +114,7 @@ struct scripted_source {
 };
 orbit_source scripted(struct scripted_source *script);
 
-/* ---- listings
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- listings -------------------------------------------------------------------------------------- */
 struct listing {
     char *paths[4096];
     uint32_t kinds[4096], flags[4096], depths[4096];

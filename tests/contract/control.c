@@ -160,8 +160,7 @@ static void time_limit_ends_a_call_that_takes_too_long(void **state)
     free(bytes);
 }
 
-/* ---- tasks
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------------- */
 
 struct done_record {
     pthread_mutex_t mutex;
@@ -305,8 +304,7 @@ static void many_tasks_at_once_are_all_done(void **state)
     }
 }
 
-/* ---- progress
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------------- */
 
 struct progress_record {
     uint64_t last, total;
@@ -348,8 +346,7 @@ static void progress_never_goes_back_and_ends_at_the_total(void **state)
     free(bytes);
 }
 
-/* ---- clients
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- clients --------------------------------------------------------------------------------------- */
 
 /* A memory store of one name is another one in another client: its objects are not shared. */
 static bool shared_between_clients(void)

@@ -229,8 +229,7 @@ static void every_key_is_listed_by_the_old_protocol(void **state)
     assert_int_equal(keys_wrong, 0);
 }
 
-/* ---- each by itself
- * ------------------------------------------------------------------------------------------------ */
+/* ---- each by itself -------------------------------------------------------------------------------- */
 
 static void read_here(const char *const *keys, size_t count, size_t at)
 {
@@ -459,8 +458,7 @@ static void every_key_is_reached_by_presigned_urls(void **state)
     assert_int_equal(keys_wrong, 0);
 }
 
-/* ---- open uploads
- * ------------------------------------------------------------------------------------------------- */
+/* ---- open uploads ---------------------------------------------------------------------------------- */
 
 /* Marks those of `keys` whose upload is told as open; how many. */
 static size_t told_open(orbit_backend *backend, const char *const *keys, size_t count)
@@ -522,8 +520,7 @@ static void every_key_is_told_as_an_open_upload(void **state)
     assert_int_equal(keys_wrong, 0);
 }
 
-/* ---- many at once
- * -------------------------------------------------------------------------------------------------- */
+/* ---- many at once ---------------------------------------------------------------------------------- */
 
 /* As a list of names, each ended by NUL; the caller frees it. */
 static char *listed_names(const char *const *keys, size_t count, size_t *length)

@@ -140,8 +140,7 @@ static void anonymous_requests_are_not_signed(void **state)
     endpoint_control(&at.endpoint, "set?anonymous=0");
 }
 
-/* ---- TLS
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------------- */
 
 struct tls {
     struct endpoint endpoint;

@@ -174,8 +174,7 @@ static const struct work {
              {"list", work_list, false},   {"copy", work_copy, true},         {"server copy", work_server_copy, true},
              {"calls", work_calls, false}, {"download", work_download, false}};
 
-/* ---- torturing
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- torturing ------------------------------------------------------------------------------------- */
 
 static void must(orbit_status status, const orbit_error *error, const char *what)
 {

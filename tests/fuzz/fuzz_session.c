@@ -46,8 +46,7 @@ static struct orb_log quiet;
 
 static void ask(struct scene *scene, unsigned i);
 
-/* ---- what users do with replies
- * ----------------------------------------------------------------------------------------- */
+/* ---- what users do with replies -------------------------------------------------------------------- */
 
 /* Reads each byte, for who watches what is read. */
 static void touch(const char *bytes, size_t length)
@@ -139,8 +138,7 @@ static void filled(struct orb_sftp_request *request, size_t length)
     HOLDS(asked->filled <= WANT);
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------------- */
 
 static void ask(struct scene *scene, unsigned i)
 {
@@ -209,8 +207,7 @@ static void ended(void *ctx, const orbit_error *error)
         HOLDS(!scene->asked[i].waits);
 }
 
-/* ---- the server
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------------ */
 
 static void turn(struct scene *scene)
 {

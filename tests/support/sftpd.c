@@ -62,8 +62,7 @@ static bool fault_now(const char *name)
     return false;
 }
 
-/* ---- packets
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- packets --------------------------------------------------------------------------------------- */
 
 static uint8_t in[PACKET_MAX + 4], out[PACKET_MAX + 4];
 static size_t in_length, in_at, out_length;
@@ -194,8 +193,7 @@ static void tally(char what)
         (void)!write((int)fault_value("tally"), &what, 1);
 }
 
-/* ---- attributes
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------------ */
 
 static void put_attributes(const struct stat *about)
 {
@@ -247,8 +245,7 @@ static void reply_attributes(int failed, const struct stat *about)
     send_reply();
 }
 
-/* ---- handles
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------------- */
 
 static struct {
     int fd;
@@ -418,8 +415,7 @@ static void reply_name(const char *name)
     send_reply();
 }
 
-/* ---- requests
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------------- */
 
 /* Of a name: RENAME does not replace, as the draft has it. */
 static void rename_path(void)

@@ -79,8 +79,7 @@ struct sftp_call {
     unsigned refs;
 };
 
-/* ---- sftp_call.c
- * --------------------------------------------------------------------------------------------------- */
+/* ---- sftp_call.c ----------------------------------------------------------------------------------- */
 
 /* A call of `bytes` for `op`, op->state set. NULL: out of memory, `op` is done. */
 void *sftp_call_new(struct sftp_store *store, orbit_op *op, size_t bytes, const char *verb, const char *what,
@@ -127,8 +126,7 @@ struct orb_sftp_attributes sftp_attributes(const orbit_metadata *metadata, uint3
 /* The first half of the numbers in the names of temporaries of a file called `name`: sftp_open.c. */
 uint32_t sftp_temporary_mark(const char *name);
 
-/* ---- sftp_channel.c
- * ------------------------------------------------------------------------------------------------ */
+/* ---- sftp_channel.c -------------------------------------------------------------------------------- */
 
 /* Calls go() on a channel, perhaps at once; ends the call where none can be had. */
 void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call));
@@ -147,21 +145,18 @@ bool sftp_store_can(const struct sftp_store *store, unsigned extension);
 struct sftp_call *sftp_calls_take(struct sftp_call **list);
 void sftp_calls_start(struct sftp_call *waiting);
 
-/* ---- sftp_absent.c: a server that cannot be reached any more
- * ----------------------------------------------------------- */
+/* ---- sftp_absent.c: a server that cannot be reached any more --------------------------------------- */
 
 void sftp_absent_is_back(struct sftp_store *store);
 /* No connection could be made: whether calls are to wait in store->absent, where they are started again. */
 bool sftp_absent_wait(struct sftp_store *store, const orbit_error *error);
 void sftp_absent_end(struct sftp_store *store);
 
-/* ---- sftp_command.c: a server of this machine on a socketpair
- * ------------------------------------------------------- */
+/* ---- sftp_command.c: a server of this machine on a socketpair -------------------------------------- */
 struct sftp_command *sftp_command_start(struct sftp_store *store, const char *command, int *fd,
                                         void (*ended)(void *ctx), void *ctx, orbit_error *error);
 
-/* ---- sftp_why.c: a failure of which the server gave no reason
- * ------------------------------------------------------- */
+/* ---- sftp_why.c: a failure of which the server gave no reason -------------------------------------- */
 
 #define SFTP_READ_ONLY "the file system there is mounted read-only"
 /* True: the file system is asked, and then() is called with what became of the error. False: nothing to be asked, or
@@ -172,8 +167,7 @@ void sftp_why_end(struct sftp_call *call);
 /* The question for the space of the directory that a path is in. */
 void sftp_ask_space(struct orb_sftp_request *request, const char *full);
 
-/* ---- sftp_mkdir.c: directories on the way to a path
- * -------------------------------------------------------------------- */
+/* ---- sftp_mkdir.c: directories on the way to a path ------------------------------------------------ */
 struct sftp_maker {
     struct sftp_call *call;
     struct orb_sftp_request request;
@@ -189,8 +183,7 @@ void sftp_make_directories(struct sftp_call *call, struct sftp_maker *maker, con
                            void (*done)(struct sftp_call *call, orbit_status status, const orbit_error *error));
 void sftp_maker_release(struct sftp_maker *maker);
 
-/* ---- sftp_held.c
- * --------------------------------------------------------------------------------------------------- */
+/* ---- sftp_held.c ----------------------------------------------------------------------------------- */
 
 struct sftp_held {
     struct sftp_held *next;
@@ -209,8 +202,7 @@ struct sftp_held *sftp_held_add(const struct sftp_call *call, const char *full, 
 void sftp_held_give(struct sftp_store *store, struct sftp_held *held);
 void sftp_held_end(struct sftp_store *store);
 
-/* ---- operations
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- operations ------------------------------------------------------------------------------------ */
 void sftp_probe(void *self, orbit_op *op, const orbit_probe_request *request);
 void sftp_stat(void *self, orbit_op *op, const orbit_stat_request *request, orbit_metadata *reply);
 void sftp_set_metadata(void *self, orbit_op *op, const orbit_set_metadata_request *request);

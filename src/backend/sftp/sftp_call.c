@@ -9,8 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------------ */
 
 static void call_drop(struct sftp_call *call)
 {
@@ -101,8 +100,7 @@ void sftp_call_resumes(struct sftp_call *call)
     call->op->resume = resume;
 }
 
-/* ---- requests
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------------- */
 
 struct orb_sftp *sftp_call_session(const struct sftp_call *call)
 {
@@ -122,8 +120,7 @@ void sftp_call_ask(struct sftp_call *call, struct orb_sftp_request *request,
     orb_sftp_start(sftp_call_session(call), request);
 }
 
-/* ---- what replies mean
- * ----------------------------------------------------------------------------------------------- */
+/* ---- what replies mean ----------------------------------------------------------------------------- */
 
 static const struct {
     uint32_t code;
@@ -225,8 +222,7 @@ bool sftp_is_openssh(const struct orb_sftp *session)
     return orb_sftp_can(session, ORB_SFTP_CAN_LSETSTAT) || orb_sftp_can(session, ORB_SFTP_CAN_LIMITS);
 }
 
-/* ---- paths
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------------- */
 
 /* Whether ".." components lead above where the path begins. */
 static bool climbs_out(const char *path)
@@ -289,8 +285,7 @@ char *sftp_parent(const char *full)
     return length == 0 || (length == 1 && full[1] == '\0') ? NULL : orb_strndup(full, length);
 }
 
-/* ---- attributes
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- attributes ------------------------------------------------------------------------------------ */
 
 uint32_t sftp_kind(const struct orb_sftp_attributes *attributes)
 {

@@ -220,8 +220,7 @@ static bool open_channel(struct sftp_channel *channel)
     return status >= 0;
 }
 
-/* ---- which one
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- which one ------------------------------------------------------------------------------------- */
 
 static bool usable(const struct sftp_channel *channel)
 {
@@ -344,8 +343,7 @@ void sftp_call_leave(struct sftp_call *call)
     call->counted = false;
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------------- */
 
 static void store_free(struct sftp_store *store)
 {

@@ -6,8 +6,7 @@
 #include "backend/sftp/sftp.h"
 #include "base/mem.h"
 
-/* ---- all on the way: up until one can be made, then down
- * ------------------------------------------------------------- */
+/* ---- all on the way: up until one can be made, then down ------------------------------------------- */
 
 void sftp_maker_release(struct sftp_maker *maker)
 {
@@ -121,8 +120,7 @@ void sftp_make_directories(struct sftp_call *call, struct sftp_maker *maker, con
     make_here(maker);
 }
 
-/* ---- mkdir
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- mkdir ----------------------------------------------------------------------------------------- */
 
 struct mkdir_call {
     struct sftp_call call; /* first */

@@ -111,8 +111,7 @@ void sftp_writing_publish(struct sftp_writing *writing,
     publish_move(writing, true);
 }
 
-/* ---- when a reply was lost
- * ------------------------------------------------------------------------------------------- */
+/* ---- when a reply was lost ------------------------------------------------------------------------- */
 
 static void resolve_end(struct sftp_writing *writing, bool there)
 {

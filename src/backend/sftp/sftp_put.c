@@ -5,8 +5,7 @@
 
 #include "base/mem.h"
 
-/* ---- put
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- put ------------------------------------------------------------------------------------------- */
 
 struct put_call {
     struct sftp_write_call write; /* first */
@@ -113,8 +112,7 @@ void sftp_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_
     sftp_call_start(&put->write.call, put_go);
 }
 
-/* ---- begin
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- begin ----------------------------------------------------------------------------------------- */
 
 struct upload_call {
     struct sftp_write_call write; /* these two first: struct sftp_upload_call */
@@ -210,8 +208,7 @@ void sftp_begin(void *self, orbit_op *op, const orbit_begin_request *request, or
     sftp_call_start(&upload->write.call, begin_go);
 }
 
-/* ---- parts
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------------- */
 
 static void part_drained(struct sftp_call *call)
 {
@@ -264,8 +261,7 @@ void sftp_part(void *self, orbit_op *op, void *target_, const orbit_part *part, 
     sftp_call_start(&upload->write.call, part_go);
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------------- */
 
 static void finish_published(struct sftp_call *call, orbit_status status, const orbit_error *error)
 {

@@ -99,8 +99,7 @@ static void read_release(struct sftp_call *call)
     orb_free(read->full);
 }
 
-/* ---- asking
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------------- */
 
 static void *place(struct orb_sftp_request *request, size_t want, size_t *room);
 static void filled(struct orb_sftp_request *request, size_t length);
@@ -150,8 +149,7 @@ static void ask_more(struct read_call *read)
     }
 }
 
-/* ---- giving
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- giving ---------------------------------------------------------------------------------------- */
 
 static void read_end(struct read_call *read, orbit_status status)
 {
@@ -299,8 +297,7 @@ static void answered(struct orb_sftp_request *request)
     give(read);
 }
 
-/* ---- what it is
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- what it is ------------------------------------------------------------------------------------ */
 
 static bool is_pinned(const orbit_metadata *pin, const orbit_metadata *now)
 {

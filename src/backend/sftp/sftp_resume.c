@@ -14,8 +14,7 @@
 
 enum { CLAIMS_MAX = 4 * ORB_EXTENTS_MAX, SCRATCH_BYTES = 32 << 10 };
 
-/* ---- names
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------------- */
 
 /* The temporary's own name where it is beside the target, else the whole of it. */
 const char *sftp_target_id(const struct sftp_target *target)
@@ -40,8 +39,7 @@ orbit_status sftp_target_resume(struct sftp_target *target, const char *id, orbi
     return target->temporary ? ORBIT_OK : orb_fail_memory(error);
 }
 
-/* ---- what is told of it
- * ------------------------------------------------------------------------------------------------ */
+/* ---- what is told of it ---------------------------------------------------------------------------- */
 
 orbit_status sftp_adopt(void *self, void *target_, const orbit_stored_part *part, orbit_error *error)
 {
@@ -85,8 +83,7 @@ size_t sftp_written(void *self, void *target_, orbit_stored_part *parts, size_t 
     return count;
 }
 
-/* ---- looking
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------------- */
 
 struct look_call;
 
@@ -286,8 +283,7 @@ void sftp_parts(void *self, orbit_op *op, const orbit_parts_request *request, or
     sftp_call_start(&look->write.call, look_go);
 }
 
-/* ---- flushing
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- flushing -------------------------------------------------------------------------------------- */
 
 struct flush_call {
     struct sftp_write_call write; /* these two first: struct sftp_upload_call */

@@ -53,8 +53,7 @@ static void simple_status_done(struct orb_sftp_request *request)
         sftp_call_end(call, ORBIT_OK, NULL);
 }
 
-/* ---- stat
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- stat ------------------------------------------------------------------------------------------ */
 
 static void stat_end(struct simple *simple)
 {
@@ -124,8 +123,7 @@ void sftp_stat(void *self, orbit_op *op, const orbit_stat_request *request, orbi
     simple_start(self, op, "stat", request->path, request, reply, stat_go);
 }
 
-/* ---- attributes
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- attributes ------------------------------------------------------------------------------------ */
 
 static void set_go(struct sftp_call *call)
 {
@@ -170,8 +168,7 @@ void sftp_set_metadata(void *self, orbit_op *op, const orbit_set_metadata_reques
     simple_start(self, op, "set the attributes of", request->path, request, NULL, one ? set_stat_go : set_go);
 }
 
-/* ---- symlinks
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- symlinks -------------------------------------------------------------------------------------- */
 
 static void symlink_look_done(struct orb_sftp_request *request)
 {
@@ -246,8 +243,7 @@ void sftp_readlink(void *self, orbit_op *op, const orbit_bytes_request *request)
     simple_start(self, op, "read the link", request->path, request, NULL, readlink_go);
 }
 
-/* ---- space
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- space ----------------------------------------------------------------------------------------- */
 
 static void space_done(struct orb_sftp_request *request)
 {

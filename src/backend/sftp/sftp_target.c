@@ -9,8 +9,7 @@
 
 enum { OWNER, FLUSH, ATTRIBUTES, STAT, REMOVE }; /* requests of a writing: nothing else is under way then */
 
-/* ---- targets
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- targets --------------------------------------------------------------------------------------- */
 
 orbit_status sftp_target_init(struct sftp_target *target, struct sftp_store *store, const char *path,
                               const orbit_write_options *options, const orbit_metadata *preserve, orbit_error *error)
@@ -106,8 +105,7 @@ void sftp_target_drop(struct sftp_target *target, struct orb_sftp *session)
     target->temporary = NULL;
 }
 
-/* ---- what all steps share
- * -------------------------------------------------------------------------------------------- */
+/* ---- what all steps share -------------------------------------------------------------------------- */
 
 void sftp_writing_release(struct sftp_writing *writing)
 {
@@ -159,8 +157,7 @@ bool sftp_writing_lost(struct sftp_writing *writing)
     return true;
 }
 
-/* ---- settling
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- settling -------------------------------------------------------------------------------------- */
 
 static void settled(struct sftp_writing *writing)
 {
@@ -275,8 +272,7 @@ void sftp_writing_settle(struct sftp_writing *writing,
     settled(writing);
 }
 
-/* ---- giving up
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- giving up ------------------------------------------------------------------------------------- */
 
 static void discarded(struct orb_sftp_request *request)
 {
