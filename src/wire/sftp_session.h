@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The inside of an SFTP session, shared by its two halves: what goes out (sftp.c) and what comes in
+ * The inside of an SFTP session, shared by its life (sftp.c), what goes out (sftp_send.c) and what comes in
  * (sftp_receive.c). */
 #ifndef ORB_WIRE_SFTP_SESSION_H
 #define ORB_WIRE_SFTP_SESSION_H
@@ -68,9 +68,18 @@ struct orb_sftp {
 
 /* sftp.c */
 void orb_sftp_break(struct orb_sftp *session, const orbit_error *error);
+void orb_sftp_is_ready(struct orb_sftp *session); /* the version has come */
+void orb_sftp_end_post(struct orb_sftp *session); /* requests hear of the end from a message */
+
+/* sftp_send.c */
+void orb_sftp_flush(struct orb_sftp *session); /* sends until the stream takes no more */
+void orb_sftp_flush_post(struct orb_sftp *session);
+/* Gives up the place of an id. NULL: nobody waited for it any more. */
 struct orb_sftp_request *orb_sftp_slot_free(struct orb_sftp *session, struct orb_sftp_slot *slot);
+/* The reply to a request has come, with so many bytes of a file. */
 void orb_sftp_finish(struct orb_sftp *session, struct orb_sftp_request *request, uint64_t bytes);
-void orb_sftp_is_ready(struct orb_sftp *session);
+/* Everyone hears of the session's error. */
+void orb_sftp_fail_all(struct orb_sftp *session);
 
 /* sftp_receive.c: takes what has come, until there is no more or enough was taken for one turn. */
 void orb_sftp_receive(struct orb_sftp *session);
