@@ -346,6 +346,15 @@ orbit_checksum orb_s3_part_sum(const struct orb_s3_part *part, const struct orb_
 /* Headers that every request of an upload carries. */
 void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upload, bool with_key);
 
+/* s3_lost.c: what a write whose reply was lost may have left ------------------------------------------- */
+
+/* What a HEAD tells beside its metadata, `seen`: the size, and whether the checksum is of the parts'. */
+void orb_s3_note_seen(const struct orb_s3_op *op, orbit_metadata *seen);
+/* By the store's clock, which `since_ns` is of. */
+bool orb_s3_written_since(const orbit_metadata *seen, int64_t since_ns);
+/* Whether they can be compared; then `*same` says how that went. */
+bool orb_s3_same_sum(const orbit_metadata *seen, const orbit_checksum *own, bool *same);
+
 /* s3_options.c: headers that follow from options ------------------------------------------------------ */
 
 void orb_s3_write_headers(struct orb_s3_op *op, const char *path, const orbit_write_options *options,

@@ -15,7 +15,6 @@
 #include "base/str.h"
 
 enum { COMPLETE_TIMEOUT_MS = 300000, PIECE = 4096 };
-static const int64_t clock_slack_ns = 5ll * 1000000000;
 
 /* The request's body, made piece by piece. */
 struct part_list {
@@ -222,18 +221,17 @@ static orbit_status check_parts(struct finish_op *finish, orbit_error *error)
 static bool is_ours(const struct finish_op *finish)
 {
     const orbit_metadata *seen = &finish->seen;
+    bool same;
     if (!(seen->fields & ORBIT_HAS_SIZE) || seen->size != finish->request.size)
         return false;
-    if (finish->checksum.algorithm && seen->checksum.algorithm == finish->checksum.algorithm &&
-        seen->checksum.composite == finish->checksum.composite)
-        return memcmp(seen->checksum.value, finish->checksum.value, finish->checksum.length) == 0;
+    if (orb_s3_same_sum(seen, &finish->checksum, &same))
+        return same;
     if (finish->etag[0] && seen->etag && strcasecmp(seen->etag, finish->etag) == 0)
         return true;
     /* MD5 parts and no encryption: the formula holds, and this is another object. */
     if (finish->etag[0] && seen->etag && !seen->encryption && !finish->upload->has_key && seen->part_count)
         return false;
-    return seen->part_count == finish->request.part_count && (seen->fields & ORBIT_HAS_MTIME) &&
-           seen->mtime_ns + clock_slack_ns >= finish->upload->begun_ns;
+    return seen->part_count == finish->request.part_count && orb_s3_written_since(seen, finish->upload->begun_ns);
 }
 
 static void free_finish(struct orb_s3_op *op)
@@ -270,12 +268,8 @@ static void looked(struct orb_s3_op *op)
     struct orb_s3_upload *upload = finish->upload;
     orbit_error error;
     orbit_status status = orb_s3_check(op, &error);
-    if (status >= 0 && op->reply.has_length) {
-        finish->seen.size = op->reply.length;
-        finish->seen.fields |= ORBIT_HAS_SIZE;
-    }
-    if (strcasecmp(op->reply.checksum_type, "COMPOSITE") == 0)
-        finish->seen.checksum.composite = true;
+    if (status >= 0)
+        orb_s3_note_seen(op, &finish->seen);
     bool missing = status == ORBIT_E_NOT_FOUND;
     if (status < 0 && !missing)
         orb_s3_op_end(op, status, &error);
