@@ -176,6 +176,7 @@ typedef struct orbit_capabilities {
      * request is no more than its bytes. 0: as everything else. */
     uint64_t stream_chunk;
     uint32_t stream_parallel;
+    bool resolves_writes; /* put() and copy() take `since_ns`: one with a condition is asked for again, too */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */
@@ -270,6 +271,10 @@ typedef struct orbit_put_request {
     const char *path;
     const orbit_write_options *options;
     const orbit_metadata *preserve; /* nullable: metadata of the source to be carried over */
+    /* 0, or when an earlier try began whose reply was lost (MAYBE_DONE), since 1970 by our clock. A condition of the
+     * options that is not met by now may have met what that try wrote: where the backend resolves_writes, done OK if
+     * just that is there. */
+    int64_t since_ns;
 } orbit_put_request;
 
 /* Asks begin() to keep a record of which bytes are written, so that a later begin() for the same bytes goes on from
@@ -296,6 +301,7 @@ typedef struct orbit_copy_request {
     bool preserve;
     const orbit_write_options *options;
     const uint8_t *source_sse_customer_key;
+    int64_t since_ns; /* as for a put */
 } orbit_copy_request;
 
 typedef struct orbit_begin_request {

@@ -106,6 +106,8 @@ struct orb_copy {
     orbit_stat_request stat_request;
     orbit_metadata looked;
     orbit_copy_request copy_request;
+    int64_t copied_ns;             /* when the store was first asked for it, by the wall's clock; 0: not yet */
+    bool copy_lost;                /* the reply to that was lost */
     struct orb_copy_piece *pieces; /* `parallel` places: parts that the store copies */
     uint32_t pieces_busy;
     bool pieces_again; /* they were refused once */

@@ -5,6 +5,7 @@
  * this machine. Loop thread only. */
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "engine/copy.h"
 
@@ -35,7 +36,8 @@ static void fill_request(struct orb_copy *copy)
                                               .pin = copy->have_source ? &copy->source : NULL,
                                               .preserve = copy->preserve,
                                               .options = copy->options,
-                                              .source_sse_customer_key = copy->source_key};
+                                              .source_sse_customer_key = copy->source_key,
+                                              .since_ns = copy->copy_lost ? copy->copied_ns : 0};
 }
 
 static void begin_anew(struct orb_copy *copy)
@@ -57,16 +59,21 @@ static void start_copy(struct orb_call *call)
 {
     struct orb_copy *copy = call->ctx;
     orbit_metadata_release(&copy->target);
+    if (!copy->copied_ns)
+        copy->copied_ns = orb_realtime_ns();
     fill_request(copy);
     orb_call_names(call, ORBIT_REQUEST_COPY, copy->from_path);
     copy->to->ops->copy(copy->to->self, &call->op.op, &copy->copy_request, &copy->target);
 }
 
-/* A copy may be repeated, but for one that must not replace what the lost one may have written. */
+/* A copy may be repeated, but for one whose condition the lost one may have spoilt, if nobody can tell. */
 static bool copy_again(struct orb_call *call, const orbit_error *error)
 {
-    const struct orb_copy *copy = call->ctx;
-    return !copy->stopping && (copy->options->overwrite || !(error->flags & ORBIT_ERROR_MAYBE_DONE));
+    struct orb_copy *copy = call->ctx;
+    const orbit_write_options *options = copy->options;
+    bool lost = error->flags & ORBIT_ERROR_MAYBE_DONE, tells = copy->to->caps.resolves_writes;
+    copy->copy_lost = copy->copy_lost || lost;
+    return !copy->stopping && (!lost || tells || (options->overwrite && !options->if_match));
 }
 
 static void copy_done(struct orb_call *call, orbit_status status, const orbit_error *error)

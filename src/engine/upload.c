@@ -394,6 +394,7 @@ static void start_part(struct orb_call *call)
         part->begin(part);
     if (upload->state == ORB_UPLOAD_SINGLE) {
         orbit_metadata_release(&upload->metadata);
+        upload->put_request.since_ns = upload->maybe_there ? upload->begun_ns : 0;
         orb_call_names(call, ORBIT_REQUEST_PUT, upload->path);
         backend->ops->put(backend->self, &call->op.op, &upload->put_request, part->body, &upload->metadata);
     } else if (upload->source) {
@@ -423,8 +424,9 @@ static void part_over(struct orb_upload_part *part, orbit_status status, const o
     orbit_error own = {0};
     if (status < 0) {
         own = *error;
-        /* A conditional put that was sent twice may have met its own first attempt. */
-        if (single && upload->maybe_there && (status == ORBIT_E_EXISTS || status == ORBIT_E_CHANGED)) {
+        /* A conditional put that was sent twice may have met its own first attempt, unless that was looked at. */
+        if (single && upload->maybe_there && !upload->backend->caps.resolves_writes &&
+            (status == ORBIT_E_EXISTS || status == ORBIT_E_CHANGED)) {
             own.flags |= ORBIT_ERROR_MAYBE_DONE;
             orb_error_prefix(&own, "an earlier attempt, whose reply was lost, may have written it");
         }
@@ -477,7 +479,8 @@ void orb_upload_send(struct orb_upload *upload, struct orb_upload_part *part)
     upload->in_flight = part;
     if (upload->state == ORB_UPLOAD_NEW) {
         upload->state = ORB_UPLOAD_SINGLE;
-        upload->put_request = (orbit_put_request){upload->path, upload->options, upload->preserve};
+        upload->put_request = (orbit_put_request){upload->path, upload->options, upload->preserve, 0};
+        upload->begun_ns = orb_realtime_ns();
     }
     bool fixed = upload->options && upload->options->parallel_operations;
     part->call.need = fixed || upload->joined ? ORB_FLOW_FREE : ORB_FLOW_BULK;

@@ -77,7 +77,7 @@ struct orb_upload {
     bool maybe_there;    /* a put's reply was lost */
     bool hurried;        /* a finish was asked for again early */
     uint32_t unheard;    /* replies to begin that were lost */
-    int64_t begun_ns;    /* when the first begin was asked for, by the wall's clock */
+    int64_t begun_ns;    /* when the first begin, or put, was asked for, by the wall's clock */
     uint64_t unheard_ns; /* when one was last waited for in vain, by the monotonic clock; 0: never */
     struct orb_sweep *sweep;
     orbit_status status; /* why it stops */

@@ -507,7 +507,7 @@ static void put_call_init(struct put_call *put, const char *path, const char *by
     memset(put, 0, sizeof *put);
     put->call.start = start_put;
     put->options = (orbit_write_options)ORBIT_WRITE_OPTIONS_INIT;
-    put->request = (orbit_put_request){path, &put->options, NULL};
+    put->request = (orbit_put_request){path, &put->options, NULL, 0};
     ophost_body_init(&put->body, &put->call, bytes, length);
 }
 

@@ -290,6 +290,7 @@ struct orb_s3_sending {
     orbit_body *body;
     struct orb_s3_trailer trailer;
     struct orb_s3_signed signed_body;
+    bool sum_first;        /* set before the start: its checksum is to be known when ready */
     bool signs;            /* the chunks, because the hash of the whole is not known ahead */
     bool trailing;         /* the checksum is sent behind the body */
     struct orb_s3_sum sum; /* of the body, complete when it was sent (or before) */
@@ -312,6 +313,7 @@ void orb_s3_sending_send(struct orb_s3_sending *sending, void (*finished)(struct
 orbit_status orb_s3_sending_compare(struct orb_s3_sending *sending, const orbit_checksum *stored, orbit_error *error);
 /* If-None-Match and If-Match for the options of a write, where the store takes them. */
 void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *if_match);
+bool orb_s3_is_conditional(const orbit_write_options *options);
 
 /* s3_upload.c: a multipart upload. Loop thread. ------------------------------------------------------- */
 
@@ -354,6 +356,17 @@ void orb_s3_note_seen(const struct orb_s3_op *op, orbit_metadata *seen);
 bool orb_s3_written_since(const orbit_metadata *seen, int64_t since_ns);
 /* Whether they can be compared; then `*same` says how that went. */
 bool orb_s3_same_sum(const orbit_metadata *seen, const orbit_checksum *own, bool *same);
+/* What an earlier attempt would have written, and when it began by our clock. It is there where checksum or ETag say so,
+ * and where they say nothing, if size and time fit. */
+struct orb_s3_written {
+    uint64_t size;
+    orbit_checksum checksum; /* algorithm 0: unknown */
+    const char *etag;        /* nullable */
+    int64_t since_ns;
+};
+bool orb_s3_is_written(const struct orb_s3 *s3, const orbit_metadata *seen, const struct orb_s3_written *written);
+/* A condition was refused, and nobody could look why. */
+void orb_s3_unseen(orbit_error *refusal);
 
 /* s3_options.c: headers that follow from options ------------------------------------------------------ */
 

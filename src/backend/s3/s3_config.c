@@ -326,6 +326,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct orb_s3_wanted *w
     /* ETags of directory buckets are random:
      * https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-express-differences.html */
     caps->md5_etags = !s3->address.is_directory;
+    caps->resolves_writes = true;
     caps->atomic_no_overwrite =
         wanted->has_conditional_writes ? wanted->conditional_writes : s3->ways.conditions == ORB_S3_CONDITIONS_DECIDE;
     return ORBIT_OK;

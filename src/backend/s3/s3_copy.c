@@ -7,8 +7,13 @@ struct copy_op {
     struct orb_s3_op base; /* first */
     orbit_copy_request request;
     orbit_metadata *out;
+    orbit_metadata seen; /* what stands at the target, where that is looked at */
+    bool resolves;       /* it may be what an earlier try made */
+    orbit_error refused; /* the condition's refusal; status 0: there was none */
     bool is_result;
 };
+
+static void look(struct copy_op *copy);
 
 static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size_t length)
 {
@@ -27,7 +32,12 @@ static void copied(struct orb_s3_op *op)
     if (status < 0) {
         if (op->wants_new && status == ORBIT_E_CHANGED)
             error.status = status = ORBIT_E_EXISTS;
-        orb_s3_op_end(op, status, &error);
+        if (copy->resolves && (status == ORBIT_E_EXISTS || status == ORBIT_E_CHANGED)) {
+            copy->refused = error;
+            look(copy);
+        } else {
+            orb_s3_op_end(op, status, &error);
+        }
         return;
     }
     status = orb_s3_parse(op, &events, copy, &error);
@@ -68,13 +78,47 @@ static void send_copy(struct copy_op *copy)
     orb_s3_send(op, copied);
 }
 
-/* Most stores know conditions on PUT and not on a copy: look first. */
+/* The object is there: it is the copy that an earlier try made. */
+static bool is_ours(const struct copy_op *copy)
+{
+    const orbit_metadata *source = copy->request.pin;
+    if (!source || !(source->fields & ORBIT_HAS_SIZE))
+        return false;
+    const struct orb_s3_written written = {
+        .size = source->size, .checksum = source->checksum, .etag = source->etag, .since_ns = copy->request.since_ns};
+    return orb_s3_is_written(copy->base.s3, &copy->seen, &written);
+}
+
+static void taken_as_done(struct copy_op *copy)
+{
+    orbit_metadata_release(copy->out);
+    *copy->out = copy->seen;
+    copy->seen = (orbit_metadata){0};
+    copy->out->kind = ORBIT_KIND_FILE;
+    orb_s3_op_end(&copy->base, ORBIT_OK, NULL);
+}
+
+/* Most stores know conditions on PUT and not on a copy: look first. And look, where an earlier try may have made what a
+ * condition stumbled over. */
 static void looked(struct orb_s3_op *op)
 {
     struct copy_op *copy = (struct copy_op *)op;
     orbit_error error;
     char name[240];
     orbit_status status = orb_s3_check(op, &error);
+    if (status >= 0)
+        orb_s3_note_seen(op, &copy->seen);
+    if (status >= 0 && copy->resolves && is_ours(copy)) {
+        taken_as_done(copy);
+        return;
+    }
+    orbit_metadata_release(&copy->seen);
+    if (copy->refused.status) {
+        if (status < 0 && status != ORBIT_E_NOT_FOUND)
+            orb_s3_unseen(&copy->refused);
+        orb_s3_op_end(op, (orbit_status)copy->refused.status, &copy->refused);
+        return;
+    }
     if (status >= 0)
         status = orb_fail(&error, ORBIT_E_EXISTS, 0, "cannot copy to '%s': it exists already",
                           orb_s3_name(op->s3, copy->request.to, name, sizeof name));
@@ -83,6 +127,20 @@ static void looked(struct orb_s3_op *op)
         return;
     }
     orb_s3_op_end(op, status, &error);
+}
+
+static void look(struct copy_op *copy)
+{
+    struct orb_s3_op *op = &copy->base;
+    op->own_keys = false;
+    orb_s3_begin(op, "HEAD", copy->request.to);
+    orb_s3_account_headers(op, copy->request.options);
+    if (copy->resolves) {
+        orb_s3_customer_key_headers(op, copy->request.options->sse_customer_key, false);
+        orb_s3_ask_checksum(op);
+    }
+    op->metadata = &copy->seen;
+    orb_s3_send(op, looked);
 }
 
 void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply)
@@ -94,6 +152,7 @@ void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, or
     orbit_error error;
     copy->request = *request;
     copy->out = reply;
+    copy->resolves = request->since_ns && orb_s3_is_conditional(request->options);
     copy->base.holder = from == self ? NULL : from;
     if (!*request->from || !*request->to) {
         orb_s3_op_end(&copy->base,
@@ -105,11 +164,8 @@ void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, or
         orb_s3_op_end(&copy->base, status, &error);
         return;
     }
-    if (request->options->overwrite) {
+    if (request->options->overwrite)
         send_copy(copy);
-        return;
-    }
-    orb_s3_begin(&copy->base, "HEAD", request->to);
-    orb_s3_account_headers(&copy->base, request->options);
-    orb_s3_send(&copy->base, looked);
+    else
+        look(copy);
 }

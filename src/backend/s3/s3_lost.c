@@ -30,3 +30,21 @@ bool orb_s3_same_sum(const orbit_metadata *seen, const orbit_checksum *own, bool
     *same = memcmp(sum->value, own->value, own->length) == 0;
     return true;
 }
+
+bool orb_s3_is_written(const struct orb_s3 *s3, const orbit_metadata *seen, const struct orb_s3_written *written)
+{
+    bool same;
+    if (!(seen->fields & ORBIT_HAS_SIZE) || seen->size != written->size)
+        return false;
+    if (orb_s3_same_sum(seen, &written->checksum, &same))
+        return same;
+    if (written->etag && orb_s3_same_etag(written->etag, seen->etag))
+        return true;
+    return orb_s3_written_since(seen, written->since_ns + s3->clock_offset_s * (int64_t)ORB_S);
+}
+
+void orb_s3_unseen(orbit_error *refusal)
+{
+    refusal->flags |= ORBIT_ERROR_MAYBE_DONE;
+    orb_error_prefix(refusal, "an earlier attempt, whose reply was lost, may have written it");
+}

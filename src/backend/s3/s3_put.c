@@ -118,7 +118,7 @@ void orb_s3_sending_start(struct orb_s3_sending *sending)
     op->op->resume = orb_s3_op_resume;
     atomic_init(&sending->pass, PASS_RUNNING);
     bool inlined = body->length == 0 || (body->whole && body->length <= INLINE_MAX);
-    bool first = orb_s3_checksum_comes_first(sending->sum.algorithm);
+    bool first = orb_s3_checksum_comes_first(sending->sum.algorithm) || (sending->sum_first && sending->sum.algorithm);
     bool hashes = op->s3->sign_payload && op->s3->keys;
     sending->signs = hashes && !first && !inlined && !body->whole;
     first = first || (hashes && !sending->signs);
@@ -243,22 +243,38 @@ void orb_s3_condition_headers(struct orb_s3_op *op, bool overwrite, const char *
         orb_s3_etag_header(op, op->s3, "if-match", if_match);
 }
 
+bool orb_s3_is_conditional(const orbit_write_options *options)
+{
+    return !options->overwrite || options->if_match;
+}
+
 /* ---- put ------------------------------------------------------------------------------------------- */
 
 struct put_op {
     struct orb_s3_sending sending; /* first */
     orbit_put_request request;
     orbit_metadata *out;
-    orbit_metadata seen; /* what stood there before, where that is looked at */
+    orbit_metadata seen;   /* what stands there, where that is looked at */
+    bool resolves;         /* it may be what an earlier try wrote */
+    bool ready;            /* all that must be known before sending is */
+    orbit_error refused;   /* the condition's refusal; status 0: there was none */
+    char payload_hash[65]; /* while it is looked */
 };
+
+static void look(struct put_op *put);
 
 static void stored(struct orb_s3_op *op)
 {
     struct put_op *put = (struct put_op *)op;
     orbit_error error;
-    if (!orb_s3_fine(op))
+    orbit_status status = orb_s3_check(op, &error);
+    if (put->resolves && (status == ORBIT_E_EXISTS || status == ORBIT_E_CHANGED)) {
+        put->refused = error;
+        look(put);
         return;
-    orbit_status status = orb_s3_sending_compare(&put->sending, &put->out->checksum, &error);
+    }
+    if (status >= 0)
+        status = orb_s3_sending_compare(&put->sending, &put->out->checksum, &error);
     if (status < 0) {
         orb_s3_op_end(op, status, &error);
         return;
@@ -281,15 +297,13 @@ static const char *chunked_encoding(const orbit_put_request *request, char *out,
     return length > 0 && (size_t)length < room ? out : NULL;
 }
 
-static void put_ready(struct orb_s3_sending *sending)
+static void send_put(struct put_op *put)
 {
-    struct put_op *put = (struct put_op *)sending;
+    struct orb_s3_sending *sending = &put->sending;
     struct orb_s3_op *op = &sending->base;
     const orbit_write_options *options = put->request.options;
-    char hash_text[65];
-    memcpy(hash_text, op->payload_hash, sizeof hash_text);
     orb_s3_begin(op, "PUT", put->request.path);
-    memcpy(op->payload_hash, hash_text, sizeof hash_text);
+    memcpy(op->payload_hash, put->payload_hash, sizeof op->payload_hash);
     op->metadata = put->out;
     orbit_write_options own = *options;
     char encoding[512];
@@ -302,8 +316,38 @@ static void put_ready(struct orb_s3_sending *sending)
     orb_s3_sending_send(sending, stored);
 }
 
+static void put_ready(struct orb_s3_sending *sending)
+{
+    struct put_op *put = (struct put_op *)sending;
+    put->ready = true;
+    memcpy(put->payload_hash, sending->base.payload_hash, sizeof put->payload_hash);
+    if (put->resolves)
+        look(put);
+    else
+        send_put(put);
+}
+
+/* The object is there: it is the one that an earlier try wrote. */
+static bool is_ours(struct put_op *put)
+{
+    const struct orb_s3_sending *sending = &put->sending;
+    struct orb_s3_written written = {.size = sending->body->length, .since_ns = put->request.since_ns};
+    if (sending->sum_known)
+        written.checksum = orb_s3_sum_checksum(&put->sending.sum);
+    return orb_s3_is_written(sending->base.s3, &put->seen, &written);
+}
+
+static void taken_as_done(struct put_op *put)
+{
+    orbit_metadata_release(put->out);
+    *put->out = put->seen;
+    put->seen = (orbit_metadata){0};
+    put->out->kind = ORBIT_KIND_FILE;
+    orb_s3_op_end(&put->sending.base, ORBIT_OK, NULL);
+}
+
 /* A store without conditions, or that may pass over them in silence: what stands at the key is looked at just
- * before. */
+ * before. So it is where an earlier try may have written it, and after a refusal then. */
 static void looked(struct orb_s3_op *op)
 {
     struct put_op *put = (struct put_op *)op;
@@ -312,6 +356,19 @@ static void looked(struct orb_s3_op *op)
     char name[240];
     orbit_status status = orb_s3_check(op, &error);
     bool missing = status == ORBIT_E_NOT_FOUND;
+    if (status >= 0)
+        orb_s3_note_seen(op, &put->seen);
+    if (status >= 0 && put->resolves && is_ours(put)) {
+        taken_as_done(put);
+        return;
+    }
+    if (put->refused.status) {
+        if (status < 0 && !missing)
+            orb_s3_unseen(&put->refused);
+        orbit_metadata_release(&put->seen);
+        orb_s3_op_end(op, (orbit_status)put->refused.status, &put->refused);
+        return;
+    }
     if (missing)
         status = ORBIT_OK;
     orb_s3_name(op->s3, op->path, name, sizeof name);
@@ -323,6 +380,8 @@ static void looked(struct orb_s3_op *op)
     orbit_metadata_release(&put->seen);
     if (status < 0)
         orb_s3_op_end(op, status, &error);
+    else if (put->ready)
+        send_put(put);
     else
         orb_s3_sending_start(&put->sending);
 }
@@ -332,6 +391,10 @@ static void look(struct put_op *put)
     struct orb_s3_op *op = &put->sending.base;
     orb_s3_begin(op, "HEAD", put->request.path);
     orb_s3_account_headers(op, put->request.options);
+    if (put->resolves) {
+        orb_s3_customer_key_headers(op, put->request.options->sse_customer_key, false);
+        orb_s3_ask_checksum(op);
+    }
     op->metadata = &put->seen;
     orb_s3_send(op, looked);
 }
@@ -347,6 +410,7 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
     put->out = reply;
     put->sending.body = body;
     put->sending.ready = put_ready;
+    put->resolves = put->sending.sum_first = request->since_ns && orb_s3_is_conditional(request->options);
     if (!*request->path)
         status =
             orb_fail(&error, ORBIT_E_PATH, 0, "cannot write 's3://%s': it is a bucket", put->sending.base.s3->bucket);
@@ -357,8 +421,8 @@ void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbi
                                         &error);
     if (status < 0)
         orb_s3_op_end(&put->sending.base, status, &error);
-    else if (put->sending.base.s3->ways.conditions != ORB_S3_CONDITIONS_DECIDE &&
-             (!request->options->overwrite || request->options->if_match))
+    else if (!put->resolves && put->sending.base.s3->ways.conditions != ORB_S3_CONDITIONS_DECIDE &&
+             orb_s3_is_conditional(request->options))
         look(put);
     else
         orb_s3_sending_start(&put->sending);
