@@ -9,9 +9,13 @@ Wall seconds, CPU seconds (the client's and its ssh processes') and memory: the 
 processes while it lived, added up, looked at every 100 ms, for more would take the processor that is measured. The way there
 is tests/support/delay: a proxy that holds each byte back for 10 ms, either way. Needs root, as the server does
 (tests/support/sshd.sh). Copies are compared with what was copied. rclone is tuned: 255 KiB requests, 64 of them,
-several connections."""
+several connections.
+
+Before each copy as much memory as its file takes is touched and given back, for every peer alike: a virtual machine may
+have returned free pages to its host, and the first who writes to them waits for the host."""
 import argparse
 import filecmp
+import mmap
 import os
 import shutil
 import signal
@@ -155,6 +159,13 @@ def prepare(options, work, server):
     return source
 
 
+def touch(count):
+    """Has the kernel own that many bytes of memory, free ones."""
+    with mmap.mmap(-1, count) as pages:
+        for at in range(0, count, mmap.PAGESIZE):
+            pages[at] = 1
+
+
 def check(what, source, remote):
     """The copy is whole; then it goes."""
     if what == "up" and not filecmp.cmp(source, remote, shallow=False):
@@ -179,6 +190,8 @@ def row(what, where, options, tools, server, source):
             if what == "small" and name == "sftp":
                 os.mkdir(remote + ".d")
             argv, stdin = client.commands(source, "target", "entries")[what]
+            if what in ("up", "down"):
+                touch(options.size)
             figures[name].append(measure(argv, client.env, stdin))
             check(what, source, remote)
     scale = options.size / run.GIB if what in ("up", "down") else 1
