@@ -3,39 +3,9 @@
 # Uploads over SFTP that are killed in the middle, and gone on with: what was there is not sent twice, and never believed
 # without reason.
 . "$(dirname "$0")/lib.sh" || exit 1
-: "${SFTPD:?the scripted SFTP server}" "${ORBIT_SSHD_ENV:?where the fixture tells how to reach its server}"
-unset XDG_RUNTIME_DIR
-export TMPDIR=$work ORBIT_STATE_DIR=$work/state
+. "$(dirname "$0")/sftp_killed.sh" || exit 1
+: "${ORBIT_SSHD_ENV:?where the fixture tells how to reach its server}"
 
-mkdir there
-SIZE=$((17 << 20))
-HALF=$((SIZE / 2 / 32768)) # WRITEs
-bytes $SIZE >data
-to=sftp://host$work/there
-
-# The server on this machine: a WRITE takes 32 KiB; each that was done leaves a letter.
-server() { # server FAULT…: how the next ones behave
-    echo "exec '$SFTPD' tally=9 $* 9>>'$work/tally'" >serve
-}
-sftp() { orbit "$1" -o command="sh $work/serve" "${@:2}"; }
-tally() { cat tally 2>/dev/null | tr -cd "$1" | wc -c; }
-tallied() { [ "$(tally "$1")" -ge "$2" ] || gone $pid; }
-temporaries() { find there -name '.orbit-*' | wc -l; }
-journals() { find state -name '*.upload*' 2>/dev/null | wc -l; }
-
-# killed LETTER COUNT COMMAND…: by a signal that nobody can catch, once so many are counted.
-killed() {
-    local letter=$1 count=$2
-    shift 2
-    rm -f tally
-    interruptible "$ORBIT" "$1" -o command="sh $work/serve" "${@:2}" <"${INPUT:-/dev/null}" >.out 2>.err &
-    pid=$!
-    wait_until 3000 0.01 tallied "$letter" "$count"
-    sleep 0.3 # the journal is written ten times a second
-    kill -"${SIGNAL:-KILL}" $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    code=$?
-}
 interrupted() {
     server stall_at=$HALF
     killed w $((HALF - 20)) cp data "$to/$1"
@@ -43,17 +13,10 @@ interrupted() {
     check "$1: a journal tells of it" is "$(journals)" 1
     server
 }
-goes_on() { # goes_on WHAT FILE: and is whole
-    exits 0 "$1"
-    same "$1" "$2" "there/$3"
-    check "$1: no temporary is left" is "$(temporaries)" 0
-    check "$1: no journal is left" is "$(journals)" 0
-}
 again() { # again WHAT NAME: the same command
     sftp cp --log=info data "$to/$2"
     goes_on "$1" data "$2"
 }
-temporary() { find there -name '.orbit-*'; }
 
 # ---- killed ------------------------------------------------------------------------------------------------
 interrupted killed
