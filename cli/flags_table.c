@@ -191,7 +191,7 @@ static const struct verb_text verbs[] = {
     {VERB_UPLOADS, "uploads", NULL, "ls|resume|abort [s3://BUCKET[/PREFIX] | sftp://HOST/DIRECTORY]",
      "list, continue or abort unfinished uploads",
      "ls: what is open in a bucket, marking what this machine has a journal of; without a bucket: the journals.\n"
-     "resume: goes on with the uploads of this machine whose files are still the same. abort: drops what was sent,\n"
+     "resume: goes on with the uploads of this machine whose sources are still the same. abort: drops what was sent,\n"
      "of all uploads to keys that begin with the prefix; those under way elsewhere fail, so mind --older-than.\n"
      "On a host: those of one directory, with -r of the tree below it.",
      1, 2},

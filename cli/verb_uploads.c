@@ -46,25 +46,35 @@ static void print_open(const struct session *session, const char *shown, const o
 
 /* "s3://bucket?endpoint=…" and a key: how a person names the object; on a host a path may be absolute, or of the
  * home. */
-static char *target_shown(const orbit_upload_journal *journal)
+static char *object_shown(const char *store, const char *path)
 {
-    char *root = string_copy_length(journal->store, strcspn(journal->store, "?"));
+    char *root = string_copy_length(store, strcspn(store, "?"));
     struct text text = {0};
     bool host = strncmp(root, "sftp://", 7) == 0;
-    text_format(&text, "%s%s%s", root, !host ? "/" : journal->path[0] == '/' ? "" : "/~/", journal->path);
+    text_format(&text, "%s%s%s", root, !host ? "/" : path[0] == '/' ? "" : "/~/", path);
     free(root);
     return text.bytes;
+}
+
+static char *target_shown(const orbit_upload_journal *journal)
+{
+    return object_shown(journal->store, journal->path);
+}
+
+static char *source_shown(const orbit_upload_journal *journal)
+{
+    return journal->source_store ? object_shown(journal->source_store, journal->source) : string_copy(journal->source);
 }
 
 static void print_journal(const struct session *session, const orbit_upload_journal *journal)
 {
     char when[TIME_TEXT_ROOM];
-    char *target = target_shown(journal);
+    char *target = target_shown(journal), *source = source_shown(journal);
     if (session->options->json) {
         struct json json = {0};
         json_begin(&json);
         json_name(&json, "key", target);
-        json_name(&json, "source", journal->source);
+        json_name(&json, "source", source);
         json_string(&json, "store", journal->store);
         json_string(&json, "upload_id", journal->upload_id);
         json_started(&json, journal->started_ns);
@@ -77,12 +87,13 @@ static void print_journal(const struct session *session, const orbit_upload_jour
                     journal->sent, journal->size);
         output_bytes(line.bytes, line.length);
         text_release(&line);
-        output_name(journal->source);
+        output_name(source);
         output_string(" ");
         output_name(target);
         output_string("\n");
         output_end_line();
     }
+    free(source);
     free(target);
 }
 
@@ -276,37 +287,54 @@ static bool is_below(const char *typed, const char *target)
     return strncmp(target, typed, length) == 0 && (in_key || target[length] == '/');
 }
 
+/* From a file, or from another store. False: that cannot be opened, which was told. */
+static bool send_again(struct session *session, const orbit_upload_journal *journal, orbit_backend *to,
+                       orbit_write_result *written, orbit_status *status, orbit_error *error)
+{
+    orbit_write_options write = session_write(session);
+    orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+    struct place from;
+    write.resume_upload = journal->upload_id;
+    write.chunk_size = journal->part_bytes;
+    if (!journal->source_store) {
+        *status = orbit_write(to, journal->path, orbit_source_path(journal->source), ORBIT_SIZE_UNKNOWN, &write,
+                              written, error);
+        return true;
+    }
+    if (!place_open(session, &from, journal->source_store, SIDE_SOURCE))
+        return false;
+    copy.write = &write;
+    copy.size_hint = journal->size;
+    copy.source_sse_customer_key = session_source_key(session, false);
+    *status = orbit_copy(from.store->backend, journal->source, to, journal->path, &copy, written, error);
+    place_release(&from);
+    return true;
+}
+
 static void resume_journal(struct session *session, const orbit_upload_journal *journal)
 {
     const struct options *o = session->options;
-    orbit_write_options write = session_write(session);
     orbit_write_result written = ORBIT_WRITE_RESULT_INIT;
+    orbit_status status = ORBIT_OK;
     orbit_error error;
     struct place place;
-    char *target = target_shown(journal);
-    struct result result = {.operation = session->verb, .source = journal->source, .destination = target};
-    if (!journal->upload_id || too_young(session, journal->started_ns) ||
-        !is_below(o->argument_count > 1 ? o->arguments[1] : NULL, target)) {
-        free(target);
-        return;
-    }
-    write.resume_upload = journal->upload_id;
-    write.chunk_size = journal->part_bytes;
-    if (place_open(session, &place, journal->store, SIDE_BOTH)) {
-        orbit_status status = o->dry_run
-                                  ? ORBIT_OK
-                                  : orbit_write(place.store->backend, journal->path, orbit_source_path(journal->source),
-                                                ORBIT_SIZE_UNKNOWN, &write, &written, &error);
+    char *target = target_shown(journal), *source = source_shown(journal);
+    struct result result = {.operation = session->verb, .source = source, .destination = target};
+    bool meant = journal->upload_id && !too_young(session, journal->started_ns) &&
+                 is_below(o->argument_count > 1 ? o->arguments[1] : NULL, target);
+    if (meant && place_open(session, &place, journal->store, journal->source_store ? SIDE_DESTINATION : SIDE_BOTH)) {
+        bool told = !o->dry_run && !send_again(session, journal, place.store->backend, &written, &status, &error);
         result.has_size = true;
         result.size = journal->size;
         result.metadata = &written.metadata;
-        if (status >= 0)
+        if (status < 0)
+            report_failed(session, session->verb, source, target, &error);
+        else if (!told)
             report_done(session, &result);
-        else
-            report_failed(session, session->verb, journal->source, target, &error);
         orbit_write_result_release(&written);
         place_release(&place);
     }
+    free(source);
     free(target);
 }
 

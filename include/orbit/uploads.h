@@ -67,13 +67,14 @@ ORBIT_API orbit_status orbit_upload_abort_start(orbit_task **task, orbit_backend
 
 /* Borrowed until the next call. */
 typedef struct orbit_upload_journal {
-    const char *name;      /* of the journal, for orbit_upload_journal_remove() */
-    const char *store;     /* as orbit_open() takes it, such as "s3://bucket?endpoint=http://host" */
-    const char *path;      /* there */
-    const char *source;    /* the file, absolute */
-    const char *upload_id; /* NULL: the upload was asked for, and the reply not heard */
-    uint64_t size;         /* of the file, when the upload began */
-    uint64_t sent;         /* bytes in the parts that the store has confirmed */
+    const char *name;         /* of the journal, for orbit_upload_journal_remove() */
+    const char *store;        /* as orbit_open() takes it, such as "s3://bucket?endpoint=http://host" */
+    const char *path;         /* there */
+    const char *source;       /* the file, absolute; or what lies in */
+    const char *source_store; /* another store, as orbit_open() takes it; NULL: it is a file */
+    const char *upload_id;    /* NULL: the upload was asked for, and the reply not heard */
+    uint64_t size;            /* of the file, when the upload began */
+    uint64_t sent;            /* bytes in the parts that the store has confirmed */
     uint64_t part_bytes;
     int64_t started_ns; /* by this machine's clock */
 } orbit_upload_journal;

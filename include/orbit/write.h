@@ -64,12 +64,13 @@ typedef struct orbit_write_options {
     void (*ready)(void *ctx); /* non-blocking writer: called once after each ORBIT_AGAIN, on the loop's thread */
     void *ready_ctx;
 
-    /* A directory for journals: a *file* that is written in parts to a store that keeps them (S3, SFTP) can then be
-     * gone on with after a failure, a cancel or a crash, by the same call with the same source, target and options.
-     * What was sent stays at the store until then (see <orbit/uploads.h>). Made when it is missing, 0700. A source
-     * that has changed meanwhile, or other options, abort the old upload and begin anew. NULL: no journal, all
-     * failures abort. No effect on single puts, on other sources, and where the journal cannot be kept (the log says
-     * so). */
+    /* A directory for journals: a *file*, or another store's object, that is written in parts to a store that keeps them
+     * (S3, SFTP) can then be gone on with after a failure, a cancel or a crash, by the same call with the same source,
+     * target and options. What was sent stays at the store until then (see <orbit/uploads.h>). Made when it is missing,
+     * 0700. A source that has changed meanwhile (an object: another ETag or version, or where it has neither another
+     * time; another size), or other options, abort the old upload and begin anew. NULL: no journal, all failures abort.
+     * No effect on single puts, on pipes and memory, on objects whose checksum of the whole is another than CRC64NVME
+     * (it could not be compared any more), and where the journal cannot be kept (the log says so). */
     const char *state_dir;
     /* With state_dir: go on with this upload, whatever options it was begun with, or fail: ORBIT_E_NOT_FOUND where
      * there is no journal of it or the store has it no more, ORBIT_E_CHANGED where the source is another one now. */

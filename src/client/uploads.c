@@ -494,7 +494,7 @@ orbit_status orbit_upload_abort_start(orbit_task **task, orbit_backend *backend,
 struct orbit_upload_journals {
     DIR *directory; /* NULL: there is none */
     struct orb_journal journal;
-    char name[64];
+    char name[64], source_store[ORB_JOURNAL_STORE_MAX];
 };
 
 orbit_status orbit_upload_journals_open(orbit_upload_journals **made, const char *state_dir, orbit_error *error)
@@ -539,9 +539,14 @@ orbit_status orbit_upload_journals_next(orbit_upload_journals *journals, orbit_u
             return ORBIT_ENTRY_FAILED;
         }
         const struct orb_journal *journal = &journals->journal;
+        const char *elsewhere = orb_journal_elsewhere(journal);
+        if (elsewhere)
+            (void)snprintf(journals->source_store, sizeof(journals->source_store), "%.*s",
+                           (int)(elsewhere - 1 - journal->source), journal->source);
         out->store = journal->store;
         out->path = journal->key;
-        out->source = journal->source;
+        out->source = elsewhere ? elsewhere : journal->source;
+        out->source_store = elsewhere ? journals->source_store : NULL;
         out->upload_id = journal->upload_id;
         out->size = journal->plan.size;
         out->sent = sent < journal->plan.size ? sent : journal->plan.size;

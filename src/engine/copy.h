@@ -95,6 +95,7 @@ struct orb_copy {
     orbit_checksum stored;   /* of the whole object, when a range's reply did not tell */
     orbit_checksum expected; /* of all bytes; algorithm NONE: none */
     uint64_t crc64;          /* of the ranges that are done, shifted to their places */
+    bool summed;             /* … and of what was resumed */
     uint32_t crc32c, crc32;
     bool in_one;             /* one range has all bytes: its pipe compares them with `expected` */
     _Atomic uint64_t passed; /* bytes that came out of the source */
@@ -153,10 +154,11 @@ void orb_copy_moved(struct orb_copy *copy);
 void orb_copy_watch_progress(struct orb_copy *copy);
 
 /* copy_verify.c: the checksum that the copy must have, if the source keeps one and all of it is copied; the
- * ORB_PIPE_CRC… that the next range computes; what it computed; the end. */
+ * ORB_PIPE_CRC… that the next range computes; what it computed; what an earlier attempt did; the end. */
 void orb_copy_expect(struct orb_copy *copy, uint64_t length);
 unsigned orb_copy_crcs_wanted(const struct orb_copy *copy);
 void orb_copy_add_checksum(struct orb_copy *copy, struct orb_relay *range);
+void orb_copy_add_resumed(struct orb_copy *copy, uint64_t offset, uint64_t length, uint64_t crc64);
 void orb_copy_verify_and_finish(struct orb_copy *copy);
 
 /* copy_look.c: what the source is. */

@@ -171,7 +171,9 @@ static orbit_status adopt(struct orb_resume *resume, const struct orb_extents *e
     for (size_t i = 0; i < extents->count && status >= 0; i++) {
         const struct orb_extent *extent = &extents->at[i];
         orbit_stored_part part = {.part = {.offset = extent->offset, .length = extent->length}};
-        if (compare && !(extent->crcs & ORB_EXTENT_CRC64)) /* nothing to compare it by: it is sent again */
+        bool needed = compare || resume->copy->expected.algorithm;
+        if (needed &&
+            !(extent->crcs & ORB_EXTENT_CRC64)) /* nothing to compare it, or the whole, by: it is sent again */
             continue;
         if (compare)
             part.reply.checksum = orb_checksum_crc64nvme(extent->crc64);
@@ -194,11 +196,37 @@ void orb_bytes_look(struct orb_resume *resume)
     resume->held_flushed.count = resume->held_loose.count = 0;
 }
 
+/* What was flushed is believed, and told without a sum: it is the journal's, if all of it is there. */
+static void recall(const struct orb_extents *flushed, struct orb_extent *extent)
+{
+    for (size_t i = 0; i < flushed->count; i++)
+        if (flushed->at[i].offset == extent->offset && flushed->at[i].length == extent->length)
+            *extent = flushed->at[i];
+}
+
 void orb_bytes_holds(struct orb_resume *resume, const orbit_stored_part *part)
 {
     struct orb_extent extent = extent_of(part);
+    struct orb_extents *held = extent.crcs ? &resume->held_loose : &resume->held_flushed;
+    if (!extent.crcs)
+        recall(&resume->journal.flushed, &extent);
     if (extent.length && extent.offset < resume->copy->total && extent.length <= resume->copy->total - extent.offset)
-        (void)orb_extents_add(extent.crcs ? &resume->held_loose : &resume->held_flushed, &extent);
+        (void)orb_extents_add(held, &extent);
+}
+
+/* Where the whole has a checksum, what is there is part of it; what has none is sent again. */
+static void add_checksums(struct orb_copy *copy, struct orb_extents *all)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->count && copy->expected.algorithm; i++) {
+        const struct orb_extent *extent = &all->at[i];
+        if (!(extent->crcs & ORB_EXTENT_CRC64))
+            continue;
+        orb_copy_add_resumed(copy, extent->offset, extent->length, extent->crc64);
+        all->at[count++] = *extent;
+    }
+    if (copy->expected.algorithm)
+        all->count = count;
 }
 
 /* The gaps between them are what is sent. */
@@ -209,6 +237,7 @@ static orbit_status make_list(struct orb_resume *resume, uint64_t *bytes, orbit_
     bool well = orb_extents_copy(&all, &resume->held_flushed);
     for (size_t i = 0; i < resume->held_loose.count && well; i++)
         well = orb_extents_add(&all, &resume->held_loose.at[i]);
+    add_checksums(resume->copy, &all);
     resume->held = well ? orb_calloc(all.count + 1, sizeof(*resume->held)) : NULL;
     if (!resume->held)
         status = orb_fail_memory(error);

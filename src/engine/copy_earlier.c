@@ -6,6 +6,9 @@
 
 #include <inttypes.h>
 
+#include "base/hash.h"
+#include "base/mem.h"
+
 void orb_earlier_let_go(struct orb_resume *resume)
 {
     struct orb_backend *to = resume->copy->to;
@@ -143,6 +146,10 @@ static void gone(struct orb_resume *resume)
 {
     orb_earlier_let_go(resume);
     resume->keep = false;
+    orb_free(resume->done); /* it may have gone between two pages of its list */
+    resume->done = NULL;
+    resume->done_count = resume->last = 0;
+    resume->done_bytes = resume->copy->crc64 = 0;
     if (orb_resume_wanted_only(resume, ORBIT_E_NOT_FOUND, "the store does not know it (any more)"))
         return;
     orb_log(&resume->copy->to->host->log, ORBIT_LOG_WARN,
@@ -194,6 +201,12 @@ static void one_part(void *ctx, const orbit_stored_part *stored)
         known.part.length != part_length(resume, number) || !stored->reply.etag ||
         strcmp(stored->reply.etag, etag) != 0 || orb_copy_resume_has(resume->copy, number))
         return;
+    if (resume->copy->expected.algorithm) { /* of which it is a part, or it is sent again */
+        if (known.reply.checksum.algorithm != ORBIT_CHECKSUM_CRC64NVME)
+            return;
+        orb_copy_add_resumed(resume->copy, (uint64_t)(number - 1) * resume->journal.plan.part_bytes, known.part.length,
+                             orb_checksum_value(&known.reply.checksum));
+    }
     resume->done[(number - 1) / 8] |= (uint8_t)(1u << (number - 1) % 8);
     resume->done_count++;
     resume->done_bytes += known.part.length;

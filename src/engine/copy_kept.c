@@ -32,6 +32,7 @@ void orb_copy_kept_look(struct orb_copy *copy)
         copy->prefix = 0;
     else if (copy->prefix || copy->length_hint >= RESUME_FROM)
         copy->look_first = copy->prefix || (copy->to->ops->kept && copy->to->ops->kept(copy->to->self, copy->to_path));
+    copy->look_first |= orb_copy_resume_looks(copy);
 }
 
 void orb_copy_kept_plan(struct orb_copy *copy)

@@ -2,7 +2,7 @@
  * How an upload in parts is kept: the plan and the parts in a journal, and what is done about the one that an earlier
  * attempt left. What the store knows of that is copy_earlier.c's.
  *
- *   the file or the options are others now     the old upload is aborted, a new one begins
+ *   the source or the options are others now   the old upload is aborted, a new one begins
  *   the store does not know the upload         it may be finished: the object is looked at when the journal says that
  *                                              this was being asked for; else a new one begins
  *   the journal has a plan and no id           an upload may have been begun and not heard of: it is swept
@@ -17,6 +17,19 @@
 #include "base/mem.h"
 #include "base/pack.h"
 #include "engine/copy_earlier.h"
+
+#define LOOK_FROM ((uint64_t)16 << 20) /* less is sent again sooner than it is looked at */
+
+static bool of_file(const struct orb_copy *copy)
+{
+    return copy->from->caps.random_access;
+}
+
+static uint64_t digest_of(const char *a, const char *b)
+{
+    uint64_t crc = a ? orb_crc64nvme(1, a, strlen(a) + 1) : 0;
+    return b ? orb_crc64nvme(crc, b, strlen(b) + 1) : crc;
+}
 
 void orb_resume_fail(struct orb_resume *resume, orbit_status status, const orbit_error *error)
 {
@@ -270,7 +283,7 @@ static void opened(struct orb_resume *resume)
         orb_resume_plan_anew(resume);
     } else if (then->device != now->device || then->inode != now->inode || then->size != now->size ||
                then->mtime_ns != now->mtime_ns || !journal->count) {
-        orb_earlier_drop(resume, "the file has changed since");
+        orb_earlier_drop(resume, of_file(copy) ? "the file has changed since" : "its source has changed since");
     } else if (!wanted && then->options != now->options) {
         orb_earlier_drop(resume, "the earlier one has other options");
     } else if (resume->by_bytes) {
@@ -339,15 +352,60 @@ static uint64_t options_digest(const orbit_write_options *options, bool preserve
     return digest;
 }
 
-static bool may(const struct orb_copy *copy)
+/* Between these two, of any length. */
+static bool may_between(const struct orb_copy *copy)
 {
     const orbit_backend_ops *to = copy->to->ops, *from = copy->from->ops;
-    const uint32_t known = ORBIT_HAS_SIZE | ORBIT_HAS_MTIME | ORBIT_HAS_INODE;
-    return copy->options->state_dir && !copy->resume && copy->have_source && copy->from->caps.random_access &&
-           !copy->to->caps.random_access && !copy->to->caps.sequential_parts && to->begin && to->part && to->finish &&
-           to->abort && to->parts && to->adopt && to->locate && orb_bytes_may(copy) && from->locate &&
-           copy->offset == 0 && copy->length == ORBIT_TO_END && (copy->source.fields & known) == known &&
-           copy->source.kind == ORBIT_KIND_FILE && !copy->expected.algorithm && copy->total > copy->plan.base;
+    return copy->options->state_dir && !copy->resume && !copy->to->caps.random_access &&
+           !copy->to->caps.sequential_parts && to->begin && to->part && to->finish && to->abort && to->parts &&
+           to->adopt && to->locate && from->locate && copy->from->caps.ranged_read && copy->offset == 0 &&
+           copy->length == ORBIT_TO_END;
+}
+
+/* What tells this source from any other: of an object its ETag, its version, or else size and time. */
+static bool is_known(const struct orb_copy *copy)
+{
+    const uint32_t all = ORBIT_HAS_SIZE | ORBIT_HAS_MTIME | ORBIT_HAS_INODE;
+    const orbit_metadata *source = &copy->source;
+    if (!copy->have_source || source->kind != ORBIT_KIND_FILE || !(source->fields & ORBIT_HAS_SIZE))
+        return false;
+    return of_file(copy) ? (source->fields & all) == all
+                         : source->etag || source->version_id || (source->fields & ORBIT_HAS_MTIME);
+}
+
+/* A checksum of the whole is made of those of what was sent before and of what is sent now: only this one is known of
+ * both. */
+static bool is_comparable(const struct orb_copy *copy)
+{
+    return !copy->expected.algorithm || copy->expected.algorithm == ORBIT_CHECKSUM_CRC64NVME;
+}
+
+static bool may(const struct orb_copy *copy)
+{
+    return may_between(copy) && is_known(copy) && is_comparable(copy) && orb_bytes_may(copy) &&
+           copy->total > copy->plan.base;
+}
+
+bool orb_copy_resume_looks(const struct orb_copy *copy)
+{
+    return may_between(copy) && !of_file(copy) && copy->from->ops->stat && copy->length_hint >= LOOK_FROM;
+}
+
+static struct orb_journal_plan plan_of(const struct orb_copy *copy)
+{
+    const orbit_metadata *source = &copy->source;
+    struct orb_journal_plan plan = {.device = source->device,
+                                    .inode = source->inode,
+                                    .size = source->size,
+                                    .mtime_ns = source->mtime_ns,
+                                    .part_bytes = copy->plan.base,
+                                    .options = options_digest(copy->options, copy->preserve)};
+    if (of_file(copy))
+        return plan;
+    plan.device = digest_of(source->etag, "");
+    plan.inode = digest_of(source->version_id, copy->version_id);
+    plan.mtime_ns = source->etag || source->version_id ? 0 : source->mtime_ns;
+    return plan;
 }
 
 static orbit_status prepare(struct orb_resume *resume, orbit_error *error)
@@ -367,7 +425,7 @@ static orbit_status prepare(struct orb_resume *resume, orbit_error *error)
     if (status < 0)
         (void)orb_fail(error, status, 0, "'%.200s' cannot be named in a journal", copy->to_path);
     else
-        status = orb_journal_init(&resume->journal, store, key, file, error);
+        status = orb_journal_init(&resume->journal, store, key, of_file(copy) ? NULL : machine, file, error);
     orb_free(room);
     return status;
 }
@@ -377,7 +435,7 @@ bool orb_copy_resume_start(struct orb_copy *copy)
     orbit_error error;
     if (!may(copy) && copy->options->resume_upload) {
         (void)orb_fail(&error, ORBIT_E_NOT_FOUND, 0,
-                       "the upload of '%s' to '%s' cannot be gone on with: it is no file that goes in parts to a store "
+                       "the upload of '%s' to '%s' cannot be gone on with: it is nothing that goes in parts to a store "
                        "that keeps them",
                        copy->from_path, copy->to_path);
         orb_copy_fail(copy, ORBIT_E_NOT_FOUND, &error);
@@ -392,12 +450,7 @@ bool orb_copy_resume_start(struct orb_copy *copy)
     resume->copy = copy;
     resume->job.run = run;
     resume->message.deliver = delivered;
-    resume->plan = (struct orb_journal_plan){.device = copy->source.device,
-                                             .inode = copy->source.inode,
-                                             .size = copy->source.size,
-                                             .mtime_ns = copy->source.mtime_ns,
-                                             .part_bytes = copy->plan.base,
-                                             .options = options_digest(copy->options, copy->preserve)};
+    resume->plan = plan_of(copy);
     resume->by_bytes = copy->to->caps.resumes_bytes;
     copy->upload.resumable = resume->by_bytes;
     copy->upload.confirm = resume->by_bytes ? NULL : confirm;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the bytes of a copy are compared with, and by whom: by the pipe where one range has all of them; by combining
- * the CRCs of the ranges; by the target, which reads what it has, where the checksum is a hash or some of the bytes
- * were there before. Loop thread only. */
+ * the CRCs of the ranges, and those that a journal kept of what was sent before; by the target, which reads what it has,
+ * where the checksum is a hash or nobody knows the CRC of what was there before. Loop thread only. */
 #include "base/digest.h"
 #include "base/hash.h"
 #include "engine/copy.h"
@@ -43,6 +43,12 @@ void orb_copy_add_checksum(struct orb_copy *copy, struct orb_relay *range)
         copy->crc32 ^= orb_crc32_combine(orb_pipe_crc32(&range->pipe), 0, after);
 }
 
+void orb_copy_add_resumed(struct orb_copy *copy, uint64_t offset, uint64_t length, uint64_t crc64)
+{
+    copy->crc64 ^= orb_crc64nvme_combine(crc64, 0, copy->total - offset - length);
+    copy->summed = true;
+}
+
 static bool crc_is_right(const struct orb_copy *copy)
 {
     uint32_t algorithm = copy->expected.algorithm;
@@ -53,18 +59,19 @@ static bool crc_is_right(const struct orb_copy *copy)
 }
 
 /* CRCs of ranges combine, whatever their order; a hash needs the bytes in theirs, and so does what an earlier attempt
- * wrote: both are the target's to read, which has them. */
+ * wrote and nobody kept a CRC of: both are the target's to read, which has them. */
 void orb_copy_verify_and_finish(struct orb_copy *copy)
 {
     uint32_t algorithm = copy->expected.algorithm;
-    if (algorithm && copy->resumed == 0 && orb_digest_combines(algorithm) && !crc_is_right(copy)) {
+    bool combined = (copy->resumed == 0 || copy->summed) && orb_digest_combines(algorithm);
+    if (algorithm && combined && !crc_is_right(copy)) {
         orbit_error error;
         orb_fail(&error, ORBIT_E_CHECKSUM, 0, "the bytes read from '%s' are not those whose %s the store keeps",
                  copy->from_path, orb_digest_name(algorithm));
         orb_copy_fail(copy, ORBIT_E_CHECKSUM, &error);
         return;
     }
-    bool compared = copy->in_one || (copy->resumed == 0 && orb_digest_combines(algorithm));
+    bool compared = copy->in_one || combined;
     if (algorithm && !compared && (copy->resumed > 0 || copy->upload.begin_reply.reads_back)) {
         copy->upload.expected = &copy->expected;
         copy->upload.reread = copy->verify_full;

@@ -126,7 +126,9 @@ static void take_plan(struct reading *reading, struct orb_unpack *in)
     clear(journal);
     bool same = same_or_taken(reading, &journal->store, orb_unpack_text(in, ORB_JOURNAL_STORE_MAX));
     same &= same_or_taken(reading, &journal->key, orb_unpack_text(in, ORB_JOURNAL_KEY_MAX));
-    same &= same_or_taken(reading, &journal->source, orb_unpack_text(in, PATH_MAX));
+    same &= same_or_taken(reading, &journal->source, orb_unpack_text(in, ORB_JOURNAL_SOURCE_MAX));
+    if (!reading->named)
+        journal->elsewhere = journal->source && *journal->source != '/';
     struct orb_journal_plan *plan = &journal->plan;
     plan->device = orb_unpack_u64(in);
     plan->inode = orb_unpack_u64(in);
@@ -226,20 +228,34 @@ void orb_journal_forget_parts(struct orb_journal *journal)
 
 /* ---- opening ---------------------------------------------------------------------------------------- */
 
-orbit_status orb_journal_init(struct orb_journal *journal, const char *store, const char *key, const char *source,
-                              orbit_error *error)
+orbit_status orb_journal_init(struct orb_journal *journal, const char *store, const char *key, const char *source_store,
+                              const char *source, orbit_error *error)
 {
+    struct orb_buf text;
     *journal = (struct orb_journal){0};
     orb_journal_forget_parts(journal);
     journal->store = orb_strdup(store);
     journal->key = orb_strdup(key);
-    journal->source = orb_strdup(source);
+    orb_buf_init(&text, ORB_JOURNAL_SOURCE_MAX + 1);
+    journal->elsewhere = source_store != NULL;
+    if (source_store)
+        orb_buf_format(&text, "%s\n", source_store);
+    orb_buf_text(&text, source);
+    journal->source = orb_buf_take(&text);
     return journal->store && journal->key && journal->source ? ORBIT_OK : orb_fail_memory(error);
+}
+
+const char *orb_journal_elsewhere(const struct orb_journal *journal)
+{
+    const char *newline = journal->elsewhere && journal->source ? strchr(journal->source, '\n') : NULL;
+    return newline ? newline + 1 : NULL;
 }
 
 static orbit_status resolve_source(struct orb_journal *journal, orbit_error *error)
 {
     char absolute[PATH_MAX];
+    if (journal->elsewhere)
+        return ORBIT_OK;
     if (!realpath(journal->source, absolute))
         return orb_fail_errno(error, errno, "cannot tell where '%s' is", journal->source);
     char *copy = orb_strdup(absolute);

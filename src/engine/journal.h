@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The journal of one upload in parts of a file: where it goes, which file it is of, how it is cut, its id at the
- * store and the parts the store has confirmed. It is a ledger in a directory of the user's, found again by target
- * and source, so that another process can go on. What is made of it is copy_resume.c's.
+ * The journal of one upload in parts of a file, or of another store's object: where it goes, what it is of, how it is
+ * cut, its id at the store and the parts the store has confirmed. It is a ledger in a directory of the user's, found
+ * again by target and source, so that another process can go on. What is made of it is copy_resume.c's.
  *
  * A journal tells in this order: PLAN (before the store is asked for an upload), BEGUN (its id), PARTs as they are
  * confirmed, FINISHING (before the store is asked to put them together). Of a store that goes on from any byte it
@@ -20,21 +20,25 @@ struct orb_ledger;
 enum {
     ORB_JOURNAL_STORE_MAX = 2048,
     ORB_JOURNAL_KEY_MAX = 8192,
+    ORB_JOURNAL_SOURCE_MAX = ORB_JOURNAL_STORE_MAX + 1 + ORB_JOURNAL_KEY_MAX,
     ORB_JOURNAL_ID_MAX = 4096,
     ORB_JOURNAL_ETAG_MAX = 256
 };
 
-/* The file as it is when the upload begins. Another one is another upload. */
+/* The source as it is when the upload begins. Another one is another upload. */
 struct orb_journal_plan {
-    uint64_t device, inode, size;
-    int64_t mtime_ns;
+    uint64_t device, inode; /* of an object: digests of its ETag and of its version's id */
+    uint64_t size;
+    int64_t mtime_ns; /* of an object: where it has neither */
     uint64_t part_bytes;
     uint64_t options;   /* a digest of how it is to be stored */
     int64_t planned_ns; /* by our clock */
 };
 
 struct orb_journal {
-    char *store, *key, *source; /* owned: the target as backends locate it; the file, absolute */
+    char *store, *key; /* owned: the target as backends locate it */
+    char *source;      /* owned: the file, absolute; or another store and what lies there, a newline between them */
+    bool elsewhere;    /* the latter */
     struct orb_ledger *ledger;
     char name[48]; /* of the file */
 
@@ -51,9 +55,11 @@ struct orb_journal {
     struct orb_extents loose, marked, flushed;
 };
 
-/* `source` may be relative. Copies. */
-orbit_status orb_journal_init(struct orb_journal *journal, const char *store, const char *key, const char *source,
-                              orbit_error *error);
+/* `source_store` NULL: `source` is a file, and may be relative. Copies. */
+orbit_status orb_journal_init(struct orb_journal *journal, const char *store, const char *key, const char *source_store,
+                              const char *source, orbit_error *error);
+/* Where the name of what lies in another store begins in journal->source; NULL: that is a file. */
+const char *orb_journal_elsewhere(const struct orb_journal *journal);
 /* Opens (or makes) it below `directory`, which is made 0700 where it is missing, and reads it. ORBIT_E_BUSY: another
  * process or stream has it. A file that is no journal any more is replaced. */
 orbit_status orb_journal_open(struct orb_journal *journal, const char *directory, orbit_error *error);

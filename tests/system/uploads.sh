@@ -189,4 +189,27 @@ usage "a place that has no uploads" "has no uploads"
 orbit uploads ls --older-than soon
 usage "an age that is none" "older-than"
 
+
+# ---- from another store ----------------------------------------------------------------------------------------
+control reset >/dev/null
+orbit cp -q --part-size 5M file s3://bucket/object
+there=$port there_pid=$s3d_pid
+trap 'kill $there_pid 2>/dev/null; cleanup' EXIT
+start_s3d
+across=(cp --part-size 5M --source-endpoint-url "http://127.0.0.1:$there" s3://bucket/object s3://bucket/copied)
+control "set?bandwidth=$((16 << 20))" >/dev/null
+interrupted KILL /dev/null "$ORBIT" "${across[@]}" -c 2 2>/dev/null
+exits 137 "killed while it copied from another store"
+check "a journal tells of it" is "$(journals)" 1
+sent=$(stat_of received)
+control "set?bandwidth=0" >/dev/null
+orbit "${across[@]}" -c 2 --log=info
+exits 0 "the same command"
+says "the same command" 'goes on: [1-9][0-9]+ of [0-9]+ bytes are at the store'
+check "sends only the rest" test $(($(stat_of received) - sent)) -lt $((SIZE - (9 << 20)))
+orbit cat s3://bucket/copied
+same "the copy is the file" file .out
+check "no upload is left open of it" is "$(stat_of open_uploads)" 0
+check "no journal is left of it" is "$(journals)" 0
+
 finish
