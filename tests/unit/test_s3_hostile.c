@@ -305,10 +305,49 @@ static void a_redirect_is_told_and_not_followed(void **state)
     ophost_backend_close(store);
 }
 
+/* Whatever the words are, a listing that goes on is not taken for its end. */
+static void a_page_that_is_not_clearly_the_last_is_not(void **state)
+{
+    (void)state;
+#define KEY   "<Contents><Key>a</Key><Size>1</Size></Contents>"
+#define TOKEN "<NextContinuationToken>t</NextContinuationToken>"
+    static const struct {
+        const char *page;
+        size_t count; /* with the one of the second page; 0: an error */
+    } cases[] = {{"<IsTruncated>true</IsTruncated>" TOKEN KEY, 2},
+                 {"<IsTruncated> True\n</IsTruncated>" TOKEN KEY, 2},
+                 {"<IsTruncated>1</IsTruncated>" TOKEN KEY, 2},
+                 {"<IsTruncated>yes, there is more</IsTruncated>" KEY, 0},
+                 {"<IsTruncated>true</IsTruncated>" TOKEN, 1}, /* nothing yet */
+                 {TOKEN KEY, 2},
+                 {KEY, 1},
+                 {"<IsTruncated>false</IsTruncated>" TOKEN KEY, 1},
+                 {"<IsTruncated>\nFalse </IsTruncated>" KEY, 1},
+                 {"<IsTruncated/>" KEY, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct orb_backend *store = s3_open_bucket("store");
+        char body[600];
+        size_t count;
+        (void)snprintf(body, sizeof body, "<ListBucketResult>%s</ListBucketResult>", cases[i].page);
+        says("op=ListObjectsV2&nth=1", NULL, body);
+        says("op=ListObjectsV2&nth=2", NULL,
+             "<ListBucketResult><Contents><Key>b</Key><Size>1</Size></Contents></ListBucketResult>");
+        orbit_status status = list_all(store, &count);
+        assert_int_equal(status, cases[i].count ? ORBIT_OK : ORBIT_E_PROTOCOL);
+        if (status == ORBIT_OK)
+            assert_int_equal(count, cases[i].count);
+        else
+            assert_true(message_has("says that there is more and not where"));
+        ophost_backend_close(store);
+        endpoint_reset(&endpoint);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         S3_TEST(headers_without_end_are_no_reply),
+        S3_TEST(a_page_that_is_not_clearly_the_last_is_not),
         S3_TEST(trailers_without_end_are_no_listing),
         S3_TEST(a_page_of_a_listing_ends_somewhere),
         S3_TEST(more_metadata_than_is_kept_is_no_lack_of_memory),

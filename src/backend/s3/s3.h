@@ -179,6 +179,8 @@ orbit_status orb_s3_parse(struct orb_s3_op *op, const struct orb_xml_events *eve
  * may hold. */
 orbit_status orb_s3_parse_beside_key(struct orb_s3_op *op, const struct orb_xml_events *events, void *ctx,
                                      orbit_error *error);
+/* What IsTruncated says. Only a clear no ends a listing: the rest of one that was cut in silence would be missed. */
+bool orb_s3_says_more(const char *text);
 /* Whether the root of a reply is that of the answer: the documented name, or what some stores make of the operation's
  * ("ListPartsResponse", "…Result", "…Output"). Any other document (a proxy's page) is none, however empty it is. */
 bool orb_s3_answers(const char *root, const char *documented, const char *operation);

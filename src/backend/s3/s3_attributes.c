@@ -57,7 +57,7 @@ static bool on_end(void *ctx, unsigned depth, const char *name, char *text, size
         page->last = page->part.number;
         page->each(page->ctx, &page->part);
     } else if (depth == 3 && strcmp(name, "IsTruncated") == 0) {
-        page->more = strcmp(text, "true") == 0;
+        page->more = orb_s3_says_more(text);
     }
     return true;
 }

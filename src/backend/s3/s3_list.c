@@ -28,6 +28,7 @@ struct page_op {
     /* The reply so far. */
     bool is_list, encoded, truncated, full;
     bool is_error;      /* and no list: `storage_class` and `etag` are its code and message */
+    bool end_told;      /* whether there is more */
     bool encoding_told; /* now, or learned from an earlier page */
     bool doubtful;      /* a key came that could mean two things: this page is asked for again */
     bool ill_formed;    /* what came is no XML: asked for again, and blotted */
@@ -240,7 +241,8 @@ static bool list_field(struct page_op *op, const char *name, char *text, size_t 
     if (op->is_error) {
         error_field(op, name, text);
     } else if (strcmp(name, "IsTruncated") == 0) {
-        op->truncated = strcmp(text, "true") == 0;
+        op->truncated = orb_s3_says_more(text);
+        op->end_told = true;
     } else if (strcmp(name, "EncodingType") == 0) {
         op->encoded = strcmp(text, "url") == 0;
         op->encoding_told = true;
@@ -416,7 +418,7 @@ static void ask(struct page_op *list)
     orb_page_reset(&list->prefixes);
     orb_page_reset(list->page);
     list->ill_formed = false;
-    list->is_error = false;
+    list->is_error = list->end_told = false;
     list->storage_class[0] = list->etag[0] = '\0';
     list->is_list = list->truncated = list->full = list->doubtful = list->has_last = list->passed = false;
     list->encoding_told = learned != ORB_S3_ENCODING_UNKNOWN;
@@ -476,6 +478,7 @@ static void listed(struct orb_s3_op *base)
         ask(op);
         return;
     }
+    op->truncated |= !op->end_told && base->listing && op->next.length; /* a token says it all the same */
     if (status >= 0 && op->cursor->delimiter && (status = merge(op)) < 0)
         (void)orb_fail_memory(&error);
     if (status >= 0)

@@ -28,6 +28,22 @@ bool orb_s3_answers(const char *root, const char *documented, const char *operat
     return false;
 }
 
+bool orb_s3_says_more(const char *text)
+{
+    static const char *const words[] = {"", "false", "0"};
+    char word[8];
+    text += strspn(text, " \t\r\n");
+    size_t length = strcspn(text, " \t\r\n");
+    if (length >= sizeof word)
+        return true;
+    memcpy(word, text, length);
+    word[length] = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(word, words[i]) == 0)
+            return false;
+    return true;
+}
+
 /* The N of an ETag "…-N": an object of N parts. */
 static uint32_t etag_parts(const char *etag)
 {

@@ -61,7 +61,7 @@ static bool parts_end(void *ctx, unsigned depth, const char *name, char *text, s
         if (strcmp(name, "Part") == 0)
             return one_part(parts);
         if (strcmp(name, "IsTruncated") == 0)
-            parts->out->more = strcmp(text, "true") == 0;
+            parts->out->more = orb_s3_says_more(text);
     } else if (depth == 3) {
         if (strcmp(name, "PartNumber") == 0)
             (void)orb_parse_u64(text, &parts->number);
@@ -193,7 +193,7 @@ static bool uploads_end(void *ctx, unsigned depth, const char *name, char *text,
 {
     struct uploads_op *uploads = ctx;
     if (depth == 2 && strcmp(name, "IsTruncated") == 0) {
-        uploads->out->more = strcmp(text, "true") == 0;
+        uploads->out->more = orb_s3_says_more(text);
     } else if (depth == 2 && strcmp(name, "Upload") == 0) {
         one_upload(uploads);
     } else if (depth == 3 && length < TEXT_MAX) {
