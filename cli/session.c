@@ -506,7 +506,7 @@ static void tell_interruption(const struct session *session)
                         "the same command %s goes on",
                         tally->done, tally->done == 1 ? "object" : "objects",
                         verb == VERB_CP ? "with -n" : "run again");
-    } else if (verb == VERB_RM) {
+    } else if (verb == VERB_RM || verb == VERB_RB) {
         text_format(&text, " after %" PRIu64 " %s; run the same command again", tally->done,
                     tally->done == 1 ? "object" : "objects");
     } else if (verb == VERB_CAT) {

@@ -105,6 +105,15 @@ check "the bucket is not tried then" is "$(grep -c 'ERROR "rb' .err)" 0
 control clear
 orbit ls -r s3://full
 check "and all is there" is "$(wc -l <.out)" 3
+control "fault?op=DeleteObjects&latency_ms=20000"
+interruptible "$ORBIT" rb --force s3://full >.out 2>.err &
+sleep 1
+kill -INT $!
+wait $!
+code=$?
+exits 130 "an interruption"
+says_once "an interruption" "^orbit rb: interrupted after 0 objects; run the same command again$"
+control clear
 orbit rb --force --page-size 1 s3://full
 exits 0 "with --force"
 check "what went is told" is "$(sort .out | tr '\n' ' ')" "rb s3://full rm s3://full/t/a.txt rm s3://full/t/b.log rm s3://full/t/sub/c.txt "
