@@ -54,6 +54,7 @@ if mount_small "$here/disk" 8m 2>/dev/null; then
     holds "a disk without the room" "$here/disk/new"
     orbit cp small "sftp://direct$there/disk/small"
     exits 0 "what has room"
+    mkdir "$here/disk/hollow"
     mount -o remount,ro "$here/disk"
     orbit cp small "sftp://direct$there/disk/small"
     exits 4 "a read-only disk"
@@ -67,8 +68,44 @@ if mount_small "$here/disk" 8m 2>/dev/null; then
     exits 4 "rm on a read-only disk"
     says_once "rm on a read-only disk" "cannot remove '$there/disk/small' on 'direct': the file system there is mounted read-only$"
     same "a read-only disk" small "$here/disk/small"
+    orbit rmdir "sftp://direct$there/disk/hollow"
+    exits 4 "rmdir on a read-only disk"
+    says_once "rmdir on a read-only disk" "/disk/hollow.*the file system there is mounted read-only$"
+    orbit rm -r "sftp://direct$there/disk/hollow"
+    exits 4 "rm -r of an empty directory on a read-only disk"
+    says_once "rm -r of an empty directory on a read-only disk" "the file system there is mounted read-only$"
     umount "$here/disk" && mounted=
 fi
+
+# ---- names that no file system takes, and the longest that it does ----
+long=$(printf 'n%.0s' {1..255})
+for verb in stat cat ls rm mkdir; do
+    orbit $verb "sftp://direct$there/${long}n"
+    exits 1 "$verb of a name of 256 bytes"
+    says_once "$verb of a name of 256 bytes" "n' on 'direct': a name in it has more than 255 bytes, which file systems do not take: use a shorter one$"
+done
+orbit cp small "sftp://direct$there/${long}n"
+exits 1 "cp to a name of 256 bytes"
+says_once "cp to a name of 256 bytes" "a name in it has more than 255 bytes, which file systems do not take: use a shorter one$"
+leaves "a name of 256 bytes" $(ls "$here")
+orbit cp small "sftp://direct$there/$long"
+exits 0 "a name of 255 bytes"
+orbit mv "sftp://direct$there/$long" "sftp://direct$there/${long/n/m}"
+exits 0 "from one name of 255 bytes to another"
+orbit rm "sftp://direct$there/${long/n/m}"
+exits 0 "rm of a name of 255 bytes"
+deep=$there
+while [ ${#deep} -lt 3820 ]; do deep=$deep/${long:0:200}; done
+orbit cp small "sftp://direct$deep/small"
+exits 0 "a path of ${#deep} bytes"
+while [ ${#deep} -lt 4080 ]; do deep=$deep/n; done
+orbit cp small "sftp://direct$deep/small"
+exits 1 "a path of ${#deep} bytes"
+says_once "a path of ${#deep} bytes" "the path is too long there, with the name of a temporary file 4,095 bytes at most: use a shorter one$"
+orbit rm -rq "sftp://direct$there/${long:0:200}"
+exits 0 "rm -r of long paths"
+says_nothing "rm -r of long paths"
+leaves "long paths" $(ls "$here")
 
 # ---- a quota: here a limit on the size of files, which a server tells in the same way ----
 printf '#!/bin/bash\ntrap "" XFSZ\nulimit -f 4096\nexec /usr/lib/openssh/sftp-server\n' >limited

@@ -8,6 +8,9 @@
 #include "backend/sftp/sftp.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/temporary.h"
+
+enum { NAME_BYTES = 255, PATH_BYTES = 4095 }; /* of the file systems that servers have */
 
 /* ---- life ------------------------------------------------------------------------------------------ */
 
@@ -175,6 +178,23 @@ bool sftp_lost(const struct orb_sftp_request *request)
     return request->type == 0;
 }
 
+/* OpenSSH says "bad message" of a name that its file system does not take. Whether that is for its length we can see: of
+ * one name, or of all of them, with a temporary file's in the place of the last one. */
+static const char *bad_name(const char *path)
+{
+    size_t longest = 0, whole = strlen(path);
+    for (const char *name = path; *name; name += *name == '/') {
+        size_t length = strcspn(name, "/");
+        longest = length > longest ? length : longest;
+        name += length;
+    }
+    if (longest > NAME_BYTES)
+        return "a name in it has more than 255 bytes, which file systems do not take: use a shorter one";
+    if (whole + 1 + ORB_TEMPORARY_LENGTH > PATH_BYTES)
+        return "the path is too long there, with the name of a temporary file 4,095 bytes at most: use a shorter one";
+    return "the server takes the request for malformed: it has perhaps no such names";
+}
+
 orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
                         orbit_error *error)
 {
@@ -193,6 +213,11 @@ orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_requ
             error->native = (int32_t)request->status;
             return meanings[i].status;
         }
+    if (request->status == ORB_SFTP_STATUS_BAD_MESSAGE) {
+        sftp_fail(call, ORBIT_E_PATH, 0, bad_name(call->what), error);
+        error->native = (int32_t)request->status;
+        return ORBIT_E_PATH;
+    }
     struct orb_sftp_reader reply = request->reply;
     char text[120], why[160];
     size_t length;

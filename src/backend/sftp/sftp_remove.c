@@ -33,9 +33,11 @@ static void remove_release(struct sftp_call *call)
     orb_free(remove->removals);
 }
 
+/* A directory that could not be removed and is there still has something in it, or its disk is read-only. */
 static bool is_unclear(const orbit_remove_item *item)
 {
-    return item->status == ORBIT_E_IO && item->error.native == ORB_SFTP_STATUS_FAILURE;
+    return (item->status == ORBIT_E_IO || item->status == ORBIT_E_NOT_EMPTY) &&
+           item->error.native == ORB_SFTP_STATUS_FAILURE;
 }
 
 /* What holds for one of them holds for all. */
@@ -94,8 +96,10 @@ static void directory_looked(struct orb_sftp_request *request)
     struct removal *removal = (struct removal *)request;
     orbit_error error;
     orbit_status status = item_check(remove, removal, ORB_SFTP_ATTRS, &error);
-    if (status >= 0)
+    if (status >= 0) {
         status = sftp_fail(&remove->call, ORBIT_E_NOT_EMPTY, 0, "the directory is not empty", &error);
+        error.native = ORB_SFTP_STATUS_FAILURE;
+    }
     item_end(remove, removal, status, &error);
 }
 
