@@ -331,6 +331,7 @@ typedef struct orbit_begin_reply {
     size_t extent_count;
     uint64_t prefix_bytes; /* that were taken over from the file at the path */
     uint64_t way_ns; /* to the store and back; 0: as long as begin() took, which may have made a connection first */
+    bool in_order;   /* this upload wants its parts as capabilities.sequential_parts says, the lowest first */
 } orbit_begin_reply;
 
 typedef struct orbit_part {

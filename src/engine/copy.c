@@ -350,6 +350,16 @@ void orb_copy_pump(struct orb_copy *copy)
         orb_copy_verify_and_finish(copy);
 }
 
+/* What is not there yet and lies before it is another range's. */
+static bool is_lowest(const struct orb_copy *copy, const struct orb_relay *range)
+{
+    for (uint32_t i = 0; i < copy->ranges_made; i++)
+        if (copy->ranges[i]->busy && !copy->ranges[i]->target_over &&
+            copy->ranges[i]->target.part.offset < range->target.part.offset)
+            return false;
+    return true;
+}
+
 /* Parts go to the target as they are ready; in order, one by one, where it needs that. */
 static void send_waiting(struct orb_copy *copy)
 {
@@ -357,7 +367,7 @@ static void send_waiting(struct orb_copy *copy)
         struct orb_relay *range = copy->ranges[i];
         if (!range->busy || !range->waiting)
             continue;
-        if (copy->upload.sequential && (copy->upload.in_flight || range->target.part.offset != copy->upload.bytes))
+        if (copy->upload.sequential && (copy->upload.in_flight || !is_lowest(copy, range)))
             continue;
         orb_relay_send(range);
     }

@@ -281,6 +281,8 @@ static void begin_done(struct orb_call *call, orbit_status status, const orbit_e
     end_watch(upload);
     if (status >= 0)
         upload->handle = upload->begin_reply.upload;
+    if (status >= 0 && upload->begin_reply.in_order)
+        upload->sequential = true;
     if (upload->stopping) {
         settle(upload);
     } else if (status < 0) {

@@ -17,12 +17,12 @@
 
 #include <orbit/orbit.h>
 
-enum { CHUNK = 64 << 10, LENGTH = 5 * CHUNK + 77 };
+enum { CHUNK = 64 << 10, LENGTH = 5 * CHUNK + 77, LARGE = (3 << 20) + 77 };
 
 static orbit_client *client;
 static orbit_backend *store;
 static char root[64], broken[96];
-static uint8_t bytes[LENGTH];
+static uint8_t bytes[LENGTH], large[LARGE]; /* large: more than one request of the backend */
 static orbit_error error;
 
 #define OK(call)                                                       \
@@ -416,6 +416,43 @@ static void server_that_may_mix_up_sessions_is_given_one(void **state)
     assert_int_equal(access(both, F_OK), -1);
 }
 
+static orbit_status give(void *ctx, void *room, size_t length, size_t *got, orbit_error *failure)
+{
+    size_t *at = ctx, left = LARGE - *at;
+    (void)failure;
+    *got = length < left ? length : left;
+    memcpy(room, large + *at, *got);
+    *at += *got;
+    return *got ? ORBIT_OK : ORBIT_END;
+}
+
+/* Servers that keep objects: what does not go on where the bytes end is refused. */
+static void server_that_takes_bytes_in_order_alone_gets_them_so(void **state)
+{
+    static const char *const names[] = {"memory", "path", "function", "copy"};
+    char path[128];
+    (void)state;
+    for (size_t i = 0; i < LARGE; i++)
+        large[i] = (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
+    open_store("in_order=1", 100, "65536");
+    OK(orbit_write(store, "memory", orbit_source_memory(large, LARGE), LARGE, NULL, NULL, &error));
+    snprintf(path, sizeof(path), "%s/memory", root);
+    OK(orbit_write(store, "path", orbit_source_path(path), ORBIT_SIZE_UNKNOWN, NULL, NULL, &error));
+    size_t at = 0;
+    OK(orbit_write(store, "function", orbit_source_function(give, &at), ORBIT_SIZE_UNKNOWN, NULL, NULL, &error));
+    OK(orbit_copy(store, "memory", store, "copy", NULL, NULL, &error));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        static uint8_t back[LARGE + 1];
+        snprintf(path, sizeof(path), "%s/%s", root, names[i]);
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        assert_int_equal(fread(back, 1, sizeof(back), file), LARGE);
+        assert_memory_equal(back, large, LARGE);
+        fclose(file);
+    }
+    assert_int_equal(files_left(), 4);
+}
+
 static void listing_goes_on_where_the_connection_was_lost(void **state)
 {
     orbit_list_options options = ORBIT_LIST_OPTIONS_INIT;
@@ -466,6 +503,7 @@ int main(void)
         TEST(server_that_takes_no_changes_says_so),
         TEST(listing_goes_on_where_the_connection_was_lost),
         TEST(server_that_may_mix_up_sessions_is_given_one),
+        TEST(server_that_takes_bytes_in_order_alone_gets_them_so),
     };
     return cmocka_run_group_tests_name("sftp faults", tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
  *       free=N          statvfs@openssh.com: N MiB are free       sealed=1      … and the file system is read-only
  *       code=N          it says status N where it would say 4, failure; missing=N: where it would say 2, no such file
  *       size=N          every file has N bytes, by what it says; no_size=1: it does not say
- *       fsync=1         it announces fsync@openssh.com
+ *       fsync=1         it announces fsync@openssh.com        in_order=1    WRITE goes on where the one before it ended, or fails
  *       tally=N         writes a letter to descriptor N for each READ (r), WRITE (w) and fsync (f) that it has done */
 #include <dirent.h>
 #include <errno.h>
@@ -250,6 +250,7 @@ static void reply_attributes(int failed, const struct stat *about)
 static struct {
     int fd;
     DIR *directory;
+    uint64_t next; /* the first byte that was not written yet */
     bool used;
 } handles[HANDLES];
 static long written;
@@ -261,6 +262,7 @@ static void reply_handle(int fd, DIR *directory)
             continue;
         handles[i].fd = fd;
         handles[i].directory = directory;
+        handles[i].next = 0;
         handles[i].used = true;
         uint8_t name[4] = {'h', (uint8_t)(i >> 8), (uint8_t)i, 'x'};
         begin(102);
@@ -343,9 +345,10 @@ static void write_file(void)
     written += (long)length;
     if (fault_value("space") && written > fault_value("space"))
         status(FAILURE);
-    else if (handle < 0)
+    else if (handle < 0 || (fault_value("in_order") && offset != handles[handle].next))
         status(FAILURE);
     else {
+        handles[handle].next = offset + length;
         bool good = pwrite(handles[handle].fd, in + in_at, length, (off_t)offset) == (ssize_t)length;
         tally('w');
         result(good);

@@ -128,6 +128,15 @@ static void and_one_part_after_the_other(void **state)
     assert_int_equal(fx.store.parts_peak, 1);
 }
 
+static void and_so_where_an_upload_asks_for_it(void **state)
+{
+    (void)state;
+    fx.store.in_order = true;
+    fixture_open();
+    copy_all_lengths();
+    assert_int_equal(fx.store.parts_peak, 1);
+}
+
 static void and_in_tiny_pieces(void **state)
 {
     (void)state;
@@ -507,6 +516,7 @@ int main(void)
         TEST(and_with_equal_parts),
         TEST(and_in_ever_smaller_parts_where_any_will_do),
         TEST(and_one_part_after_the_other),
+        TEST(and_so_where_an_upload_asks_for_it),
         TEST(and_in_tiny_pieces),
         TEST(and_with_odd_chunks),
         TEST(small_objects_cost_one_request_each_way),

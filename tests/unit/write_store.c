@@ -427,6 +427,7 @@ static void begin_work(void *self, orbit_op *op)
     upload->path = strdup(job->begin->path);
     upload->overwrite = job->begin->options->overwrite;
     job->begin_reply->upload = upload;
+    job->begin_reply->in_order = store->in_order;
     pthread_mutex_lock(&store->mutex);
     store->uploads_open++;
     pthread_mutex_unlock(&store->mutex);

@@ -68,6 +68,7 @@ struct wstore {
     uint64_t largest_read; /* asked for */
     bool resolved;         /* a finish was asked with `resolve` */
     bool equal_broken;
+    bool in_order; /* uploads ask for it */
 };
 
 extern const orbit_backend_ops wstore_ops;
