@@ -175,6 +175,19 @@ static void a_download_is_compared_with_the_crcs_of_the_parts(void **state)
     assert_false(verified);
 }
 
+/* A CRC of CRCs that is not called so is nothing that the bytes could have. */
+static void a_checksum_of_parts_that_is_not_called_so_is_not_compared(void **state)
+{
+    (void)state;
+    bool verified;
+    endpoint_control(&at.endpoint, "set?checksum_types=0&attributes=0");
+    OK(download(ORBIT_VERIFY_DEFAULT, &verified));
+    assert_false(verified);
+    OK(download(ORBIT_VERIFY_FULL, &verified));
+    assert_false(verified);
+    endpoint_control(&at.endpoint, "set?checksum_types=1");
+}
+
 static orbit_status read_whole(uint32_t verify)
 {
     orbit_read_options options = ORBIT_READ_OPTIONS_INIT;
@@ -219,6 +232,7 @@ int main(void)
                                        ATTRIBUTES_TEST(an_object_of_one_piece_has_none),
                                        ATTRIBUTES_TEST(a_store_without_them_is_asked_once),
                                        ATTRIBUTES_TEST(a_download_is_compared_with_the_crcs_of_the_parts),
+                                       ATTRIBUTES_TEST(a_checksum_of_parts_that_is_not_called_so_is_not_compared),
                                        ATTRIBUTES_TEST(a_reader_is_compared_with_them_as_well)};
     return cmocka_run_group_tests(tests, s3fault_group_setup, s3fault_group_teardown);
 }

@@ -223,6 +223,8 @@ uint8_t orb_s3_checksum_bytes(uint32_t algorithm); /* of its value */
 void orb_s3_checksum_text(const orbit_checksum *checksum, char text[ORB_S3_CHECKSUM_TEXT]);
 /* The other way; "…-12" is a composite. False for what is none. */
 bool orb_s3_checksum_parse(orbit_checksum *checksum, uint32_t algorithm, const char *text);
+/* Whether it is made of those of parts, by all that the reply says. */
+void orb_s3_note_composite(const struct orb_s3_reply *reply, orbit_metadata *metadata);
 /* Whether the checksum of a whole follows from those of its parts (CRCs). Of the others S3 keeps a checksum of the
  * parts' checksums: a "composite" one. */
 bool orb_s3_combines(uint32_t algorithm);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A write whose reply was lost: whether what stands at its key now is what it wrote. Loop thread. */
-#include <strings.h>
-
 #include "backend/s3/s3.h"
 #include "base/clock.h"
 
@@ -13,8 +11,7 @@ void orb_s3_note_seen(const struct orb_s3_op *op, orbit_metadata *seen)
         seen->size = op->reply.length;
         seen->fields |= ORBIT_HAS_SIZE;
     }
-    if (strcasecmp(op->reply.checksum_type, "COMPOSITE") == 0)
-        seen->checksum.composite = true;
+    orb_s3_note_composite(&op->reply, seen);
 }
 
 bool orb_s3_written_since(const orbit_metadata *seen, int64_t since_ns)

@@ -166,8 +166,7 @@ static orbit_status on_head(struct orb_http_request *request, enum orb_http_take
     if (read->is_empty)
         return ORBIT_OK; /* a HEAD has to say what it is */
     read->out->metadata.kind = ORBIT_KIND_FILE;
-    if (strcasecmp(read->base.reply.checksum_type, "COMPOSITE") == 0)
-        read->out->metadata.checksum.composite = true;
+    orb_s3_note_composite(&read->base.reply, &read->out->metadata);
     if (status >= 0)
         status = check_pin(read);
     if (status < 0)

@@ -52,6 +52,17 @@ static uint32_t etag_parts(const char *etag)
     return dash && dash - etag == 32 && orb_parse_u64(dash + 1, &count) && count <= UINT32_MAX ? (uint32_t)count : 0;
 }
 
+/* A store that says nothing of the kind, neither with a word nor with the value's "-N" (moto), has of an object in parts
+ * what S3 has made of them before there was a choice; a CRC64NVME never was of parts. */
+void orb_s3_note_composite(const struct orb_s3_reply *reply, orbit_metadata *metadata)
+{
+    orbit_checksum *checksum = &metadata->checksum;
+    bool untold = !*reply->checksum_type && etag_parts(metadata->etag) > 0 && checksum->algorithm &&
+                  checksum->algorithm != ORBIT_CHECKSUM_CRC64NVME && checksum->algorithm != ORBIT_CHECKSUM_MD5;
+    if (untold || strcasecmp(reply->checksum_type, "COMPOSITE") == 0)
+        checksum->composite = true;
+}
+
 /* "bytes 0-9/100", "bytes 0-9" with a star for the total, "bytes" star "/100". */
 static void parse_range(struct orb_s3_reply *reply, const char *value)
 {

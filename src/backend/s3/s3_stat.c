@@ -154,8 +154,7 @@ static void headed(struct orb_s3_op *op)
         out->size = op->reply.length;
         out->fields |= ORBIT_HAS_SIZE;
     }
-    if (strcasecmp(op->reply.checksum_type, "COMPOSITE") == 0)
-        out->checksum.composite = true;
+    orb_s3_note_composite(&op->reply, out);
     bool marker = orb_str_suffix(stat->request.path, "/") && !stat->request.object_only;
     out->kind = marker ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
     if (stat->request.whole_checksum && out->checksum.composite && orb_s3_combines(out->checksum.algorithm) &&

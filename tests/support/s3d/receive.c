@@ -30,8 +30,12 @@ void sum_header(struct request *request, unsigned which, const char *text, bool 
     snprintf(flipped, sizeof(flipped), "%s", text);
     if (request->fault.wrong_checksum)
         flipped[0] = flipped[0] == 'A' ? 'B' : 'A';
+    bool typed = atomic_load(&settings.checksum_types);
+    if (!typed)
+        flipped[strcspn(flipped, "-")] = '\0';
     reply_header(request, "x-amz-checksum-%s: %s", sum_name(which, false), flipped);
-    reply_header(request, "x-amz-checksum-type: %s", composite ? "COMPOSITE" : "FULL_OBJECT");
+    if (typed)
+        reply_header(request, "x-amz-checksum-type: %s", composite ? "COMPOSITE" : "FULL_OBJECT");
 }
 
 bool sum_supported(struct request *request)

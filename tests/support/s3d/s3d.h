@@ -51,6 +51,7 @@ void sleep_us(uint64_t us);
     X(anonymous, 0)          /* unsigned requests are fine */                                                         \
     X(verify, 1)             /* check checksums */                                                                    \
     X(checksums, 1)          /* 0: refuse x-amz-checksum-* with 501 */                                                \
+    X(checksum_types, 1)     /* 0: not said whether it is one of parts */                                             \
     X(range_checksum, 1)     /* tell the checksum also with a range */                                                \
     X(gen_checksum, 1)       /* generated objects have one */                                                         \
     X(own_checksum, 1)       /* what is put without one gets a CRC64NVME, as the service has it */                    \
