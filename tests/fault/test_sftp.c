@@ -228,7 +228,8 @@ static void failure_without_a_reason_is_looked_into(void **state)
         const char *sentence;
     } cases[] = {
         {"space=100000 free=0", ORBIT_E_NO_SPACE, "its disk is full: make room there (0 bytes are free)"},
-        {"space=100000 free=900", ORBIT_E_QUOTA, "it takes no more bytes although 900 MiB are free: a quota"},
+        {"space=100000 free=900", ORBIT_E_QUOTA,
+         "it takes no more bytes although 900 MiB are free and says 'as scripted': a quota"},
         {"space=100000 free=900 sealed=1", ORBIT_E_PERMISSION, "the file system there is mounted read-only"},
     };
     (void)state;

@@ -159,6 +159,7 @@ struct sftp_command *sftp_command_start(struct sftp_store *store, const char *co
 /* ---- sftp_why.c: a failure of which the server gave no reason -------------------------------------- */
 
 #define SFTP_READ_ONLY "the file system there is mounted read-only"
+#define SFTP_SAYS      "the server failed and says '"
 /* True: the file system is asked, and then() is called with what became of the error. False: nothing to be asked, or
  * once already. */
 bool sftp_why(struct sftp_call *call, orbit_status status, const orbit_error *error,

@@ -227,7 +227,7 @@ orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_requ
     for (size_t i = 0; i < length; i++)
         text[i] = said[i] >= ' ' && said[i] < 127 ? said[i] : '?';
     text[length] = '\0';
-    (void)snprintf(why, sizeof(why), "the server failed and says '%s' (status %u)", text, (unsigned)request->status);
+    (void)snprintf(why, sizeof(why), SFTP_SAYS "%s' (status %u)", text, (unsigned)request->status);
     sftp_fail(call, ORBIT_E_IO, 0, why, error);
     error->native = (int32_t)request->status;
     return ORBIT_E_IO;
