@@ -101,6 +101,14 @@ static orbit_status give_wait(struct gift *gift, orbit_status status, orbit_erro
     return status;
 }
 
+/* Whether that is to be told. A host may keep no modes and times, or let nobody set them: as for files, the tree is there
+ * without them. */
+static bool matters(const struct giving *giving, orbit_status status)
+{
+    bool refused = status == ORBIT_E_PERMISSION || status == ORBIT_E_UNSUPPORTED || status == ORBIT_E_IO;
+    return status < 0 && status != ORBIT_E_NOT_FOUND && (giving->to->local || !refused);
+}
+
 /* Waits for the oldest one; one whose owner was given goes to the end of the line. The owner is given where that is
  * permitted, as for files. */
 static void give_next(struct giving *giving)
@@ -120,7 +128,7 @@ static void give_next(struct giving *giving)
             return;
         }
     }
-    if (status < 0 && status != ORBIT_E_NOT_FOUND)
+    if (matters(giving, status))
         report_failed(giving->session, giving->session->verb, gift.shown, NULL, &error);
     free(gift.path);
     free(gift.shown);

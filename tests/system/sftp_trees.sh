@@ -40,6 +40,16 @@ check "kept times of the tree itself, back" is "$(stat -c '%a %Y' kept-back)" "$
 orbit cp -p "$at/kept" "$at/kept-again"
 check "kept times of the tree itself, from host to host" is "$(stat -c '%a %Y' "$here/kept-again")" \
     "$(stat -c '%a %Y' tree)"
+refuses=(-o "command=/usr/lib/openssh/sftp-server -P setstat,fsetstat,lsetstat")
+orbit cp -p "${refuses[@]}" tree "sftp://refuses$here/unkept"
+exits 0 "a host that lets nobody set modes and times"
+says_nothing "a host that lets nobody set modes and times"
+check "a host that lets nobody set modes and times" diff -r --no-dereference tree "$here/unkept"
+cp -a tree moving
+orbit mv "${refuses[@]}" moving "sftp://refuses$here/moved"
+exits 0 "mv to a host that lets nobody set modes and times"
+absent "mv to a host that lets nobody set modes and times" moving
+check "mv to a host that lets nobody set modes and times" diff -r --no-dereference tree "$here/moved"
 mkdir -m 700 "$here/stood"
 orbit cp -p tree "$at/stood"
 check "a directory that stood there keeps its mode" is "$(stat -c %a "$here/stood")" 700
