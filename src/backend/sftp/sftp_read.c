@@ -22,7 +22,7 @@
 /* Of all channels together: what a connection brings in a round trip and SLACK_MS more, at a rate that is beyond
  * what one core decrypts. More would not come sooner, and wait in ssh's memory where we are slow for a moment. */
 #define MOST_PER_MS ((uint64_t)400 << 10)
-enum { SLACK_MS = 12 };
+enum { SLACK_MS = 24 };
 
 struct slot {
     struct orb_sftp_request request; /* first */
