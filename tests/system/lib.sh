@@ -239,6 +239,13 @@ control() {
     checks=$((checks + 1))
     curl -sf -X POST "http://127.0.0.1:$port/_control/$1" >/dev/null || failed "the endpoint's control: $1"
 }
+# stat_of NAME: what the endpoint has counted, such as "received" or "requests.UploadPart".
+stat_of() {
+    curl -sf "http://127.0.0.1:$port/_control/stats" | python3 -c 'import json, sys
+value = json.load(sys.stdin)
+for name in sys.argv[1].split("."): value = value.get(name, 0)
+print(value)' "$1"
+}
 stop_s3d() {
     kill "$s3d_pid" 2>/dev/null
     wait "$s3d_pid" 2>/dev/null

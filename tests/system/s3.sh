@@ -345,17 +345,16 @@ stop_s3d
 
 # ---- going on with what another program left, and comparing every checksum
 start_s3d
-sent() { curl -s "http://127.0.0.1:$port/_control/stats" | python3 -c 'import json, sys; print(json.load(sys.stdin)["sent"])'; }
 orbit cp s3://bucket/gen-20M whole
 mkdir parts
 for part in right wrong; do
     head -c 17000000 whole >parts/$part
     [ $part = right ] || printf x | dd of=parts/$part bs=1 seek=5000000 conv=notrunc status=none
-    before=$(sent)
+    before=$(stat_of sent)
     orbit cp --no-hedge --continue s3://bucket/gen-20M parts/$part
     exits 0 "--continue of a $part part"
     same "--continue of a $part part" parts/$part whole
-    check "--continue fetches what a $part part needs" is $(($(sent) - before)) \
+    check "--continue fetches what a $part part needs" is $(($(stat_of sent) - before)) \
         $([ $part = right ] && echo 3971520 || echo 24943040)
 done
 says "a wrong part is told" "fetched from its beginning: the first 17000000 bytes of .*parts/wrong' are not its own"

@@ -5,9 +5,6 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$(dirname "$0")/sftp_killed.sh" || exit 1
 start_s3d
-counted() { # counted NAME: bytes that the endpoint has sent or received
-    curl -sf "http://127.0.0.1:$port/_control/stats" | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
-}
 another() { openssl enc -aes-128-ctr -K 00112233445566778899aabbccddee00 -iv 0 -in /dev/zero 2>/dev/null | head -c $SIZE; }
 orbit cp -q data s3://bucket/data
 exits 0 "an object"
@@ -23,10 +20,10 @@ interrupted() { # interrupted NAME: one way or the other
     server
 }
 again() { # again WHAT NAME FILE: the same command
-    before=$(counted sent)
+    before=$(stat_of sent)
     sftp cp --log=info s3://bucket/data "$to/$2"
     goes_on "$1" "$3" "$2"
-    moved=$(($(counted sent) - before))
+    moved=$(($(stat_of sent) - before))
 }
 
 interrupted killed
@@ -100,11 +97,11 @@ interrupted() { # in its third part of four
     server
 }
 again() { # again WHAT NAME FILE WORDS
-    before=$(counted received)
+    before=$(stat_of received)
     sftp cp --log=info --part-size 5M "$to/file" "s3://bucket/$2"
     exits 0 "$1"
     says "$1: it is told" "$4"
-    moved=$(($(counted received) - before))
+    moved=$(($(stat_of received) - before))
     orbit cp -q "s3://bucket/$2" fetched
     same "$1" "$3" fetched
     check "$1: no journal is left" is "$(journals)" 0

@@ -4,21 +4,10 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 
 start_s3d
-control() { python3 -c 'import sys, urllib.request
-print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], method=sys.argv[2])).read().decode(), end="")' \
-    "http://127.0.0.1:$port/_control/$1" "${2:-POST}"; }
-stat_of() { control stats GET | python3 -c 'import json, sys
-value = json.load(sys.stdin)
-for name in sys.argv[1].split("."): value = value.get(name, 0)
-print(value)' "$1"; }
-settled() { # until nothing has come in for half a second
-    local before='' now
-    for ((i = 0; i < 120; i++)); do
-        now=$(stat_of received)
-        [ "$now" != "$before" ] || return 0
-        before=$now
-        sleep 0.5
-    done
+still() { # nothing has come in since it was asked last
+    local now
+    now=$(stat_of received)
+    [ "$now" = "$came" ] || { came=$now; return 1; }
 }
 export ORBIT_STATE_DIR="$work/state"
 journals() { find "$work/state" -name '*.upload*' 2>/dev/null | wc -l; }
@@ -26,7 +15,7 @@ journals() { find "$work/state" -name '*.upload*' 2>/dev/null | wc -l; }
 # ---- killed at twenty random moments --------------------------------------------------------------------
 PART=$((5 << 20)) FLIGHT=4 SIZE=$((320 << 20)) KILLS=${KILLS:-20}
 bytes $SIZE >file
-control "set?bandwidth=$((24 << 20))" >/dev/null
+control "set?bandwidth=$((24 << 20))"
 RANDOM=${SEED:-$$}
 echo "uploads.sh: random moments of seed ${SEED:-$$}"
 kills=0 rounds=0
@@ -45,7 +34,7 @@ while [ $kills -lt $KILLS ] && [ $rounds -lt 60 ]; do
         break
     fi
 done
-control "set?bandwidth=0" >/dev/null
+control "set?bandwidth=0"
 orbit cp --part-size 5M -c $FLIGHT file s3://bucket/killed
 exits 0 "the same command ends what was killed $kills times"
 received=$(($(stat_of received) - before))
@@ -58,7 +47,7 @@ check "no upload is left open" is "$(stat_of open_uploads)" 0
 check "no journal is left" is "$(journals)" 0
 
 # The endpoint keeps 1 GiB in all.
-control reset >/dev/null
+control reset
 SIZE=$((96 << 20))
 head -c $SIZE file >less && mv less file
 
@@ -75,7 +64,7 @@ interrupted() { # interrupted SIGNAL FILE COMMAND…: ends it when parts have ar
     wait $pid
     code=$?
 }
-control "set?bandwidth=$((8 << 20))" >/dev/null
+control "set?bandwidth=$((8 << 20))"
 for signal in INT:130 TERM:143; do
     interrupted ${signal%:*} /dev/null "$ORBIT" cp --part-size 5M -c 2 file s3://bucket/interrupted
     exits ${signal#*:} "SIG${signal%:*} in an upload of a file"
@@ -84,13 +73,13 @@ for signal in INT:130 TERM:143; do
     check "SIG${signal%:*} leaves the journal" is "$(journals)" 1
 done
 sent=$(stat_of received)
-control "set?bandwidth=0" >/dev/null
+control "set?bandwidth=0"
 orbit cp --part-size 5M -c 2 file s3://bucket/interrupted
 exits 0 "the same command goes on"
 check "it does not send everything" test $(($(stat_of received) - sent)) -lt $SIZE
 orbit cat s3://bucket/interrupted
 same "the object is the file" file .out
-control "set?bandwidth=$((8 << 20))" >/dev/null
+control "set?bandwidth=$((8 << 20))"
 mkfifo pipe
 for signal in INT:130 TERM:143; do
     cat file >pipe 2>/dev/null &
@@ -104,18 +93,18 @@ for signal in INT:130 TERM:143; do
     exits ${signal#*:} "SIG${signal%:*} in an upload without a journal"
     check "without a journal it is aborted by SIG${signal%:*}" is "$(stat_of open_uploads)" 0
 done
-control "set?bandwidth=0" >/dev/null
+control "set?bandwidth=0"
 
-control reset >/dev/null
-control reset >/dev/null
+control reset
+control reset
 # ---- killed while the upload's id was on its way ---------------------------------------------------------------
-control "fault?op=CreateMultipartUpload&stall=0" >/dev/null
+control "fault?op=CreateMultipartUpload&stall=0"
 "$ORBIT" cp --part-size 5M file s3://bucket/unheard >.out 2>.err &
 pid=$!
 wait_until 300 0.02 counted open_uploads 1
 kill -KILL $pid
 wait $pid 2>/dev/null
-control clear >/dev/null
+control clear
 check "an upload that nobody heard of is open" is "$(stat_of open_uploads)" 1
 orbit uploads ls
 prints "its journal has nothing but the plan" " 0 of +$SIZE  .*/unheard$"
@@ -138,9 +127,9 @@ orbit uploads resume s3://bucket
 exits 3 "nothing to go on with of a bucket"
 says_once "nothing to go on with of a bucket" '^ERROR "uploads resume s3://bucket": .*keeps no unfinished upload'
 begin() { # begin KEY: an upload that is ended in the middle
-    control "set?bandwidth=$((8 << 20))" >/dev/null
+    control "set?bandwidth=$((8 << 20))"
     interrupted INT /dev/null "$ORBIT" cp --part-size 5M -c 2 "$2" "s3://bucket/$1"
-    control "set?bandwidth=0" >/dev/null
+    control "set?bandwidth=0"
 }
 cp file other
 begin a/one file
@@ -200,18 +189,19 @@ usage "an age that is none" "older-than"
 
 
 # ---- from another store ----------------------------------------------------------------------------------------
-control reset >/dev/null
+control reset
 orbit cp -q --part-size 5M file s3://bucket/object
 there=$port there_pid=$s3d_pid
 trap 'kill $there_pid 2>/dev/null; cleanup' EXIT
 start_s3d
 across=(cp --part-size 5M --source-endpoint-url "http://127.0.0.1:$there" s3://bucket/object s3://bucket/copied)
-control "set?bandwidth=$((16 << 20))" >/dev/null
+control "set?bandwidth=$((16 << 20))"
 interrupted KILL /dev/null "$ORBIT" "${across[@]}" -c 2 2>/dev/null
 exits 137 "killed while it copied from another store"
 check "a journal tells of it" is "$(journals)" 1
-control "set?bandwidth=0" >/dev/null
-settled # what the killed one had sent is still read
+control "set?bandwidth=0"
+came=
+wait_until 120 0.5 still # what the killed one had sent is still read
 sent=$(stat_of received)
 orbit "${across[@]}" -c 2 --log=info
 exits 0 "the same command"
