@@ -378,6 +378,14 @@ const char *size_text(char room[SIZE_TEXT_ROOM], uint64_t bytes, bool spaced)
     return room;
 }
 
+const char *bytes_text(char room[SIZE_TEXT_ROOM], uint64_t bytes, bool humanize)
+{
+    if (humanize)
+        return size_text(room, bytes, false);
+    snprintf(room, SIZE_TEXT_ROOM, "%" PRIu64, bytes);
+    return room;
+}
+
 /* "2026-11-22"; NULL where the C library knows no such year. A listing's entries share few days. */
 static const char *day_text(int64_t day)
 {

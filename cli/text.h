@@ -50,6 +50,8 @@ bool number_parse(const char *text, uint64_t most, uint64_t *number);
 enum { SIZE_TEXT_ROOM = 24, TIME_TEXT_ROOM = 40 };
 /* "1.2 GiB" with a unit between, "1.2G" without. Returns `room`. */
 const char *size_text(char room[SIZE_TEXT_ROOM], uint64_t bytes, bool spaced);
+/* All of its digits, or with `humanize` "1.2G". Returns `room`. */
+const char *bytes_text(char room[SIZE_TEXT_ROOM], uint64_t bytes, bool humanize);
 /* "2026-11-22 05:41:00" UTC; with `precise` "2026-11-22T05:41:00.123456789Z". Returns `room`. */
 const char *time_text(char room[TIME_TEXT_ROOM], int64_t time_ns, bool precise);
 

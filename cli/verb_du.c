@@ -88,10 +88,8 @@ static void tell(const struct usage *usage, const char *typed, const struct sum 
         return;
     }
     struct text text = {0};
-    snprintf(size, sizeof size, "%" PRIu64, sum->bytes);
-    if (o->humanize)
-        size_text(size, sum->bytes, false);
-    text_format(&text, "%s bytes in %" PRIu64 " object%s: ", size, sum->objects, sum->objects == 1 ? "" : "s");
+    text_format(&text, "%s bytes in %" PRIu64 " object%s: ", bytes_text(size, sum->bytes, o->humanize), sum->objects,
+                sum->objects == 1 ? "" : "s");
     output_string(text_string(&text));
     output_name(typed);
     if (*sum->name) {

@@ -96,10 +96,8 @@ static void line_of(const struct options *o, const char *name, const orbit_metad
         memcpy(size, "DIR", 4);
     else if (flags & ORBIT_ENTRY_DELETED)
         memcpy(size, "DELETED", 8);
-    else if (m->fields & ORBIT_HAS_SIZE && o->humanize)
-        size_text(size, m->size, false);
     else if (m->fields & ORBIT_HAS_SIZE)
-        snprintf(size, sizeof size, "%" PRIu64, m->size);
+        bytes_text(size, m->size, o->humanize);
     if (!directory && m->fields & ORBIT_HAS_MTIME)
         time_text(when, m->mtime_ns, false);
 
@@ -372,10 +370,8 @@ static void print_summary(const struct listing *listing)
         json_end(&json, false);
         return;
     }
-    snprintf(size, sizeof size, "%" PRIu64, listing->bytes);
-    if (session->options->humanize)
-        size_text(size, listing->bytes, false);
-    text_format(&text, "\nTotal Objects: %" PRIu64 "\n   Total Size: %s\n", listing->objects, size);
+    text_format(&text, "\nTotal Objects: %" PRIu64 "\n   Total Size: %s\n", listing->objects,
+                bytes_text(size, listing->bytes, session->options->humanize));
     output_string(text_string(&text));
     output_end_line();
     text_release(&text);
@@ -419,11 +415,7 @@ static void number_fact(const char *name, const char *format, unsigned value)
 static void size_fact(const struct options *o, uint64_t size)
 {
     char room[SIZE_TEXT_ROOM];
-    if (o->humanize)
-        size_text(room, size, false);
-    else
-        snprintf(room, sizeof room, "%" PRIu64, size);
-    fact("size", room);
+    fact("size", bytes_text(room, size, o->humanize));
 }
 
 static void checksum_fact(const orbit_checksum *checksum)

@@ -399,9 +399,10 @@ static void remove_full_bucket(struct session *session, const char *typed)
 void verb_bucket(struct session *session)
 {
     const struct options *o = session->options;
-    for (size_t i = 0; o->force && i < o->argument_count && !session_stopped(session); i++)
-        remove_full_bucket(session, o->arguments[i]);
-    if (o->force)
+    if (!o->force) {
+        each_place(session, o->verb == VERB_MB ? make_bucket : remove_bucket);
         return;
-    each_place(session, session->options->verb == VERB_MB ? make_bucket : remove_bucket);
+    }
+    for (size_t i = 0; i < o->argument_count && !session_stopped(session); i++)
+        remove_full_bucket(session, o->arguments[i]);
 }
