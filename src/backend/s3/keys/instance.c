@@ -47,13 +47,22 @@ static orbit_status get(struct orb_keys_fetch *fetch, const char *path, const ch
     return status;
 }
 
-/* There are no keys here, and somebody said so: that is told with the chain's end. */
-static orbit_status without(struct orb_keys_fetch *fetch, const char *what, const char *why)
+enum { WHERE = sizeof who + sizeof " at " - 1 + 80 };
+
+/* Who it is and where, for messages. Returns `room`. */
+static const char *where(const struct orb_keys_fetch *fetch, char room[WHERE])
 {
     int length;
     const char *from = base(fetch->origin, &length);
-    (void)snprintf(fetch->without, sizeof fetch->without, "%s at %.*s %.60s%.80s", who, length < 80 ? length : 80, from,
-                   what, why);
+    (void)snprintf(room, WHERE, "%s at %.*s", who, length < 80 ? length : 80, from);
+    return room;
+}
+
+/* There are no keys here, and somebody said so: that is told with the chain's end. */
+static orbit_status without(struct orb_keys_fetch *fetch, const char *what, const char *why)
+{
+    char room[WHERE];
+    (void)snprintf(fetch->without, sizeof fetch->without, "%s %.60s%.80s", where(fetch, room), what, why);
     return ORBIT_END;
 }
 
@@ -92,8 +101,7 @@ static orbit_status by_token(struct orb_keys_fetch *fetch, const char *token, st
 static orbit_status token_refused(struct orb_keys_fetch *fetch, orbit_status status, int http_status, bool reached,
                                   const orbit_error *why, orbit_error *error)
 {
-    char what[128];
-    int length;
+    char what[WHERE];
     if (status == ORBIT_E_CANCELLED || status == ORBIT_E_MEMORY) {
         orb_error_copy(error, why);
         return status;
@@ -104,11 +112,8 @@ static orbit_status token_refused(struct orb_keys_fetch *fetch, orbit_status sta
         return without(fetch, "does not answer: ", "in a container its hop limit must be 2");
     if (status < 0)
         return without(fetch, "gives no token: ", why->message);
-    if (http_status >= 500 || http_status == 429) {
-        const char *from = base(fetch->origin, &length);
-        (void)snprintf(what, sizeof what, "%s at %.*s", who, length < 80 ? length : 80, from);
-        return orb_keys_refused(what, http_status, "", NULL, error);
-    }
+    if (http_status >= 500 || http_status == 429)
+        return orb_keys_refused(where(fetch, what), http_status, "", NULL, error);
     (void)snprintf(what, sizeof what, "refused a token (HTTP %d)", http_status);
     return without(fetch, what, http_status == 403 ? ": it is disabled on this instance" : "");
 }
