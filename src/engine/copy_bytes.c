@@ -172,8 +172,7 @@ static orbit_status adopt(struct orb_resume *resume, const struct orb_extents *e
         const struct orb_extent *extent = &extents->at[i];
         orbit_stored_part part = {.part = {.offset = extent->offset, .length = extent->length}};
         bool needed = compare || resume->copy->expected.algorithm;
-        if (needed &&
-            !(extent->crcs & ORB_EXTENT_CRC64)) /* nothing to compare it, or the whole, by: it is sent again */
+        if (needed && !(extent->crcs & ORB_EXTENT_CRC64)) /* nothing to compare it, or the whole, by: sent again */
             continue;
         if (compare)
             part.reply.checksum = orb_checksum_crc64nvme(extent->crc64);
@@ -218,15 +217,16 @@ void orb_bytes_holds(struct orb_resume *resume, const orbit_stored_part *part)
 static void add_checksums(struct orb_copy *copy, struct orb_extents *all)
 {
     size_t count = 0;
-    for (size_t i = 0; i < all->count && copy->expected.algorithm; i++) {
+    if (!copy->expected.algorithm)
+        return;
+    for (size_t i = 0; i < all->count; i++) {
         const struct orb_extent *extent = &all->at[i];
         if (!(extent->crcs & ORB_EXTENT_CRC64))
             continue;
         orb_copy_add_resumed(copy, extent->offset, extent->length, extent->crc64);
         all->at[count++] = *extent;
     }
-    if (copy->expected.algorithm)
-        all->count = count;
+    all->count = count;
 }
 
 /* The gaps between them are what is sent. */
