@@ -246,3 +246,9 @@ void orb_error_prefix(orbit_error *error, const char *format, ...)
     va_end(args);
     message_put(error, at, ": %s", was.message);
 }
+
+void orb_error_maybe_own(orbit_error *error)
+{
+    error->flags |= ORBIT_ERROR_MAYBE_DONE;
+    orb_error_prefix(error, "an earlier attempt, whose reply was lost, may have written it");
+}

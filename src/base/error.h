@@ -20,6 +20,8 @@ void orb_error_clear(orbit_error *error);
 void orb_error_copy(orbit_error *to, const orbit_error *from);
 /* A copy of `from` whose message gets `prefix: ` in front. */
 void orb_error_prefix(orbit_error *error, const char *format, ...) ORBIT_PRINTF(2, 3);
+/* A condition was refused that our own earlier attempt may have spoilt. */
+void orb_error_maybe_own(orbit_error *error);
 
 #ifdef __clang_analyzer__
 /* The analyzer sees one file at a time: this tells it that a failure is never success. */

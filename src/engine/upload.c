@@ -428,10 +428,8 @@ static void part_over(struct orb_upload_part *part, orbit_status status, const o
         own = *error;
         /* A conditional put that was sent twice may have met its own first attempt, unless that was looked at. */
         if (single && upload->maybe_there && !upload->backend->caps.resolves_writes &&
-            (status == ORBIT_E_EXISTS || status == ORBIT_E_CHANGED)) {
-            own.flags |= ORBIT_ERROR_MAYBE_DONE;
-            orb_error_prefix(&own, "an earlier attempt, whose reply was lost, may have written it");
-        }
+            (status == ORBIT_E_EXISTS || status == ORBIT_E_CHANGED))
+            orb_error_maybe_own(&own);
     }
     *part->link = part->next;
     if (part->next)

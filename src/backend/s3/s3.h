@@ -225,6 +225,8 @@ void orb_s3_checksum_text(const orbit_checksum *checksum, char text[ORB_S3_CHECK
 bool orb_s3_checksum_parse(orbit_checksum *checksum, uint32_t algorithm, const char *text);
 /* Whether it is made of those of parts, by all that the reply says. */
 void orb_s3_note_composite(const struct orb_s3_reply *reply, orbit_metadata *metadata);
+/* That, and the size, which is the length of what a HEAD does not bring. */
+void orb_s3_note_head(const struct orb_s3_reply *reply, orbit_metadata *metadata);
 /* Whether the checksum of a whole follows from those of its parts (CRCs). Of the others S3 keeps a checksum of the
  * parts' checksums: a "composite" one. */
 bool orb_s3_combines(uint32_t algorithm);
@@ -354,8 +356,13 @@ void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upl
 
 /* s3_lost.c: what a write whose reply was lost may have left ------------------------------------------- */
 
-/* What a HEAD tells beside its metadata, `seen`: the size, and whether the checksum is of the parts'. */
-void orb_s3_note_seen(const struct orb_s3_op *op, orbit_metadata *seen);
+/* Looks at the target of a write; what there is goes to `seen`. `resolves`: so that it can be compared. */
+void orb_s3_look(struct orb_s3_op *op, const char *path, const orbit_write_options *options, bool resolves,
+                 orbit_metadata *seen, void (*looked)(struct orb_s3_op *op));
+/* It is what was to be written: `seen` is given away to `out`. */
+void orb_s3_take_seen(orbit_metadata *out, orbit_metadata *seen);
+/* It is not, so the condition was rightly refused; or nobody could look (`looked`), which is told. */
+void orb_s3_end_refused(struct orb_s3_op *op, orbit_error *refused, orbit_status looked);
 /* By the store's clock, which `since_ns` is of. */
 bool orb_s3_written_since(const orbit_metadata *seen, int64_t since_ns);
 /* Whether they can be compared; then `*same` says how that went. */
@@ -369,8 +376,6 @@ struct orb_s3_written {
     int64_t since_ns;
 };
 bool orb_s3_is_written(const struct orb_s3 *s3, const orbit_metadata *seen, const struct orb_s3_written *written);
-/* A condition was refused, and nobody could look why. */
-void orb_s3_unseen(orbit_error *refusal);
 
 /* s3_options.c: headers that follow from options ------------------------------------------------------ */
 

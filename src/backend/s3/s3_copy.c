@@ -89,15 +89,6 @@ static bool is_ours(const struct copy_op *copy)
     return orb_s3_is_written(copy->base.s3, &copy->seen, &written);
 }
 
-static void taken_as_done(struct copy_op *copy)
-{
-    orbit_metadata_release(copy->out);
-    *copy->out = copy->seen;
-    copy->seen = (orbit_metadata){0};
-    copy->out->kind = ORBIT_KIND_FILE;
-    orb_s3_op_end(&copy->base, ORBIT_OK, NULL);
-}
-
 /* Most stores know conditions on PUT and not on a copy: look first. And look, where an earlier try may have made what a
  * condition stumbled over. */
 static void looked(struct orb_s3_op *op)
@@ -107,16 +98,15 @@ static void looked(struct orb_s3_op *op)
     char name[240];
     orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
-        orb_s3_note_seen(op, &copy->seen);
+        orb_s3_note_head(&op->reply, &copy->seen);
     if (status >= 0 && copy->resolves && is_ours(copy)) {
-        taken_as_done(copy);
+        orb_s3_take_seen(copy->out, &copy->seen);
+        orb_s3_op_end(op, ORBIT_OK, NULL);
         return;
     }
     orbit_metadata_release(&copy->seen);
     if (copy->refused.status) {
-        if (status < 0 && status != ORBIT_E_NOT_FOUND)
-            orb_s3_unseen(&copy->refused);
-        orb_s3_op_end(op, (orbit_status)copy->refused.status, &copy->refused);
+        orb_s3_end_refused(op, &copy->refused, status);
         return;
     }
     if (status >= 0)
@@ -131,16 +121,8 @@ static void looked(struct orb_s3_op *op)
 
 static void look(struct copy_op *copy)
 {
-    struct orb_s3_op *op = &copy->base;
-    op->own_keys = false;
-    orb_s3_begin(op, "HEAD", copy->request.to);
-    orb_s3_account_headers(op, copy->request.options);
-    if (copy->resolves) {
-        orb_s3_customer_key_headers(op, copy->request.options->sse_customer_key, false);
-        orb_s3_ask_checksum(op);
-    }
-    op->metadata = &copy->seen;
-    orb_s3_send(op, looked);
+    copy->base.own_keys = false;
+    orb_s3_look(&copy->base, copy->request.to, copy->request.options, copy->resolves, &copy->seen, looked);
 }
 
 void orb_s3_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply)

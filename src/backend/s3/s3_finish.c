@@ -245,10 +245,7 @@ static void send_complete(struct finish_op *finish);
 
 static void taken_as_done(struct finish_op *finish)
 {
-    orbit_metadata_release(finish->out); /* what a refused Complete may have left there */
-    *finish->out = finish->seen;
-    finish->seen = (orbit_metadata){0};
-    finish->out->kind = ORBIT_KIND_FILE;
+    orb_s3_take_seen(finish->out, &finish->seen);
     orb_s3_after_start(&finish->after, finish->out->version_id);
 }
 
@@ -269,7 +266,7 @@ static void looked(struct orb_s3_op *op)
     orbit_error error;
     orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
-        orb_s3_note_seen(op, &finish->seen);
+        orb_s3_note_head(&op->reply, &finish->seen);
     bool missing = status == ORBIT_E_NOT_FOUND;
     if (status < 0 && !missing)
         orb_s3_op_end(op, status, &error);

@@ -5,15 +5,6 @@
 
 static const int64_t slack_ns = 5ll * 1000000000;
 
-void orb_s3_note_seen(const struct orb_s3_op *op, orbit_metadata *seen)
-{
-    if (op->reply.has_length) {
-        seen->size = op->reply.length;
-        seen->fields |= ORBIT_HAS_SIZE;
-    }
-    orb_s3_note_composite(&op->reply, seen);
-}
-
 bool orb_s3_written_since(const orbit_metadata *seen, int64_t since_ns)
 {
     return seen->fields & ORBIT_HAS_MTIME && seen->mtime_ns + slack_ns >= since_ns;
@@ -40,8 +31,30 @@ bool orb_s3_is_written(const struct orb_s3 *s3, const orbit_metadata *seen, cons
     return orb_s3_written_since(seen, written->since_ns + s3->clock_offset_s * (int64_t)ORB_S);
 }
 
-void orb_s3_unseen(orbit_error *refusal)
+void orb_s3_look(struct orb_s3_op *op, const char *path, const orbit_write_options *options, bool resolves,
+                 orbit_metadata *seen, void (*looked)(struct orb_s3_op *op))
 {
-    refusal->flags |= ORBIT_ERROR_MAYBE_DONE;
-    orb_error_prefix(refusal, "an earlier attempt, whose reply was lost, may have written it");
+    orb_s3_begin(op, "HEAD", path);
+    orb_s3_account_headers(op, options);
+    if (resolves) {
+        orb_s3_customer_key_headers(op, options->sse_customer_key, false);
+        orb_s3_ask_checksum(op);
+    }
+    op->metadata = seen;
+    orb_s3_send(op, looked);
+}
+
+void orb_s3_take_seen(orbit_metadata *out, orbit_metadata *seen)
+{
+    orbit_metadata_release(out);
+    *out = *seen;
+    *seen = (orbit_metadata){0};
+    out->kind = ORBIT_KIND_FILE;
+}
+
+void orb_s3_end_refused(struct orb_s3_op *op, orbit_error *refused, orbit_status looked)
+{
+    if (looked < 0 && looked != ORBIT_E_NOT_FOUND)
+        orb_error_maybe_own(refused);
+    orb_s3_op_end(op, (orbit_status)refused->status, refused);
 }

@@ -337,15 +337,6 @@ static bool is_ours(struct put_op *put)
     return orb_s3_is_written(sending->base.s3, &put->seen, &written);
 }
 
-static void taken_as_done(struct put_op *put)
-{
-    orbit_metadata_release(put->out);
-    *put->out = put->seen;
-    put->seen = (orbit_metadata){0};
-    put->out->kind = ORBIT_KIND_FILE;
-    orb_s3_op_end(&put->sending.base, ORBIT_OK, NULL);
-}
-
 /* A store without conditions, or that may pass over them in silence: what stands at the key is looked at just
  * before. So it is where an earlier try may have written it, and after a refusal then. */
 static void looked(struct orb_s3_op *op)
@@ -357,16 +348,15 @@ static void looked(struct orb_s3_op *op)
     orbit_status status = orb_s3_check(op, &error);
     bool missing = status == ORBIT_E_NOT_FOUND;
     if (status >= 0)
-        orb_s3_note_seen(op, &put->seen);
+        orb_s3_note_head(&op->reply, &put->seen);
     if (status >= 0 && put->resolves && is_ours(put)) {
-        taken_as_done(put);
+        orb_s3_take_seen(put->out, &put->seen);
+        orb_s3_op_end(op, ORBIT_OK, NULL);
         return;
     }
     if (put->refused.status) {
-        if (status < 0 && !missing)
-            orb_s3_unseen(&put->refused);
         orbit_metadata_release(&put->seen);
-        orb_s3_op_end(op, (orbit_status)put->refused.status, &put->refused);
+        orb_s3_end_refused(op, &put->refused, status);
         return;
     }
     if (missing)
@@ -388,15 +378,7 @@ static void looked(struct orb_s3_op *op)
 
 static void look(struct put_op *put)
 {
-    struct orb_s3_op *op = &put->sending.base;
-    orb_s3_begin(op, "HEAD", put->request.path);
-    orb_s3_account_headers(op, put->request.options);
-    if (put->resolves) {
-        orb_s3_customer_key_headers(op, put->request.options->sse_customer_key, false);
-        orb_s3_ask_checksum(op);
-    }
-    op->metadata = &put->seen;
-    orb_s3_send(op, looked);
+    orb_s3_look(&put->sending.base, put->request.path, put->request.options, put->resolves, &put->seen, looked);
 }
 
 void orb_s3_put(void *self, orbit_op *op, const orbit_put_request *request, orbit_body *body, orbit_metadata *reply)

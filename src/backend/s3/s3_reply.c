@@ -63,6 +63,15 @@ void orb_s3_note_composite(const struct orb_s3_reply *reply, orbit_metadata *met
         checksum->composite = true;
 }
 
+void orb_s3_note_head(const struct orb_s3_reply *reply, orbit_metadata *metadata)
+{
+    if (reply->has_length) {
+        metadata->size = reply->length;
+        metadata->fields |= ORBIT_HAS_SIZE;
+    }
+    orb_s3_note_composite(reply, metadata);
+}
+
 /* "bytes 0-9/100", "bytes 0-9" with a star for the total, "bytes" star "/100". */
 static void parse_range(struct orb_s3_reply *reply, const char *value)
 {

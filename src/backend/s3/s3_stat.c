@@ -150,11 +150,7 @@ static void headed(struct orb_s3_op *op)
         orb_s3_op_end(op, status, &stat->head_error);
         return;
     }
-    if (op->reply.has_length) {
-        out->size = op->reply.length;
-        out->fields |= ORBIT_HAS_SIZE;
-    }
-    orb_s3_note_composite(&op->reply, out);
+    orb_s3_note_head(&op->reply, out);
     bool marker = orb_str_suffix(stat->request.path, "/") && !stat->request.object_only;
     out->kind = marker ? ORBIT_KIND_DIRECTORY : ORBIT_KIND_FILE;
     if (stat->request.whole_checksum && out->checksum.composite && orb_s3_combines(out->checksum.algorithm) &&
