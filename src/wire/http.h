@@ -108,7 +108,8 @@ struct orb_http_request {
     bool starved; /* peek said ORBIT_AGAIN and no resume has come since */
     /* The resting connection was none to use, so nothing was sent: it goes on a new one, which `fresh` says. */
     bool spoilt, fresh;
-    int held; /* the connection's descriptor while it is paused; -1 */
+    int socket; /* the connection's descriptor, from when curl has it watched; -1 */
+    int held;   /* the connection's descriptor while it is paused; -1 */
     uint64_t started_ns, mark_ns, mark_bytes, dropped, header_bytes;
     uint64_t life, life_ns; /* what had happened at the last tick, and when that was another than before */
 };

@@ -71,12 +71,20 @@ static void forget_socket(struct orb_http_lane *lane, curl_socket_t socket)
     }
 }
 
-/* A transfer that waits for us has nothing watched, though bytes may wait for it. NULL: none does. */
-static struct orb_http_request *paused_one(CURL *curl)
+/* NULL: it is a handle of curl's own. */
+static struct orb_http_request *request_of(CURL *curl)
 {
     struct orb_http_request *request = NULL;
-    bool known = orb_curl.easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&request) == CURLE_OK && request;
-    return known && request->paused ? request : NULL;
+    return orb_curl.easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&request) == CURLE_OK ? request : NULL;
+}
+
+/* What a transfer wants watched is its connection, or a descriptor of the resolver's. Each one tells at its first wait,
+ * on a connection that rested, too. */
+static void note_connection(struct orb_http_lane *lane, CURL *curl, curl_socket_t socket)
+{
+    struct orb_http_request *request = request_of(curl);
+    if (request && socket >= 0 && (size_t)socket < lane->interest_count && lane->interest[socket] & OURS)
+        request->socket = socket;
 }
 
 static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, void *socket_user)
@@ -85,12 +93,14 @@ static int on_socket(CURL *curl, curl_socket_t socket, int what, void *user, voi
     (void)socket_user;
     if (what != CURL_POLL_REMOVE) {
         unsigned want = (what & CURL_POLL_IN ? WANT_IN : 0u) | (what & CURL_POLL_OUT ? WANT_OUT : 0u);
+        note_connection(lane, curl, socket);
         return watch_socket(lane, socket, want) ? 0 : -1;
     }
     /* The connection rests, or is about to be closed. One that waits to be read stays watched: the next request
-     * on it will want just that. Not so curl's own descriptors (of its resolver): their end is not told. */
+     * on it will want just that. Not so curl's own descriptors (of its resolver): their end is not told. A transfer
+     * that waits for us has nothing watched, though bytes may wait for it. */
     if (socket >= 0 && (size_t)socket < lane->interest_count) {
-        struct orb_http_request *paused = paused_one(curl);
+        struct orb_http_request *request = request_of(curl), *paused = request && request->paused ? request : NULL;
         if (lane->interest[socket] == (WANT_IN | KNOWN | OURS) && !paused)
             lane->interest[socket] |= RESTING;
         else
@@ -141,6 +151,9 @@ int orb_http_lane_close_socket(void *user, curl_socket_t socket)
             lane->sockets[i] = lane->sockets[--lane->socket_count];
             break;
         }
+    for (struct orb_http_request *request = lane->active; request; request = request->next)
+        if (request->socket == socket)
+            request->socket = -1; /* curl may go on with it on another connection */
     return close(socket);
 }
 

@@ -285,7 +285,7 @@ static int on_seek(void *user, curl_off_t offset, int origin)
         return CURL_SEEKFUNC_CANTSEEK;
     if (request->body->rewind(request->body) < 0)
         return CURL_SEEKFUNC_CANTSEEK;
-    request->sent = 0;
+    request->sent = request->mark_bytes = 0;
     request->body_ended = false;
     if (request->starved) { /* at its beginning it has something, and nobody would say so */
         request->starved = false;
@@ -379,6 +379,7 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
         return false;
     orb_curl.easy_reset(curl);
     request->easy->text[0] = '\0';
+    request->socket = -1;
     orb_curl.easy_setopt(curl, CURLOPT_PRIVATE, request);
     orb_curl.easy_setopt(curl, CURLOPT_ERRORBUFFER, request->easy->text);
     if (orb_curl.easy_setopt(curl, CURLOPT_URL, request->url) != CURLE_OK)
@@ -420,15 +421,13 @@ bool orb_http_transfer_setup(struct orb_http_request *request)
 /* ---- progress ------------------------------------------------------------------------------------ */
 
 /* Bytes that crossed the network so far. What was given to the kernel but not acknowledged by the peer has not. */
-static uint64_t moved(struct orb_http_request *request)
+static uint64_t moved(const struct orb_http_request *request)
 {
-    uint64_t bytes = request->sent + request->received + request->dropped;
-    curl_socket_t socket = CURL_SOCKET_BAD;
+    uint64_t sent = request->sent;
     int queued = 0;
-    if (request->sent && orb_curl.easy_getinfo(request->easy->curl, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK &&
-        socket != CURL_SOCKET_BAD && ioctl(socket, SIOCOUTQ, &queued) == 0 && queued > 0 && (uint64_t)queued <= bytes)
-        bytes -= (uint64_t)queued;
-    return bytes;
+    if (sent && request->socket >= 0 && ioctl(request->socket, SIOCOUTQ, &queued) == 0 && queued > 0)
+        sent -= (uint64_t)queued < sent ? (uint64_t)queued : sent; /* the head, and what TLS adds, are queued as well */
+    return sent + request->received + request->dropped;
 }
 
 static bool timed_out(struct orb_http_request *request, const char *what, uint64_t ms)

@@ -312,86 +312,6 @@ static void a_cancel_that_crosses_the_end_does_no_harm(void **state)
     peer_stop(&fixture->peer);
 }
 
-static void silence_before_the_first_byte_times_out(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture->site.first_byte_timeout_ms = 1000;
-    peer_start(&fixture->peer, talk_nothing_until_go, 1, "");
-    struct exchange *exchange = exchange_new(fixture, "GET", "/");
-    assert_int_equal(exchange_run(fixture, exchange), ORBIT_E_TIMEOUT);
-    assert_true(exchange->request.error.flags & ORBIT_ERROR_RETRIABLE);
-    assert_true(exchange->request.sent_all);
-    assert_true(exchange->silent_ns > 0 && orb_now_ns() - exchange->silent_ns > 500 * ORB_MS);
-    exchange_free(exchange);
-    peer_stop(&fixture->peer);
-}
-
-static void a_stall_in_the_middle_times_out(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture->site.stall_timeout_ms = 1000;
-    peer_start(&fixture->peer, talk_nothing_until_go, 1, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
-    struct exchange *exchange = exchange_new(fixture, "GET", "/");
-    exchange_sink(exchange, 100);
-    assert_int_equal(exchange_run(fixture, exchange), ORBIT_E_TIMEOUT);
-    assert_int_equal(exchange->window.length, 4);
-    assert_true(exchange->silent_ns > 0);
-    exchange_free(exchange);
-    peer_stop(&fixture->peer);
-}
-
-static void deliver_unstick(struct orb_message *message)
-{
-    struct exchange *exchange = (struct exchange *)((char *)message - offsetof(struct exchange, cancel));
-    exchange->window.stuck = false; /* the lane reads it after it has got the resume */
-    orb_http_resume(&exchange->request);
-}
-
-static void a_pause_of_our_own_is_no_stall(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture->site.stall_timeout_ms = 1000;
-    peer_start(&fixture->peer, talk_reply, 1, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsome");
-    struct exchange *exchange = exchange_new(fixture, "GET", "/");
-    exchange_sink(exchange, 100);
-    exchange->window.stuck = true;
-    exchange->cancel.deliver = deliver_unstick;
-    exchange_start(fixture, exchange);
-    usleep(3500000);
-    orb_loop_post(fixture->loop, &exchange->cancel);
-    assert_int_equal(exchange_wait(exchange), ORBIT_OK);
-    assert_memory_equal(exchange->window.bytes, "some", 4);
-    assert_int_equal(exchange->silent_ns, 0); /* nor a silence of the server's */
-    exchange_free(exchange);
-    peer_stop(&fixture->peer);
-}
-
-static void talk_blanks_then_reply(struct peer *peer, int socket)
-{
-    if (!take_request(peer, socket))
-        return;
-    send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 47);
-    for (int i = 0; i < 5; i++) {
-        usleep(600000);
-        send_all(socket, "1\r\n \r\n", 6);
-    }
-    send_all(socket, "4\r\n<a/>\r\n0\r\n\r\n", 14);
-}
-
-static void blanks_are_a_sign_of_life_for_the_patient(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture->site.stall_timeout_ms = 1000;
-    peer_start(&fixture->peer, talk_blanks_then_reply, 1, NULL);
-    struct exchange *exchange = exchange_new(fixture, "POST", "/");
-    exchange->request.patient = true;
-    exchange->request.first_byte_timeout_ms = 2000;
-    assert_int_equal(exchange_run(fixture, exchange), ORBIT_OK);
-    assert_string_equal(orb_buf_string(&exchange->request.memory), "     <a/>");
-    exchange_free(exchange);
-    peer_stop(&fixture->peer);
-}
-
 static void a_body_is_sent_again_when_the_connection_was_dead(void **state)
 {
     struct fixture *fixture = *state;
@@ -552,10 +472,6 @@ int main(void)
         TEST(cancel_is_prompt_whatever_the_state),
         LOOP_TEST(cancel_is_prompt_whatever_the_state),
         TEST(a_cancel_that_crosses_the_end_does_no_harm),
-        TEST(silence_before_the_first_byte_times_out),
-        TEST(a_stall_in_the_middle_times_out),
-        TEST(a_pause_of_our_own_is_no_stall),
-        TEST(blanks_are_a_sign_of_life_for_the_patient),
         TEST(a_body_is_sent_again_when_the_connection_was_dead),
         TEST(what_nobody_asked_for_is_no_reply_to_the_next_request),
         TEST(nor_is_it_on_a_unix_socket),
