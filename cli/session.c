@@ -149,22 +149,6 @@ static int lanes_setup(const struct options *options, orbit_client_options *clie
     return 0;
 }
 
-enum { ATTEMPTS_MOST = 10000 };
-
-/* How often a request is tried in all: --retry-count says how often again. */
-static int attempts_setup(struct session *session)
-{
-    const char *text = getenv("AWS_MAX_ATTEMPTS");
-    uint64_t attempts = 0;
-    if (session->options->retry_count != UINT64_MAX)
-        attempts = session->options->retry_count + 1;
-    else if (text && *text && (!number_parse(text, ATTEMPTS_MOST, &attempts) || !attempts))
-        return usage_error(session->options->verb, "AWS_MAX_ATTEMPTS takes a number of tries, 1 to %d, not '%s'",
-                           ATTEMPTS_MOST, text);
-    session->attempts = (uint32_t)attempts;
-    return 0;
-}
-
 int session_open(struct session *session, const struct options *options)
 {
     orbit_client_options client = ORBIT_CLIENT_OPTIONS_INIT;
@@ -184,8 +168,6 @@ int session_open(struct session *session, const struct options *options)
     int code = log_setup(session, &client.log);
     if (!code)
         code = lanes_setup(options, &client);
-    if (!code)
-        code = attempts_setup(session);
     if (!code)
         code = key_read(session, options->sse_c_key_file, "--sse-c-key-file", session->key, &session->has_key);
     if (!code)
@@ -303,7 +285,8 @@ static orbit_open_options open_options(const struct session *session, const stru
     const struct options *options = session->options;
     orbit_open_options open = ORBIT_OPEN_OPTIONS_INIT;
 
-    open.retry_attempts = session->attempts;
+    if (options->retry_count != UINT64_MAX)
+        open.retry_attempts = (uint32_t)options->retry_count + 1;
     open.chunk_size = options->part_bytes;
     open.parallel_operations = (uint32_t)options->concurrency;
     if (pairs) {

@@ -41,7 +41,6 @@ struct session {
     orbit_cancel *cancel;
     struct store *stores;
     struct tally tally;
-    uint32_t attempts; /* at a request; 0: the library's own */
     int log_fd;
     uint64_t started_ns;
     bool data_on_stdout;  /* standard output carries bytes of objects: results go elsewhere */

@@ -176,7 +176,8 @@ typedef struct orbit_capabilities {
      * request is no more than its bytes. 0: as everything else. */
     uint64_t stream_chunk;
     uint32_t stream_parallel;
-    bool resolves_writes; /* put() and copy() take `since_ns`: one with a condition is asked for again, too */
+    bool resolves_writes;      /* put() and copy() take `since_ns`: one with a condition is asked for again, too */
+    uint32_t attempts_default; /* of a request in all, where the options say nothing; 0: 10 */
 } orbit_capabilities;
 
 /* ---- requests and replies ------------------------------------------------------------------------ */

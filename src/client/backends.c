@@ -92,8 +92,6 @@ static void default_options(orbit_open_options *options)
         options->connect_timeout_ms = 5000;
     if (!options->stall_timeout_ms)
         options->stall_timeout_ms = 15000;
-    if (!options->retry_attempts)
-        options->retry_attempts = 10;
     if (!options->retry_deadline_ms)
         options->retry_deadline_ms = 900000;
 }
@@ -106,6 +104,8 @@ static void default_capabilities(orbit_capabilities *caps)
         caps->chunk_default = 8ull << 20;
     if (!caps->parallel_default)
         caps->parallel_default = 8;
+    if (!caps->attempts_default)
+        caps->attempts_default = 10;
     if (!caps->page_entries)
         caps->page_entries = 1000;
     if (caps->part_min && !caps->part_max)
@@ -201,6 +201,8 @@ orbit_status orb_backend_open(struct orbit_backend **made, struct orbit_client *
     default_capabilities(&backend->core.caps);
     if (!options.first_byte_timeout_ms)
         options.first_byte_timeout_ms = 15000;
+    if (!options.retry_attempts)
+        options.retry_attempts = backend->core.caps.attempts_default;
     backend->core.fixed_chunk = options.chunk_size != 0;
     if (!options.chunk_size)
         options.chunk_size = backend->core.caps.chunk_default;

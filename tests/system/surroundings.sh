@@ -197,11 +197,15 @@ profile "request_checksum_calculation = sometimes"
 orbit cat s3://bucket/small
 exits 2 "nor in a profile"
 says "nor in a profile" "request_checksum_calculation is 'sometimes': when_supported or when_required is expected"
+profile
 for tries in many 0 -1 99999; do
     AWS_MAX_ATTEMPTS=$tries orbit cat s3://bucket/small
-    usage "AWS_MAX_ATTEMPTS=$tries" "AWS_MAX_ATTEMPTS takes a number of tries, 1 to 10000, not '$tries'"
+    usage "AWS_MAX_ATTEMPTS=$tries" "AWS_MAX_ATTEMPTS is '$tries': a number of tries, 1 to 10000, is expected"
+    profile "max_attempts = $tries"
+    orbit cat s3://bucket/small
+    usage "max_attempts = $tries" "max_attempts is '$tries': a number of tries, 1 to 10000, is expected"
+    profile
 done
-profile
 AWS_MAX_ATTEMPTS=many orbit cat --retry-count 0 s3://bucket/small
 exits 0 "the flag goes before AWS_MAX_ATTEMPTS"
 AWS_EC2_METADATA_DISABLED=maybe orbit cat s3://bucket/small
@@ -219,7 +223,19 @@ control clear
 control "fault?op=GetObject&status=503&code=SlowDown&count=2"
 AWS_MAX_ATTEMPTS=3 orbit cat s3://bucket/small
 exits 0 "three tries"
-control clear
+# tries WHAT EXIT: of a store that refuses twice.
+tries() {
+    control "fault?op=GetObject&status=503&code=SlowDown&count=2"
+    orbit cat s3://bucket/small
+    exits "$2" "$1"
+    control clear
+}
+profile "max_attempts = 2" "retry_mode = adaptive"
+tries "two tries by the profile" 5
+AWS_MAX_ATTEMPTS=3 tries "the environment goes before the profile" 0
+profile "max_attempts = 3" "retry_mode = standard"
+tries "three tries by the profile" 0
+profile
 orbit cat -o ask_checksums=perhaps s3://bucket/small
 exits 2 "nor as a setting"
 orbit ls 's3://bucket?ask_checksums=perhaps'

@@ -296,6 +296,7 @@ static orbit_status take_limits(struct orb_s3 *s3, const struct orb_s3_wanted *w
     const orbit_s3_config *config = &wanted->config;
     caps->chunk_default = wanted->chunk_size ? wanted->chunk_size : CHUNK_DEFAULT;
     caps->parallel_default = wanted->parallel_operations ? wanted->parallel_operations : 8;
+    caps->attempts_default = wanted->attempts;
     caps->part_min = config->part_min_bytes ? config->part_min_bytes : 5 * MIB;
     caps->part_max = config->part_max_bytes ? config->part_max_bytes : 5 * GIB;
     caps->part_count_max = config->part_count_max      ? config->part_count_max
@@ -403,6 +404,7 @@ orbit_status orb_s3_configure(struct orb_s3 *s3, const orbit_open_request *reque
         orb_options_take(&wanted.config, sizeof wanted.config, request->config, "orbit_s3_config", error);
     wanted.chunk_size = request->options->chunk_size;
     wanted.parallel_operations = request->options->parallel_operations;
+    wanted.attempts = request->options->retry_attempts;
     for (size_t i = 0; status >= 0 && i < request->setting_count; i++)
         status = apply(&wanted, &request->settings[i], error);
     if (status >= 0)

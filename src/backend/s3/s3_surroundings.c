@@ -7,6 +7,8 @@
 #include "backend/s3/s3_wanted.h"
 #include "base/str.h"
 
+enum { ATTEMPTS_MOST = 10000 };
+
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);
@@ -201,6 +203,25 @@ static orbit_status take_checksums(struct orb_s3_wanted *wanted, orbit_error *er
     return status;
 }
 
+static orbit_status take_tries(uint32_t *attempts, const char *name, const char *text, orbit_error *error)
+{
+    uint64_t number;
+    if (*attempts || !text || !*text)
+        return ORBIT_OK;
+    if (!orb_parse_u64(text, &number) || !number || number > ATTEMPTS_MOST)
+        return bad_word(name, text, "a number of tries, 1 to 10000,", error);
+    *attempts = (uint32_t)number;
+    return ORBIT_OK;
+}
+
+/* What all requests of this backend are tried, where the options do not say it. */
+static orbit_status take_attempts(struct orb_s3_wanted *wanted, orbit_error *error)
+{
+    static const char name[] = "AWS_MAX_ATTEMPTS", setting[] = "max_attempts";
+    orbit_status status = take_tries(&wanted->attempts, name, variable(name), error);
+    return status >= 0 ? take_tries(&wanted->attempts, setting, of_profile(wanted, setting), error) : status;
+}
+
 /* How the instance's metadata service is asked; the variables are the AWS tools', and so are their words. */
 static orbit_status check_metadata(const struct orb_keys_origin *origin, orbit_error *error)
 {
@@ -252,6 +273,8 @@ orbit_status orb_s3_surroundings(struct orb_s3_wanted *wanted, struct orb_keys_o
         status = take_endpoints(wanted, origin, error);
     if (status >= 0)
         status = take_checksums(wanted, error);
+    if (status >= 0)
+        status = take_attempts(wanted, error);
     if (status >= 0)
         status = take_addressing(wanted, error);
     return status >= 0 ? take_switches(wanted, error) : status;

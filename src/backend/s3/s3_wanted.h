@@ -12,7 +12,7 @@ enum { ORB_S3_DUALSTACK, ORB_S3_FIPS, ORB_S3_ACCELERATE, ORB_S3_ARN_REGION, ORB_
 struct orb_s3_wanted {
     orbit_s3_config config; /* borrowed strings */
     uint64_t chunk_size;
-    uint32_t parallel_operations;
+    uint32_t parallel_operations, attempts;
     bool conditional_writes, has_conditional_writes;
     bool on[ORB_S3_SWITCHES]; /* when all is known */
     bool ask_checksums;       /* the same */
