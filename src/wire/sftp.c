@@ -312,6 +312,11 @@ uint64_t orb_sftp_window(const struct orb_sftp *session)
     return session->window;
 }
 
+unsigned orb_sftp_ease(const struct orb_sftp *session)
+{
+    return session->ease;
+}
+
 unsigned orb_sftp_under_way(const struct orb_sftp *session)
 {
     return session->under_way;

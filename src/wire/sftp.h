@@ -124,6 +124,10 @@ uint64_t orb_sftp_round_trip_ns(const struct orb_sftp *session);
 /* Bytes of files that all its users together should have under way: what the way to the server holds, and a little
  * more. */
 uint64_t orb_sftp_window(const struct orb_sftp *session);
+/* How well we keep up with what comes: 0, the stream is full whenever we come to it and what carries it has to keep the
+ * rest in its own memory, to ORB_SFTP_EASE_MOST, it never is. */
+enum { ORB_SFTP_EASE_MOST = 256 };
+unsigned orb_sftp_ease(const struct orb_sftp *session);
 /* Requests that were started and are not done. */
 unsigned orb_sftp_under_way(const struct orb_sftp *session);
 

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -14,8 +15,10 @@
 #include "wire/sftp_session.h"
 
 enum {
-    TURN_BYTES = 4 << 20, /* received before others on the loop have their turn */
-    BESIDE = 512          /* what may follow the bytes of a file: the head of the next packet */
+    TURN_BYTES = 4 << 20,   /* received before others on the loop have their turn */
+    BESIDE = 512,           /* what may follow the bytes of a file: the head of the next packet */
+    MANY_BYTES = 384 << 10, /* waiting in the stream: ssh, which may be 416 KiB ahead, adds next to nothing */
+    EASE_LOST = 16 /* where that is so, gained one by one: where it is so for one turn in 17, we do not keep up */
 };
 
 static void fail_protocol(struct orb_sftp *session, const char *what)
@@ -298,9 +301,21 @@ static ssize_t receive_line(struct orb_sftp *session)
     return got;
 }
 
+static void note_ease(struct orb_sftp *session)
+{
+    int waiting = 0;
+    if (ioctl(session->fd, FIONREAD, &waiting) != 0)
+        return;
+    if (waiting >= MANY_BYTES)
+        session->ease -= session->ease < EASE_LOST ? session->ease : EASE_LOST;
+    else if (session->ease < ORB_SFTP_EASE_MOST)
+        session->ease++;
+}
+
 void orb_sftp_receive(struct orb_sftp *session)
 {
     ssize_t got;
+    note_ease(session);
     for (size_t turn = 0; turn < TURN_BYTES; turn += (size_t)got) {
         for (;;) {
             if (session->data && (session->data_left || session->data_beyond))

@@ -108,6 +108,8 @@ static void start(char *const *words)
     has_ended = has_ended_well = false;
     ended_error = (orbit_error){0};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    const int ahead = 208 << 10; /* as ssh has it: doubled by the kernel */
+    assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &ahead, sizeof(ahead)), 0);
     struct orb_child_plan plan = {.words = words, .input = pair[1], .output = pair[1], .errors = 2};
     assert_int_equal(orb_child_start(&plan, &server, NULL), 0);
     close(pair[1]);
@@ -311,6 +313,64 @@ static void many_requests_are_under_way_with_a_server_without_extensions(void **
     assert_false(orb_sftp_can(session, ORB_SFTP_CAN_LIMITS));
     assert_int_equal(orb_sftp_read_max(session), 32 << 10);
     bytes_there_and_back(true);
+}
+
+static void ask_ease(void *ctx)
+{
+    *(unsigned *)ctx = orb_sftp_ease(session);
+}
+
+static void be_away(void *ctx)
+{
+    (void)ctx;
+    usleep(100000);
+}
+
+enum { LATE = 16, LATE_BYTES = 32 << 10 };
+
+static void start_late(void *ctx)
+{
+    for (unsigned i = 0; i < LATE; i++)
+        start_one((struct one *)ctx + i);
+}
+
+/* The loop is away while they are answered, so that the stream is as full as it gets when it comes back. */
+static void read_late(const struct orb_sftp_handle *handle, uint8_t *room)
+{
+    struct one ones[LATE] = {0};
+    for (unsigned i = 0; i < LATE; i++) {
+        ones[i].bytes = room;
+        ones[i].room = LATE_BYTES;
+        sem_init(&ones[i].done, 0, 0);
+        orb_sftp_read_at(&ones[i].request, handle, (uint64_t)i * LATE_BYTES, LATE_BYTES);
+    }
+    on_loop(start_late, ones);
+    on_loop(be_away, NULL);
+    for (unsigned i = 0; i < LATE; i++)
+        finish(&ones[i]);
+}
+
+static void ease_tells_whether_we_keep_up(void **state)
+{
+    (void)state;
+    unsigned before = 0, after = 0;
+    start_scripted(NULL, NULL);
+    struct orb_sftp_handle handle =
+        open_path(in("file"), ORB_SFTP_OPEN_READ | ORB_SFTP_OPEN_WRITE | ORB_SFTP_OPEN_CREATE);
+    assert_int_equal(truncate(in("file"), 16 << 20), 0);
+    uint8_t *room = calloc(1, LATE_BYTES);
+    for (int i = 0; i < 50; i++) {
+        struct one one = {0};
+        orb_sftp_path(&one.request, ORB_SFTP_STAT, directory);
+        ask(&one);
+    }
+    on_loop(ask_ease, &before);
+    assert_in_range(before, 50, ORB_SFTP_EASE_MOST);
+    for (int i = 0; i < 10; i++)
+        read_late(&handle, room);
+    on_loop(ask_ease, &after);
+    assert_in_range(after, 0, before / 2);
+    free(room);
 }
 
 static void replies_come_in_any_order(void **state)
@@ -567,6 +627,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(many_requests_are_under_way_with_openssh),
         TEST(many_requests_are_under_way_with_a_server_without_extensions),
+        TEST(ease_tells_whether_we_keep_up),
         TEST(replies_come_in_any_order),
         TEST(attributes_come_and_are_set),
         TEST(session_like_another_one_asks_before_it_is_answered),

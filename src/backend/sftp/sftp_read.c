@@ -15,14 +15,16 @@
 #include "base/least.h"
 #include "base/mem.h"
 
-/* Of one channel: ssh lets no more come before it has got rid of it. What is asked for beyond that waits at the
- * server, or in ssh's memory and ours. */
-#define MOST_BYTES ((uint64_t)2 << 20)
+/* Of one channel. ssh lets 2 MiB come before it has got rid of them. What is asked for beyond that waits at the server,
+ * which so has the next bytes at hand as soon as they may come: worth something where a request is long on its way. */
+#define MOST_BYTES     ((uint64_t)2 << 20)
+#define MOST_BYTES_FAR ((uint64_t)4 << 20)
+#define FAR_PER_MS     ((uint64_t)100 << 10)
 
-/* Of all channels together: what a connection brings in a round trip and SLACK_MS more, at a rate that is beyond
- * what one core decrypts. More would not come sooner, and wait in ssh's memory where we are slow for a moment. */
+/* Of all channels together: what a connection brings in a round trip and a slack, at a rate that is beyond what one core
+ * decrypts. Where processors are busy with other things, more would not come sooner, and wait in ssh's memory. */
 #define MOST_PER_MS ((uint64_t)400 << 10)
-enum { SLACK_MS = 24 };
+enum { SLACK_LEAST_MS = 8, SLACK_MOST_MS = 48 };
 
 struct slot {
     struct orb_sftp_request request; /* first */
@@ -119,9 +121,12 @@ static uint64_t share_of(const struct read_call *read)
 {
     const struct sftp_call *call = &read->call;
     unsigned streams = call->channel->streams, all = sftp_channels_streams(call->store);
-    uint64_t round_trip_ms = orb_sftp_round_trip_ns(call->channel->session) / ORB_MS;
-    uint64_t together = MOST_PER_MS * (orb_smaller(round_trip_ms, 1000) + SLACK_MS);
-    return orb_smaller(MOST_BYTES / (streams ? streams : 1), together / (all ? all : 1));
+    const struct orb_sftp *session = call->channel->session;
+    uint64_t round_trip_ms = orb_smaller(orb_sftp_round_trip_ns(session) / ORB_MS, 1000);
+    uint64_t slack_ms = SLACK_LEAST_MS + (SLACK_MOST_MS - SLACK_LEAST_MS) * orb_sftp_ease(session) / ORB_SFTP_EASE_MOST;
+    uint64_t together = MOST_PER_MS * (round_trip_ms + slack_ms);
+    uint64_t most = orb_smaller(MOST_BYTES + FAR_PER_MS * round_trip_ms, MOST_BYTES_FAR);
+    return orb_smaller(most / (streams ? streams : 1), together / (all ? all : 1));
 }
 
 static void ask_more(struct read_call *read)
