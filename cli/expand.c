@@ -268,7 +268,8 @@ static bool expand_pattern(const struct expansion *expansion, const struct place
         if (expansion->walk)
             expansion->walk(expansion->ctx);
         go_on = glob_walk(&walk, "", place->path + fixed);
-        if (!walk.found && !walk.failed && !session_stopped(walk.session))
+        bool none = !walk.found && !walk.failed && !(expansion->flags & EXPAND_GONE);
+        if (none && !session_stopped(walk.session))
             report_refused(walk.session, walk.session->verb, place->shown, expansion->destination, ORBIT_E_NOT_FOUND,
                            "nothing matches this pattern%s", place->local ? "" : " (--raw takes * ? [ ] as they are)");
         end_walk(&walk, place);

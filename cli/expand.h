@@ -26,6 +26,7 @@ enum {
     EXPAND_FILTER = 1u << 4,      /* --include and --exclude apply */
     EXPAND_NAMES = 1u << 5,       /* kinds and names will do, no sizes and times */
     EXPAND_SOURCE_KEY = 1u << 6,  /* what is named is looked at with `source_key`, not with the command's */
+    EXPAND_GONE = 1u << 9,        /* a pattern may match nothing any more */
     EXPAND_UNORDERED = 1u << 8,   /* in any order: sooner where pages of a listing are asked for side by side */
     EXPAND_TOLD = 1u << 7         /* a walk before this one has told which directories cannot be listed */
 };

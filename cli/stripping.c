@@ -179,7 +179,7 @@ void remove_directories(struct session *session, const char *typed, bool tell)
                                   .visit = visit_strip,
                                   .leave = leave_strip,
                                   .ctx = &stripping,
-                                  .flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_NAMED_LINKS};
+                                  .flags = EXPAND_DESCEND | EXPAND_DIRECTORIES | EXPAND_NAMED_LINKS | EXPAND_GONE};
     struct place place;
     bool went = false;
 
@@ -187,20 +187,15 @@ void remove_directories(struct session *session, const char *typed, bool tell)
         expansion.flags |= EXPAND_TOLD;
     if (!place_open(session, &place, typed, SIDE_SOURCE))
         return;
-    /* What was a prefix of objects may be gone altogether, and a pattern may match nothing any more. */
+    /* What was a prefix of objects may be gone altogether. */
     orbit_call_options call = session_call(session);
     orbit_metadata metadata = ORBIT_METADATA_INIT;
     call.version_id = NULL;
     bool exact = orbit_stat(place.store->backend, place.path, &call, &metadata, NULL) >= 0 &&
                  metadata.kind == ORBIT_KIND_DIRECTORY;
-    if (exact || (!session->options->raw && strpbrk(place.path, "*?[\\"))) {
-        uint64_t failed = session->tally.failed;
-        int code = session->tally.code;
+    if (exact || (!session->options->raw && strpbrk(place.path, "*?[\\")))
         went = expand(&expansion, typed);
-        if (!exact && session->tally.failed == failed)
-            session->tally.code = code;
-    }
-    if (went && exact && *place.path && place.has_directories) {
+    if (went && exact && *place.path) {
         stripping.store = place.store;
         text_clear(&stripping.path);
         text_add_string(&stripping.path, place.path);

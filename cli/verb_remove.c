@@ -21,11 +21,51 @@ struct removing {
     uint64_t failed_before; /* this tree */
 };
 
+static void remove_object(struct removing *removing, struct store *store, const char *path, const char *shown,
+                          const orbit_metadata *metadata)
+{
+    struct job job = {.from_shown = shown};
+    orbit_job_init(&job.work);
+    job.work.operation = ORBIT_JOB_REMOVE;
+    job.work.from_backend = store->backend;
+    job.work.from = path;
+    job.work.metadata = metadata;
+    if (removing->session->options->dry_run)
+        report_done(removing->session, &(struct result){.operation = "rm", .source = shown});
+    else
+        crew_submit(removing->crew, &job);
+}
+
+/* Of a directory on an object store: an object like any other. */
+static void remove_marker(struct removing *removing, const struct item *directory, const orbit_metadata *metadata)
+{
+    orbit_metadata object = *metadata;
+    char *path = path_join(directory->path, ""), *shown = path_join(directory->shown, "");
+    object.kind = ORBIT_KIND_FILE;
+    remove_object(removing, directory->store, path, shown, &object);
+    free(path);
+    free(shown);
+}
+
+/* What is listed below a directory has markers of those in it, and not its own. */
+static void look_for_marker(struct removing *removing, const struct item *directory)
+{
+    const struct options *o = removing->session->options;
+    orbit_call_options call = session_call(removing->session);
+    orbit_metadata metadata = ORBIT_METADATA_INIT;
+    if (directory->store->has_directories || !*directory->path || o->include.count || o->exclude.count)
+        return;
+    char *path = path_join(directory->path, "");
+    if (orbit_stat(directory->store->backend, path, &call, &metadata, NULL) >= 0 && metadata.etag)
+        remove_marker(removing, directory, &metadata);
+    orbit_metadata_release(&metadata);
+    free(path);
+}
+
 static bool visit_rm(void *ctx, const struct item *item)
 {
     struct removing *removing = ctx;
     struct session *session = removing->session;
-    char *marker = NULL, *marker_shown = NULL;
 
     if (item->metadata->kind == ORBIT_KIND_DIRECTORY && !removing->tree) {
         report_refused(session, "rm", item->shown, NULL, ORBIT_E_PATH,
@@ -34,24 +74,13 @@ static bool visit_rm(void *ctx, const struct item *item)
     }
     if (item->metadata->kind == ORBIT_KIND_DIRECTORY && !item->marker) {
         removing->found_directory = true; /* when it is empty, later */
+        look_for_marker(removing, item);
         return !session_stopped(session);
     }
-    if (item->marker) {
-        marker = path_join(item->path, "");
-        marker_shown = path_join(item->shown, "");
-    }
-    struct job job = {.from_shown = marker ? marker_shown : item->shown};
-    orbit_job_init(&job.work);
-    job.work.operation = ORBIT_JOB_REMOVE;
-    job.work.from_backend = item->store->backend;
-    job.work.from = marker ? marker : item->path;
-    job.work.metadata = item->metadata;
-    if (session->options->dry_run)
-        report_done(session, &(struct result){.operation = "rm", .source = job.from_shown});
+    if (item->marker)
+        remove_marker(removing, item, item->metadata);
     else
-        crew_submit(removing->crew, &job);
-    free(marker);
-    free(marker_shown);
+        remove_object(removing, item->store, item->path, item->shown, item->metadata);
     return !session_stopped(session);
 }
 
@@ -103,6 +132,7 @@ static bool enter_rm(void *ctx, const struct item *directory)
         return false;
     }
     removing->found_directory = true;
+    look_for_marker(removing, directory);
     return true;
 }
 
@@ -300,8 +330,8 @@ static orbit_status must_be_empty(struct session *session, const struct place *p
         status = orbit_lister_next(lister, &entry, error);
     orbit_lister_close(lister);
     if (status == ORBIT_OK || status == ORBIT_ENTRY_FAILED)
-        return orbit_error_set(error, ORBIT_E_NOT_EMPTY, 0, "cannot remove '%s': the directory is not empty",
-                               place->shown);
+        return orbit_error_set(error, ORBIT_E_NOT_EMPTY, 0, "cannot remove '%s': the %s is not empty", place->shown,
+                               *path ? "directory" : "bucket");
     return status < 0 ? status : ORBIT_OK;
 }
 
@@ -345,6 +375,8 @@ static orbit_status remove_bucket(struct session *session, const struct place *p
     orbit_call_options call = session_call(session);
     if (*place->path || place->has_directories)
         return orbit_error_set(error, ORBIT_E_CONFIG, 0, "'%s' names no bucket: s3://bucket", place->shown);
+    if (session->options->dry_run) /* what --force would remove has been found */
+        return session->options->force ? ORBIT_OK : must_be_empty(session, place, "", error);
     return orbit_container_remove(place->store->backend, &call, error);
 }
 

@@ -80,6 +80,42 @@ exits 1 "rmdir of a prefix with keys below it"
 orbit mkdir s3://bucket/marked
 orbit rmdir s3://bucket/marked
 exits 0 "rmdir of a marker"
+orbit mkdir s3://bucket/stood s3://bucket/stood/empty s3://bucket/stood/full
+orbit put tree/a.txt s3://bucket/stood/full/a.txt
+orbit put tree/a.txt s3://bucket/implied/below/a.txt
+marked="rm s3://bucket/stood/ rm s3://bucket/stood/empty/ rm s3://bucket/stood/full/ rm s3://bucket/stood/full/a.txt "
+for place in s3://bucket/stood s3://bucket/stood/ 's3://bucket/sto*'; do
+    orbit rm -r --dry-run "$place"
+    check "the markers that would go of $place" is "$(sort .out | tr '\n' ' ')" "$marked"
+    orbit rm -r --dry-run --json "$place"
+    check "and in JSON" is "$(grep -c '"source":"s3://bucket/stood/.*"dry_run":true' .out)" 4
+    orbit rm -r "$place"
+    exits 0 "rm -r $place"
+    check "the markers of $place" is "$(sort .out | tr '\n' ' ')" "$marked"
+    orbit ls s3://bucket/stood/
+    exits 3 "nothing is left of $place"
+    orbit mkdir s3://bucket/stood s3://bucket/stood/empty s3://bucket/stood/full
+    orbit put tree/a.txt s3://bucket/stood/full/a.txt
+done
+orbit rm -r --json s3://bucket/stood
+check "markers in JSON" is "$(grep -c '^{"operation":"rm","success":true,"source":"s3://bucket/stood/.*"}$' .out)" 4
+looks=$(stat_of requests.HeadObject)
+orbit rm -r s3://bucket/implied
+check "directories without markers are not looked for" test "$(stat_of requests.HeadObject)" -le $((looks + 4))
+check "nor told" is "$(cat .out)" "rm s3://bucket/implied/below/a.txt"
+orbit put tree/a.txt s3://bucket/plain/a.txt
+orbit rm -r 's3://bucket/pla*'
+exits 0 "what a pattern of directories matched is gone"
+orbit mkdir s3://bucket/from s3://bucket/from/empty
+for place in s3://bucket/from 's3://bucket/fr*'; do
+    orbit put tree/a.txt s3://bucket/from/a.txt
+    orbit mv "$place" s3://bucket/to/
+    exits 0 "mv $place"
+    orbit ls s3://bucket/from
+    exits 3 "mv $place leaves no marker"
+    orbit mv s3://bucket/to/from s3://bucket/from
+done
+orbit rm -q -r s3://bucket/from s3://bucket/to
 orbit mv s3://bucket/tree s3://bucket/tree2
 exits 0 "mv of a prefix"
 orbit ls -r s3://bucket/tree2

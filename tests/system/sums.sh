@@ -98,7 +98,19 @@ exits 2 "nor is a directory"
 present "nor is a directory" tree/a.txt
 orbit rb s3://full
 exits 1 "without --force"
+asked=$(stat_of requests.DeleteObjects)$(stat_of requests.DeleteBucket)
+all="rb s3://full rm s3://full/marked/ rm s3://full/t/a.txt rm s3://full/t/b.log rm s3://full/t/sub/c.txt "
+orbit rb --dry-run s3://full
+exits 1 "without --force nor for show"
+says_once "without --force nor for show" "cannot remove 's3://full': the bucket is not empty"
+orbit rb --dry-run --force s3://full
+exits 0 "what --force would do"
+check "what would go is told" is "$(sort .out | tr '\n' ' ')" "$all"
+orbit rb --dryrun --force --json s3://full
+check "and in JSON" is "$(grep -c '"dry_run":true' .out)" 5
+check "and that is all" is "$(stat_of requests.DeleteObjects)$(stat_of requests.DeleteBucket)" "$asked"
 control "fault?op=DeleteObjects&status=403&code=AccessDenied"
+control "fault?op=DeleteObject&status=403&code=AccessDenied" # one alone is no batch
 orbit rb --force s3://full
 exits 4 "what must not be removed"
 check "the bucket is not tried then" is "$(grep -c 'ERROR "rb' .err)" 0
@@ -106,6 +118,7 @@ control clear
 orbit ls -r s3://full
 check "and all is there" is "$(wc -l <.out)" 3
 control "fault?op=DeleteObjects&latency_ms=20000"
+control "fault?op=DeleteObject&latency_ms=20000"
 interruptible "$ORBIT" rb --force s3://full >.out 2>.err &
 sleep 1
 kill -INT $!
@@ -116,12 +129,18 @@ says_once "an interruption" "^orbit rb: interrupted after 0 objects; run the sam
 control clear
 orbit rb --force --page-size 1 s3://full
 exits 0 "with --force"
-check "what went is told" is "$(sort .out | tr '\n' ' ')" "rb s3://full rm s3://full/t/a.txt rm s3://full/t/b.log rm s3://full/t/sub/c.txt "
+check "what went is told" is "$(sort .out | tr '\n' ' ')" "$all"
 orbit ls s3://full
 exits 3 "the bucket is gone"
 orbit rb --force s3://full
 exits 3 "it is gone already"
+orbit rb --dry-run s3://full
+exits 3 "nor would it go"
+orbit rb --dry-run --force s3://full
+exits 3 "nor with all that is in it"
 orbit mb s3://full
+orbit rb --dry-run s3://full
+prints_exactly "an empty one would go" "rb s3://full"
 orbit rb --force --json s3://full
 check "an empty one" is "$(cat .out)" '{"operation":"rb","success":true,"source":"s3://full"}'
 orbit rm --force s3://bucket/t/a.txt
