@@ -427,6 +427,15 @@ exits 0 "from a key to a key"
 orbit cp s3://bucket/both/again back --sse-c-key-file own
 exits 0 "to this machine"
 same "to this machine" data back
+for verb in cp put; do
+    orbit $verb -n own s3://bucket/own --sse-c-key-file own
+    exits 0 "$verb -n of what is kept with the key"
+    orbit $verb -n own s3://bucket/plain --sse-c-key-file own
+    exits 0 "$verb -n of what is kept without one"
+    check "$verb -n keeps it" test ! -s .out
+done
+orbit cp s3://bucket/plain back
+same "what has no key stays as it was" data back
 stop_s3d
 
 # ---- interrupted in the middle of an upload

@@ -88,6 +88,7 @@ struct orb_s3_op {
     const struct orb_s3 *holder;          /* the store that has `path`, where it is another one: a copy's source */
     bool wants_new;                       /* If-None-Match: * was sent: 412 means that it exists */
     bool conditional;                     /* it was, or If-Match with a write */
+    bool keyless;                         /* what is looked at is kept without the customer's key */
     bool listing;                         /* by ListObjectsV2 */
     bool changes;                         /* the request has an effect: a lost reply leaves it open */
     bool sent_checksum;                   /* the request carried checksum headers */
@@ -359,6 +360,8 @@ void orb_s3_upload_headers(struct orb_s3_op *op, const struct orb_s3_upload *upl
 /* Looks at the target of a write; what there is goes to `seen`. `resolves`: so that it can be compared. */
 void orb_s3_look(struct orb_s3_op *op, const char *path, const orbit_write_options *options, bool resolves,
                  orbit_metadata *seen, void (*looked)(struct orb_s3_op *op));
+/* The customer's key was refused, as it is for what is kept without one: then it is to be looked at once more. */
+bool orb_s3_looks_keyless(struct orb_s3_op *op, const uint8_t *key);
 /* It is what was to be written: `seen` is given away to `out`. */
 void orb_s3_take_seen(orbit_metadata *out, orbit_metadata *seen);
 /* It is not, so the condition was rightly refused; or nobody could look (`looked`), which is told. */

@@ -96,10 +96,14 @@ static void looked(struct orb_s3_op *op)
     struct copy_op *copy = (struct copy_op *)op;
     orbit_error error;
     char name[240];
+    if (orb_s3_looks_keyless(op, copy->request.options->sse_customer_key)) {
+        look(copy);
+        return;
+    }
     orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
         orb_s3_note_head(&op->reply, &copy->seen);
-    if (status >= 0 && copy->resolves && is_ours(copy)) {
+    if (status >= 0 && copy->resolves && !op->keyless && is_ours(copy)) {
         orb_s3_take_seen(copy->out, &copy->seen);
         orb_s3_op_end(op, ORBIT_OK, NULL);
         return;

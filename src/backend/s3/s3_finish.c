@@ -258,19 +258,25 @@ static void refuse(struct finish_op *finish, orbit_status status, const char *wh
     orb_s3_op_end(&finish->after.base, status, &error);
 }
 
+static void look(struct finish_op *finish);
+
 /* What stands at the key, before a Complete that must not replace it, or after one whose end is unknown. */
 static void looked(struct orb_s3_op *op)
 {
     struct finish_op *finish = (struct finish_op *)op;
     struct orb_s3_upload *upload = finish->upload;
     orbit_error error;
+    if (orb_s3_looks_keyless(op, upload->has_key ? upload->customer_key : NULL)) {
+        look(finish);
+        return;
+    }
     orbit_status status = orb_s3_check(op, &error);
     if (status >= 0)
         orb_s3_note_head(&op->reply, &finish->seen);
     bool missing = status == ORBIT_E_NOT_FOUND;
     if (status < 0 && !missing)
         orb_s3_op_end(op, status, &error);
-    else if (finish->resolving && !missing && is_ours(finish))
+    else if (finish->resolving && !missing && !op->keyless && is_ours(finish))
         taken_as_done(finish);
     else if (finish->complete_error.status) /* Complete said that there is no such upload */
         orb_s3_op_end(op, (orbit_status)finish->complete_error.status, &finish->complete_error);
@@ -286,7 +292,7 @@ static void look(struct finish_op *finish)
 {
     struct orb_s3_op *op = &finish->after.base;
     orb_s3_begin(op, "HEAD", finish->upload->path);
-    orb_s3_upload_headers(op, finish->upload, true);
+    orb_s3_upload_headers(op, finish->upload, !op->keyless);
     orb_s3_ask_checksum(op);
     orbit_metadata_release(&finish->seen);
     op->metadata = &finish->seen;

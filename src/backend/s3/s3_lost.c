@@ -36,12 +36,20 @@ void orb_s3_look(struct orb_s3_op *op, const char *path, const orbit_write_optio
 {
     orb_s3_begin(op, "HEAD", path);
     orb_s3_account_headers(op, options);
-    if (resolves) {
+    if (!op->keyless)
         orb_s3_customer_key_headers(op, options->sse_customer_key, false);
+    if (resolves)
         orb_s3_ask_checksum(op);
-    }
+    orbit_metadata_release(seen);
     op->metadata = seen;
     orb_s3_send(op, looked);
+}
+
+bool orb_s3_looks_keyless(struct orb_s3_op *op, const uint8_t *key)
+{
+    bool again = key && !op->keyless && op->http.status >= 0 && op->http.http_status == 400;
+    op->keyless |= again;
+    return again;
 }
 
 void orb_s3_take_seen(orbit_metadata *out, orbit_metadata *seen)

@@ -345,11 +345,15 @@ static void looked(struct orb_s3_op *op)
     const orbit_write_options *options = put->request.options;
     orbit_error error;
     char name[240];
+    if (orb_s3_looks_keyless(op, options->sse_customer_key)) {
+        look(put);
+        return;
+    }
     orbit_status status = orb_s3_check(op, &error);
     bool missing = status == ORBIT_E_NOT_FOUND;
     if (status >= 0)
         orb_s3_note_head(&op->reply, &put->seen);
-    if (status >= 0 && put->resolves && is_ours(put)) {
+    if (status >= 0 && put->resolves && !op->keyless && is_ours(put)) {
         orb_s3_take_seen(put->out, &put->seen);
         orb_s3_op_end(op, ORBIT_OK, NULL);
         return;

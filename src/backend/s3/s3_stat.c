@@ -112,7 +112,8 @@ static void send_request(struct stat_op *stat, const char *method, void (*finish
     struct orb_s3_op *op = &stat->base;
     orb_s3_begin(op, method, stat->request.path);
     orb_s3_param(op, "versionId", stat->request.version_id);
-    orb_s3_customer_key_headers(op, stat->request.sse_customer_key, false);
+    if (!op->keyless)
+        orb_s3_customer_key_headers(op, stat->request.sse_customer_key, false);
     orb_s3_account_headers(op, NULL);
     if (method[0] == 'G')
         orb_s3_header(op, "range", "bytes=0-0");
@@ -135,6 +136,11 @@ static void headed(struct orb_s3_op *op)
 {
     struct stat_op *stat = (struct stat_op *)op;
     orbit_metadata *out = stat->out;
+    if (orb_s3_looks_keyless(op, stat->request.sse_customer_key)) {
+        orbit_metadata_release(out);
+        send_request(stat, "HEAD", headed);
+        return;
+    }
     orbit_status status = orb_s3_check(op, &stat->head_error);
     if (status == ORBIT_E_NOT_FOUND && op->http.http_status == 404 && !stat->request.object_only &&
         !stat->request.version_id) {
