@@ -81,6 +81,16 @@ static orbit_list_options list_options(const struct walk *walk)
     return options;
 }
 
+/* Each time something went, and it ends. A local directory is not another one later. */
+static bool comes_anew(const struct walk *walk, orbit_status status, uint64_t found_before)
+{
+    const struct expansion *expansion = walk->expansion;
+    if (status != ORBIT_E_CHANGED || !expansion->settle || walk->store->local || walk->found == found_before)
+        return false;
+    expansion->settle(expansion->ctx);
+    return true;
+}
+
 /* Everything below `name`; of it, with a pattern, what matches. */
 static bool walk_tree(struct walk *walk, const char *name, const char *pattern)
 {
@@ -89,6 +99,7 @@ static bool walk_tree(struct walk *walk, const char *name, const char *pattern)
     orbit_lister *lister = NULL;
     orbit_entry entry;
     bool go_on = true;
+    uint64_t found_before = walk->found;
     struct text joined = {0};
     char *directory = list_path(walk, name);
     bool (*match)(const char *, const char *) = /* what lies in a directory that matches belongs to it */
@@ -109,11 +120,13 @@ static bool walk_tree(struct walk *walk, const char *name, const char *pattern)
             go_on = give(walk, below, &entry.metadata, (entry.flags & ORBIT_ENTRY_MARKER) != 0);
         go_on = go_on && !session_stopped(walk->session);
     }
-    if (status < 0)
-        failed(walk, name, &error);
     orbit_lister_close(lister);
     text_release(&joined);
     free(directory);
+    if (comes_anew(walk, status, found_before))
+        return walk_tree(walk, name, pattern);
+    if (status < 0)
+        failed(walk, name, &error);
     return go_on;
 }
 

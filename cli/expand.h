@@ -45,6 +45,9 @@ struct expansion {
      * returns. Not for what an argument names exactly: that store lives as long as the session. */
     void (*walk)(void *ctx);
     void (*leave)(void *ctx);
+    /* Nullable: items are removed as they come, and the store, whose connection was lost, cannot tell any more which
+     * ones came before. Returns when those that came are dealt with; what is there then comes anew. */
+    void (*settle)(void *ctx);
     void *ctx;
 };
 

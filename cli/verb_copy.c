@@ -282,6 +282,11 @@ static void walk(void *ctx)
     copying->failed_before = copying->session->tally.failed;
 }
 
+static void settle(void *ctx)
+{
+    crew_drain(((struct copying *)ctx)->crew);
+}
+
 static void leave(void *ctx)
 {
     struct copying *copying = ctx;
@@ -312,6 +317,7 @@ static void copy_source(struct copying *copying, const char *typed)
                                   .enter = enter,
                                   .walk = walk,
                                   .leave = leave,
+                                  .settle = o->verb == VERB_MV && !o->dry_run ? settle : NULL,
                                   .ctx = copying};
 
     copying->walked = false;

@@ -250,6 +250,7 @@ void verb_rm(struct session *session)
                                   .enter = enter_rm,
                                   .walk = walk_rm,
                                   .leave = leave_rm,
+                                  .settle = o->dry_run ? NULL : leave_rm,
                                   .ctx = &removing,
                                   .flags = EXPAND_NAMED_LINKS | EXPAND_FILTER | EXPAND_NAMES};
     if (!removing.crew)

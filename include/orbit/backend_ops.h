@@ -230,6 +230,9 @@ typedef struct orbit_list_request {
      * opened relative to it. No page of that cursor is under way, and it stays until list_begin is done. */
     void *parent;
     bool versions; /* every version of each object, the latest first; only where list_versions */
+    /* A hint: what is listed is removed meanwhile. A cursor that has to begin again, because its connection was lost,
+     * passes over nothing: what was listed may come again, if it is still there. */
+    bool shrinks;
 } orbit_list_request;
 
 /* A page takes copies of entries. orbit_page_add(): `position` is what list_resume() would take to go on

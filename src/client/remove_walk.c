@@ -138,6 +138,7 @@ static void begin_attempt(struct orb_call *call)
         .path = task->list_path,
         .recursive = task->deep,
         .page_entries = core->caps.page_entries < entries ? core->caps.page_entries : entries,
+        .shrinks = true,
     };
     call->quiet = true;
     orb_call_names(call, ORBIT_REQUEST_LIST_BEGIN, NULL);

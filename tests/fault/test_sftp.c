@@ -485,6 +485,30 @@ static void listing_goes_on_where_the_connection_was_lost(void **state)
     orbit_lister_close(lister);
 }
 
+static void tree_is_removed_though_the_connection_is_lost(void **state)
+{
+    (void)state;
+    for (unsigned drop_at = 5; drop_at < 400; drop_at += 30) {
+        char path[128], words[64];
+        snprintf(path, sizeof(path), "%s/many", root);
+        assert_int_equal(mkdir(path, 0755), 0);
+        for (unsigned i = 0; i < 300; i++) {
+            snprintf(path, sizeof(path), "%s/many/%u", root, i);
+            FILE *file = fopen(path, "w");
+            assert_non_null(file);
+            fclose(file);
+        }
+        snprintf(words, sizeof(words), "names=9 drop_at=%u", drop_at);
+        open_store(words, 2, "65536");
+        orbit_call_options options = ORBIT_CALL_OPTIONS_INIT;
+        options.recursive = true;
+        if (orbit_remove(store, "many", &options, &error) < 0)
+            fail_msg("lost at %u: %s", drop_at, error.message);
+        assert_int_equal(files_left(), 0);
+        close_store();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +527,7 @@ int main(void)
         TEST(what_has_no_room_is_not_begun),
         TEST(server_that_takes_no_changes_says_so),
         TEST(listing_goes_on_where_the_connection_was_lost),
+        TEST(tree_is_removed_though_the_connection_is_lost),
         TEST(server_that_may_mix_up_sessions_is_given_one),
         TEST(server_that_takes_bytes_in_order_alone_gets_them_so),
     };

@@ -52,6 +52,32 @@ survives "a download" down "sftp://direct$files/up/data" down/data
 same "a download" data down/data
 holds "a download" down data
 
+# What is listed is removed meanwhile, so that the directory is another one when its listing begins again.
+fewer() { [ "$(ls "$files/tree" | wc -l)" -lt "$1" ] || gone $pid; }
+goes() { # goes WHAT VERB…: the connection is lost three times while the tree becomes smaller
+    local left cuts=0
+    (mkdir "$files/tree" && cd "$files/tree" && seq 8000 | xargs touch)
+    "$ORBIT" "${@:2}" >.out 2>.err &
+    pid=$!
+    command_line=${*:2}
+    for left in 7000 4500 2000; do
+        wait_until 3000 0.01 fewer $left
+        gone $pid && break
+        kill -USR1 $delay_pid
+        cuts=$((cuts + 1))
+    done
+    wait $pid
+    code=$?
+    exits 0 "$1"
+    check "$1: in the middle of it" is $cuts 3
+    check "$1: each is told once" is "$(sort -u .out | grep -c "tree/[0-9]")" 8000
+    check "$1: and once only" is "$(grep -c "tree/[0-9]" .out)" 8000
+    check "$1: nothing is left there" test ! -e "$files/tree"
+}
+goes "a tree that is removed" rm -r "sftp://direct$files/tree"
+goes "a tree that is moved" mv "sftp://direct$files/tree/" moved/
+check "a tree that is moved: all of it is here" is "$(ls moved | wc -l)" 8000
+
 # Who was never there is not waited for.
 server halt
 orbit --log=info ls "sftp://direct$files"

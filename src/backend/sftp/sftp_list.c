@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Listing one directory: several READDIRs under way on its handle, their names given out in the order they came. How
  * many grows while names keep coming and the way to the server is long. A cursor whose connection was lost opens the
- * directory again and passes over what was given out already, if that is still there.
+ * directory again and passes over what was given out already, if that is still there; where what is listed is removed
+ * it passes over nothing.
  *
  * Version 3 has no inodes. Where symlinks are followed a walk must know a directory that it lies in: there
  * directories have a number that is made of their real path (REALPATH), which is known of those that are no links
@@ -35,7 +36,7 @@ struct cursor {
     unsigned generation;
     char *path, *full, *prefix;
     char *real; /* where symlinks are followed; NULL: not known */
-    bool want_metadata, follow;
+    bool want_metadata, follow, shrinks;
     uint32_t page_entries;
     struct orb_sftp_handle handle;
     struct batch batches[BATCHES];
@@ -281,6 +282,11 @@ static orbit_status add(struct list_call *list, const struct orb_sftp_name *name
     return status;
 }
 
+static orbit_status fail_changed(struct list_call *list)
+{
+    return sftp_fail(&list->call, ORBIT_E_CHANGED, 0, "it changed while it was being listed", &list->cursor->error);
+}
+
 /* One entry. ORBIT_AGAIN: it is looked at first. ORBIT_END: the page is full. */
 static orbit_status take_one(struct list_call *list, const struct orb_sftp_name *name)
 {
@@ -288,7 +294,7 @@ static orbit_status take_one(struct list_call *list, const struct orb_sftp_name 
     if (cursor->skip > 0) { /* given out before the connection was lost */
         if (--cursor->skip == 0 &&
             strncmp(cursor->last, name->name, name->length < NAME_ROOM - 1 ? name->length : NAME_ROOM - 1) != 0)
-            return sftp_fail(&list->call, ORBIT_E_CHANGED, 0, "it changed while it was being listed", &cursor->error);
+            return fail_changed(list);
         return ORBIT_OK;
     }
     if (!is_listed(cursor, name)) {
@@ -353,6 +359,11 @@ static void take_names(struct list_call *list)
         if (cursor->status < 0)
             break;
         cursor->ended |= batch->end;
+        if (cursor->ended && cursor->skip > 0) { /* less than what was given out before */
+            cursor->ended = false;
+            cursor->status = fail_changed(list);
+            break;
+        }
         cursor->first = (cursor->first + 1) % BATCHES;
         cursor->count--;
         if (cursor->ended) {
@@ -385,7 +396,7 @@ static void opened(struct orb_sftp_request *request)
     cursor->channel = call->channel;
     cursor->generation = call->generation;
     cursor->ahead = AHEAD_FIRST;
-    cursor->skip = cursor->given;
+    cursor->skip = cursor->shrinks ? 0 : cursor->given;
     ask_ahead(cursor);
     if (list->made) {
         *list->made = cursor;
@@ -462,6 +473,7 @@ void sftp_list_begin(void *self, orbit_op *op, const orbit_list_request *request
     if (cursor) {
         cursor->store = self;
         cursor->want_metadata = request->want_metadata;
+        cursor->shrinks = request->shrinks;
         cursor->follow = request->follow_symlinks;
         cursor->path = orb_strdup(request->path);
         cursor->prefix = orb_strdup(request->prefix);
