@@ -63,15 +63,17 @@ static struct versions all_versions(uint32_t page_entries)
     return versions;
 }
 
+/* Nothing is asked for twice: a write whose reply is late or lost may have made a version, and makes another then. */
 static bool open_kept(orbit_versioning versioning)
 {
+    static const orbit_pair once = {"retry_attempts", "1"};
     if (!supports(ORBIT_OPERATION_VERSIONING))
         return false;
     keys_wrong = 0;
     static unsigned opened; /* each its own: one that failed leaves its bucket */
     char suffix[32];
     snprintf(suffix, sizeof(suffix), "-versions%u", ++opened);
-    MUST(contract_open_bucket(&kept, contract.client, suffix, NULL, 0, error));
+    MUST(contract_open_bucket(&kept, contract.client, suffix, &once, 1, error));
     MUST(orbit_container_create(kept, NULL, error));
     if (versioning != ORBIT_VERSIONING_OFF)
         MUST(orbit_versioning_set(kept, versioning, NULL, error));
