@@ -10,7 +10,7 @@ files=$ORBIT_TEST_SSH_FILES
 far_host 20
 export ORBIT_SSH_OPTIONS="-F '$work/far.config'"
 
-size=67108864 kills=3
+size=100663296 kills=3
 bytes $size >data
 there() { # there DIR: bytes of a file that is not whole yet, its journal not counted
     local file bytes=0
@@ -56,11 +56,11 @@ holds "a download" down data
 fewer() { [ "$(ls "$files/tree" | wc -l)" -lt "$1" ] || gone $pid; }
 goes() { # goes WHAT VERB…: the connection is lost three times while the tree becomes smaller
     local left cuts=0
-    (mkdir "$files/tree" && cd "$files/tree" && seq 8000 | xargs touch)
+    (mkdir "$files/tree" && cd "$files/tree" && seq 4000 | xargs touch)
     "$ORBIT" "${@:2}" >.out 2>.err &
     pid=$!
     command_line=${*:2}
-    for left in 7000 4500 2000; do
+    for left in 3500 2200 1000; do
         wait_until 3000 0.01 fewer $left
         gone $pid && break
         kill -USR1 $delay_pid
@@ -70,13 +70,13 @@ goes() { # goes WHAT VERB…: the connection is lost three times while the tree 
     code=$?
     exits 0 "$1"
     check "$1: in the middle of it" is $cuts 3
-    check "$1: each is told once" is "$(sort -u .out | grep -c "tree/[0-9]")" 8000
-    check "$1: and once only" is "$(grep -c "tree/[0-9]" .out)" 8000
+    check "$1: each is told once" is "$(sort -u .out | grep -c "tree/[0-9]")" 4000
+    check "$1: and once only" is "$(grep -c "tree/[0-9]" .out)" 4000
     check "$1: nothing is left there" test ! -e "$files/tree"
 }
 goes "a tree that is removed" rm -r "sftp://direct$files/tree"
 goes "a tree that is moved" mv "sftp://direct$files/tree/" moved/
-check "a tree that is moved: all of it is here" is "$(ls moved | wc -l)" 8000
+check "a tree that is moved: all of it is here" is "$(ls moved | wc -l)" 4000
 
 # Who was never there is not waited for.
 server halt
