@@ -22,6 +22,7 @@ struct flight {
 struct stripping {
     struct session *session;
     bool tell;
+    bool found; /* anything */
     struct store *store;
     struct text path; /* of the innermost directory, "" for none; the outer ones are its parents */
     size_t prefix;    /* of `path`: what stands before the first directory */
@@ -152,6 +153,7 @@ static void strip_until(struct stripping *stripping, const char *path)
 static bool visit_strip(void *ctx, const struct item *item)
 {
     struct stripping *stripping = ctx;
+    stripping->found = true;
     strip_until(stripping, item->path);
     if (item->metadata->kind != ORBIT_KIND_DIRECTORY || item->marker)
         return !session_stopped(stripping->session);
@@ -195,10 +197,15 @@ void remove_directories(struct session *session, const char *typed, bool tell)
                  metadata.kind == ORBIT_KIND_DIRECTORY;
     if (exact || (!session->options->raw && strpbrk(place.path, "*?[\\")))
         went = expand(&expansion, typed);
-    if (went && exact && *place.path) {
+    /* Of objects a marker may be left: that, and not an object of the name itself. */
+    if (went && exact && *place.path && (place.has_directories || !stripping.found)) {
         stripping.store = place.store;
-        text_clear(&stripping.path);
-        text_add_string(&stripping.path, place.path);
+        if (place.has_directories) {
+            text_clear(&stripping.path);
+            text_add_string(&stripping.path, place.path);
+        } else {
+            path_put(&stripping.path, place.path, "");
+        }
         text_clear(&stripping.shown);
         text_add_string(&stripping.shown, place.shown);
         while (stripping.shown.length > 1 && stripping.shown.bytes[stripping.shown.length - 1] == '/')

@@ -116,6 +116,18 @@ for place in s3://bucket/from 's3://bucket/fr*'; do
     orbit mv s3://bucket/to/from s3://bucket/from
 done
 orbit rm -q -r s3://bucket/from s3://bucket/to
+orbit mkdir s3://bucket/from/
+orbit put tree/a.txt s3://bucket/from/a.txt
+orbit mv --exclude '*.txt' s3://bucket/from/ s3://bucket/to/
+orbit put tree/a.txt s3://bucket/from
+orbit rm s3://bucket/from/a.txt
+orbit ls s3://bucket
+prints "a marker stays where something is left in its directory" '^ +DIR  from/$'
+orbit put tree/a.txt s3://bucket/from/a.txt
+orbit mv s3://bucket/from/ s3://bucket/to/
+orbit ls s3://bucket
+check "it goes, and not the object of the name" is "$(grep -c ' from$' .out)$(grep -c ' from/$' .out)" 10
+orbit rm -q -r s3://bucket/from s3://bucket/to
 orbit mv s3://bucket/tree s3://bucket/tree2
 exits 0 "mv of a prefix"
 orbit ls -r s3://bucket/tree2
