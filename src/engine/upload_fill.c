@@ -56,7 +56,7 @@ uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_o
     return backend->options.chunk_size == usual ? 0 : backend->options.chunk_size;
 }
 
-bool orb_upload_in_crumbs(const struct orb_backend *backend, const orbit_write_options *options)
+bool orb_backend_in_crumbs(const struct orb_backend *backend, const orbit_write_options *options)
 {
     return backend->caps.stream_chunk && backend->caps.stream_parallel && !backend->fixed_parallel &&
            !(options && options->parallel_operations) && !orb_upload_chunk(backend, options);
@@ -71,7 +71,7 @@ struct orb_parts_rule orb_fill_rule(const struct orb_backend *backend, const orb
     uint64_t chunk = orb_upload_chunk(backend, options);
     if (!chunk && caps->random_access)
         chunk = RANDOM_CHUNK;
-    else if (orb_upload_in_crumbs(backend, options))
+    else if (orb_backend_in_crumbs(backend, options))
         chunk = caps->stream_chunk;
     struct orb_parts_rule rule = orb_parts_rule_of(caps, chunk, memory_max);
     if (!caps->part_min || !backend->ops->begin) { /* one put is all there is */
@@ -330,7 +330,7 @@ orbit_status orb_fill_init(struct orb_fill *fill, struct orb_backend *backend, c
     fill->size_hint = size_hint;
     fill->share = backend->host->budget.limit / 2;
     fill->parallel = orb_upload_most(backend, options);
-    if (orb_upload_in_crumbs(backend, options)) {
+    if (orb_backend_in_crumbs(backend, options)) {
         fill->parallel = backend->caps.stream_parallel;
         fill->first = orb_smaller(backend->options.chunk_size, fill->share / 2);
     }

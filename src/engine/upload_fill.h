@@ -96,7 +96,7 @@ uint32_t orb_upload_most(const struct orb_backend *backend, const orbit_write_op
  * checksum that goes ahead of them. */
 bool orb_upload_reads_twice(const struct orb_backend *backend, const orbit_write_options *options, uint64_t total);
 /* Bytes that are held go in many small parts or ranges: the store has such, and nobody asked for others. */
-bool orb_upload_in_crumbs(const struct orb_backend *backend, const orbit_write_options *options);
+bool orb_backend_in_crumbs(const struct orb_backend *backend, const orbit_write_options *options);
 /* The part size somebody asked for, 0: nobody. */
 uint64_t orb_upload_chunk(const struct orb_backend *backend, const orbit_write_options *options);
 

@@ -97,7 +97,7 @@ static bool in_crumbs(const struct orb_window *window)
 {
     uint64_t end = orb_smaller(window->locked.end, window->wanted_end); /* the loop writes it */
     return !window->config.parallel && end > window->next_offset && end - window->next_offset >= CRUMBS_FROM &&
-           orb_upload_in_crumbs(window->backend, NULL);
+           orb_backend_in_crumbs(window->backend, NULL);
 }
 
 static void leave_near(struct orb_window *window)

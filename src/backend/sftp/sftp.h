@@ -74,6 +74,7 @@ struct sftp_call {
      * ends. */
     char *const *changes;
     bool refused;         /* it is bytes that the server did not take */
+    char said[120];       /* the server's words for the last failure without a reason; of ASCII */
     struct sftp_why *why; /* freed with the call */
     bool released, over;
     unsigned refs;
@@ -98,7 +99,7 @@ struct sftp_call *sftp_call_of(const struct orb_sftp_request *request);
 struct orb_sftp *sftp_call_session(const struct sftp_call *call);
 
 /* ORBIT_OK for a reply of `type` (STATUS: with status OK), else what went wrong with "cannot verb 'what'". */
-orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
+orbit_status sftp_check(struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
                         orbit_error *error);
 /* The same, and ends the call unless it is ORBIT_OK. */
 bool sftp_fine(struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type);
@@ -159,7 +160,6 @@ struct sftp_command *sftp_command_start(struct sftp_store *store, const char *co
 /* ---- sftp_why.c: a failure of which the server gave no reason -------------------------------------- */
 
 #define SFTP_READ_ONLY "the file system there is mounted read-only"
-#define SFTP_SAYS      "the server failed and says '"
 /* True: the file system is asked, and then() is called with what became of the error. False: nothing to be asked, or
  * once already. */
 bool sftp_why(struct sftp_call *call, orbit_status status, const orbit_error *error,

@@ -195,7 +195,19 @@ static const char *bad_name(const char *path)
     return "the server takes the request for malformed: it has perhaps no such names";
 }
 
-orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
+/* What comes from there is shown on a terminal: nothing but ASCII. */
+static void take_words(struct sftp_call *call, struct orb_sftp_reader reply)
+{
+    size_t length;
+    const char *said = orb_sftp_get_bytes(&reply, &length);
+    if (length > sizeof(call->said) - 1)
+        length = sizeof(call->said) - 1;
+    for (size_t i = 0; i < length; i++)
+        call->said[i] = said[i] >= ' ' && said[i] < 127 ? said[i] : '?';
+    call->said[length] = '\0';
+}
+
+orbit_status sftp_check(struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
                         orbit_error *error)
 {
     if (request->type == type && (type != ORB_SFTP_STATUS || request->status == ORB_SFTP_STATUS_OK))
@@ -218,16 +230,10 @@ orbit_status sftp_check(const struct sftp_call *call, const struct orb_sftp_requ
         error->native = (int32_t)request->status;
         return ORBIT_E_PATH;
     }
-    struct orb_sftp_reader reply = request->reply;
-    char text[120], why[160];
-    size_t length;
-    const char *said = orb_sftp_get_bytes(&reply, &length);
-    if (length > sizeof(text) - 1)
-        length = sizeof(text) - 1;
-    for (size_t i = 0; i < length; i++)
-        text[i] = said[i] >= ' ' && said[i] < 127 ? said[i] : '?';
-    text[length] = '\0';
-    (void)snprintf(why, sizeof(why), SFTP_SAYS "%s' (status %u)", text, (unsigned)request->status);
+    char why[sizeof(call->said) + 64];
+    take_words(call, request->reply);
+    (void)snprintf(why, sizeof(why), "the server failed and says '%s' (status %u)", call->said,
+                   (unsigned)request->status);
     sftp_fail(call, ORBIT_E_IO, 0, why, error);
     error->native = (int32_t)request->status;
     return ORBIT_E_IO;

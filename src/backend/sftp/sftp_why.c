@@ -26,21 +26,16 @@ static void conclude(struct sftp_why *why, orbit_status status, const char *reas
     why->error.native = ORB_SFTP_STATUS_FAILURE;
 }
 
-/* The server's own words, with the quotes, where they say more than that it failed; "" otherwise. */
-static void words(const struct sftp_why *why, char *text, size_t room)
+/* Whether its own words say more than that it failed. */
+static bool has_words(const char *said)
 {
-    const char *said = strstr(why->error.message, SFTP_SAYS);
-    const char *end = said ? strrchr(said, '\'') : NULL;
-    said = said ? said + strlen(SFTP_SAYS) : NULL;
-    text[0] = '\0';
-    if (said && end > said && strncasecmp(said, "failure'", 8) != 0)
-        (void)snprintf(text, room, " and says '%.*s'", (int)(end - said), said);
+    return *said && strcasecmp(said, "failure") != 0;
 }
 
 static void judge(struct sftp_why *why, const struct orb_sftp_space *space)
 {
     bool refused = why->call->refused, told = space->total_bytes > 0;
-    char reason[320], said[140];
+    char reason[320];
     if (space->read_only) {
         conclude(why, ORBIT_E_PERMISSION, SFTP_READ_ONLY);
     } else if (told && (space->free_bytes == 0 || (refused && space->free_bytes < LITTLE))) {
@@ -50,11 +45,12 @@ static void judge(struct sftp_why *why, const struct orb_sftp_space *space)
     } else if (space->files > 0 && space->free_files == 0) {
         conclude(why, ORBIT_E_NO_SPACE, "its disk has no room for another file: remove some there");
     } else if (told && refused) {
-        words(why, said, sizeof(said));
+        const char *said = why->call->said;
         (void)snprintf(reason, sizeof(reason),
-                       "it takes no more bytes although %llu MiB are free%s: a quota, or a limit on the size of files, "
-                       "is probably used up there",
-                       (unsigned long long)(space->free_bytes >> 20), said);
+                       "it takes no more bytes although %llu MiB are free%s%s%s: a quota, or a limit on the size of "
+                       "files, is probably used up there",
+                       (unsigned long long)(space->free_bytes >> 20), has_words(said) ? " and says '" : "",
+                       has_words(said) ? said : "", has_words(said) ? "'" : "");
         conclude(why, ORBIT_E_QUOTA, reason);
     }
 }
