@@ -3,7 +3,6 @@
  * system and much else. The file system is asked (statvfs@openssh.com); texts of servers decide nothing. Loop
  * thread. */
 #include <stdio.h>
-#include <string.h>
 #include <strings.h>
 
 #include "backend/sftp/sftp.h"
@@ -26,12 +25,6 @@ static void conclude(struct sftp_why *why, orbit_status status, const char *reas
     why->error.native = ORB_SFTP_STATUS_FAILURE;
 }
 
-/* Whether its own words say more than that it failed. */
-static bool has_words(const char *said)
-{
-    return *said && strcasecmp(said, "failure") != 0;
-}
-
 static void judge(struct sftp_why *why, const struct orb_sftp_space *space)
 {
     bool refused = why->call->refused, told = space->total_bytes > 0;
@@ -46,11 +39,12 @@ static void judge(struct sftp_why *why, const struct orb_sftp_space *space)
         conclude(why, ORBIT_E_NO_SPACE, "its disk has no room for another file: remove some there");
     } else if (told && refused) {
         const char *said = why->call->said;
+        bool says = *said && strcasecmp(said, "failure") != 0; /* more than that it failed */
         (void)snprintf(reason, sizeof(reason),
                        "it takes no more bytes although %llu MiB are free%s%s%s: a quota, or a limit on the size of "
                        "files, is probably used up there",
-                       (unsigned long long)(space->free_bytes >> 20), has_words(said) ? " and says '" : "",
-                       has_words(said) ? said : "", has_words(said) ? "'" : "");
+                       (unsigned long long)(space->free_bytes >> 20), says ? " and says '" : "", says ? said : "",
+                       says ? "'" : "");
         conclude(why, ORBIT_E_QUOTA, reason);
     }
 }
