@@ -268,6 +268,7 @@ typedef struct orbit_read_reply {
     /* A part was asked for and the store sends the object whole; what lies before `offset` the backend passes over.
      * From then on the engine takes the backend's ranged_read for false. */
     bool whole;
+    uint64_t way_ns; /* to the store and back; 0: as long as the head took, which may have opened something first */
 } orbit_read_reply;
 
 /* put: the whole object in one request. begin: a large one in parts. `options` is never NULL. */

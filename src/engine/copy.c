@@ -482,7 +482,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     orbit_status status = orb_copy_identify(copy, &reply->metadata, error);
     if (status < 0)
         return status;
-    orb_copy_ramp_answered(copy, 0);
+    orb_copy_ramp_answered(copy, reply->way_ns);
     copy->total = orb_copy_bytes(copy);
     if ((reply->whole && orb_copy_wants_order(copy, range)) || copy->total == ORBIT_SIZE_UNKNOWN) {
         orb_copy_begin_anew(copy, range, ORB_COPY_AS_STREAM);
