@@ -154,6 +154,7 @@ orbit_status orb_sftp_new(struct orb_sftp **made, struct orb_loop *loop, struct 
     session->line_room = ORB_SFTP_LINE;
     session->read_max = session->write_max = ORB_SFTP_PLAIN_MAX;
     session->window = ORB_SFTP_WINDOW_LEAST;
+    session->ease = ORB_SFTP_EASE_MOST; /* until it shows that we do not */
     session->flush_message.deliver = deliver_flush;
     session->end_message.deliver = deliver_end;
     orb_buf_init(&session->rest, REST_MAX);
