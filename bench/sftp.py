@@ -11,8 +11,8 @@ is tests/support/delay: a proxy that holds each byte back for 10 ms, either way.
 (tests/support/sshd.sh). Copies are compared with what was copied. rclone is tuned: 255 KiB requests, 64 of them,
 several connections.
 
-Before each copy as much memory as its file takes is touched and given back, for every peer alike: a virtual machine may
-have returned free pages to its host, and the first who writes to them waits for the host."""
+Memory for the copies is made sure of, for every peer alike: a virtual machine returns free pages to its host, 2 MiB and more
+at a time, and who writes to them next waits for the host (up to 3 s a GiB). So one page of each MiB is held here."""
 import argparse
 import filecmp
 import mmap
@@ -159,11 +159,14 @@ def prepare(options, work, server):
     return source
 
 
-def touch(count):
-    """Has the kernel own that many bytes of memory, free ones."""
-    with mmap.mmap(-1, count) as pages:
-        for at in range(0, count, mmap.PAGESIZE):
-            pages[at] = 1
+def keep_free(count):
+    """That many bytes of memory that the kernel owns, free but for what keeps them in small pieces; held by the result."""
+    pages = mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for at in range(0, count, mmap.PAGESIZE):
+        pages[at] = 1
+    for at in range(0, count, 1 << 20):
+        pages.madvise(mmap.MADV_DONTNEED, at + mmap.PAGESIZE, (1 << 20) - mmap.PAGESIZE)
+    return pages
 
 
 def check(what, source, remote):
@@ -190,8 +193,6 @@ def row(what, where, options, tools, server, source):
             if what == "small" and name == "sftp":
                 os.mkdir(remote + ".d")
             argv, stdin = client.commands(source, "target", "entries")[what]
-            if what in ("up", "down"):
-                touch(options.size)
             figures[name].append(measure(argv, client.env, stdin))
             check(what, source, remote)
     scale = options.size / run.GIB if what in ("up", "down") else 1
@@ -218,6 +219,7 @@ def main():
     options = parser.parse_args()
     tools = dict(run.peers(options.build), sftp=run.program("sftp"))
     work = tempfile.mkdtemp(prefix="orbit-bench-", dir=options.work)
+    held = keep_free(4 * options.size)
     server = Server(options.build, work)
     try:
         source = prepare(options, work, server)
@@ -227,6 +229,7 @@ def main():
     finally:
         server.stop()
         shutil.rmtree(work, ignore_errors=True)
+        held.close()
 
 
 if __name__ == "__main__":
