@@ -162,7 +162,7 @@ typedef struct orbit_ssh_config {
      * a log. For the host itself, not for one on the way to it. NULL: the prompt is asked. */
     const char *password;
     const char *passphrase; /* of the private key */
-    uint32_t channels;      /* sessions on the connection at most; 0: 8, fewer where the host allows fewer */
+    uint32_t channels;      /* sessions on the connection at most; 0: 10, fewer where the host allows fewer */
     bool no_prompt;         /* nobody is asked, though the client has a prompt */
 } orbit_ssh_config;
 #ifndef __cplusplus

@@ -62,7 +62,7 @@ static orbit_status copy_list(char ***copied, const char *const *list, const cha
 
 /* LC_ALL: what ssh says is read by us (ssh_said.c). Where we answer nobody else is asked. The threshold: a channel's
  * buffer in ssh grows to 2 MiB by being copied into larger and larger ones; glibc begins to keep blocks of that size
- * in its heap once one was freed, and the holes between those of six channels were a third of ssh's memory. */
+ * in its heap once one was freed, and the holes between those of several channels were a third of ssh's memory. */
 static const char smaller_heap[] = "MALLOC_MMAP_THRESHOLD_=131072";
 
 static bool is_ours(const char *variable, bool asks)

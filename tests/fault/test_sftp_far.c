@@ -19,7 +19,7 @@
 
 #include "support/sshd.h"
 
-enum { LENGTH = 3000000, LARGE = 40 << 20 };
+enum { LENGTH = 3000000, LARGE = 40 << 20, MORE = 7 /* channels than the first, usually */ };
 
 static struct sshd sshd;
 static struct delay delay;
@@ -138,7 +138,7 @@ static void what_is_said_to_be_large_has_its_channels_ahead(void **state)
     make(there, "file", LENGTH);
     assert_int_equal(copied(store, local, "file", 0, 0), 0);
     assert_int_equal(copied(store, local, "file", LENGTH, 0), 0);
-    assert_int_equal(copied(store, local, "file", LARGE, 0), 5);
+    assert_int_equal(copied(store, local, "file", LARGE, 0), MORE);
     assert_int_equal(copied(store, local, "file", LARGE, 0), 0); /* they are there */
 }
 
@@ -147,7 +147,7 @@ static void large_upload_has_its_channels_ahead(void **state)
     (void)state;
     open_store("sshd", 10);
     make(here, "file", LARGE);
-    assert_int_equal(copied(local, store, "file", 0, 0), 5);
+    assert_int_equal(copied(local, store, "file", 0, 0), MORE);
 }
 
 static void upload_that_wants_one_stream_has_no_channels_ahead(void **state)
@@ -163,7 +163,7 @@ static void server_that_allows_one_session_is_used_with_one(void **state)
     (void)state;
     open_store("sshd_one", 10);
     make(here, "file", LARGE);
-    assert_int_equal(copied(local, store, "file", 0, 0), 5);
+    assert_int_equal(copied(local, store, "file", 0, 0), MORE);
     make(there, "other", LARGE);
     assert_int_equal(copied(store, local, "other", LARGE, 0), 0);
 }

@@ -79,7 +79,7 @@ static void url_makes_no_program_run(void **state)
 static void settings_that_are_wrong_are_named(void **state)
 {
     (void)state;
-    static const orbit_pair bad[] = {{"channels", "9"}, {"channels", "0"}, {"channels", "x"}, {"colour", "red"}};
+    static const orbit_pair bad[] = {{"channels", "11"}, {"channels", "0"}, {"channels", "x"}, {"colour", "red"}};
     struct sftp_config config;
     orbit_error error;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

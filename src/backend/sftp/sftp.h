@@ -9,9 +9,9 @@
 #include "wire/ssh.h"
 
 enum {
-    SFTP_CHANNELS_MAX = 8, /* of a connection; OpenSSH allows 10 sessions */
-    SFTP_CHANNELS = 6,     /* and usually */
-    SFTP_SLOTS = 16        /* requests of one stream under way */
+    SFTP_CHANNELS_MAX = 10, /* of a connection: as many sessions as OpenSSH allows */
+    SFTP_CHANNELS = 8,      /* and usually */
+    SFTP_SLOTS = 16         /* requests of one stream under way */
 };
 
 struct sftp_call;
