@@ -97,6 +97,8 @@ void sftp_call_ask(struct sftp_call *call, struct orb_sftp_request *request,
 struct sftp_call *sftp_call_of(const struct orb_sftp_request *request);
 /* The session of its channel; NULL when that was lost. */
 struct orb_sftp *sftp_call_session(const struct sftp_call *call);
+/* The shortest way of its channel there and back; 0: not known. */
+uint64_t sftp_call_way_ns(const struct sftp_call *call);
 
 /* ORBIT_OK for a reply of `type` (STATUS: with status OK), else what went wrong with "cannot verb 'what'". */
 orbit_status sftp_check(struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
