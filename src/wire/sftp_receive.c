@@ -105,13 +105,10 @@ static void drain_line(struct orb_sftp *session)
 
 static ssize_t receive_pieces(struct orb_sftp *session, struct iovec *pieces, int count)
 {
-    ssize_t got, room = 0;
-    for (int i = 0; i < count; i++)
-        room += (ssize_t)pieces[i].iov_len;
+    ssize_t got;
     do
         got = readv(session->fd, pieces, count);
     while (got < 0 && errno == EINTR);
-    session->emptied = got < room;
     if (got > 0) {
         session->life_ns = orb_now_ns();
         return got;
@@ -315,11 +312,11 @@ static void note_ease(struct orb_sftp *session)
         session->ease++;
 }
 
+/* Until there is nothing more: of a stream that has failed the loop tells but once. */
 void orb_sftp_receive(struct orb_sftp *session)
 {
     ssize_t got;
     note_ease(session);
-    session->emptied = false;
     for (size_t turn = 0; turn < TURN_BYTES; turn += (size_t)got) {
         for (;;) {
             if (session->data && (session->data_left || session->data_beyond))
@@ -335,7 +332,7 @@ void orb_sftp_receive(struct orb_sftp *session)
             if (session->broken || session->dead)
                 return;
         }
-        if (session->broken || session->dead || session->emptied)
+        if (session->broken || session->dead)
             return;
         got = session->data && session->data_left ? receive_data(session) : receive_line(session);
         if (got <= 0 || session->broken || session->dead)

@@ -63,7 +63,6 @@ struct orb_sftp {
     size_t line_room, line_at, line_end;
     struct orb_sftp_slot *data;      /* a DATA reply is coming for it */
     uint64_t data_left, data_beyond; /* bytes of the file; of the packet behind them */
-    bool emptied;                    /* the stream, in this turn: what comes after that is told by the loop */
     unsigned ease;                   /* how well we keep up: 0 to ORB_SFTP_EASE_MOST */
     bool data_last;                  /* its last byte has come */
 };
