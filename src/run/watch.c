@@ -19,7 +19,11 @@ static void on_closed(uv_handle_t *handle)
 static void on_events(uv_poll_t *handle, int status, int events)
 {
     struct orb_watch *watch = handle->data;
-    watch->fire(watch->ctx, status < 0 ? watch->events : events);
+    if (status < 0) { /* libuv tells of that once, and rests; what came before the failure may still be unread */
+        events = watch->events;
+        (void)uv_poll_start(handle, events, on_events);
+    }
+    watch->fire(watch->ctx, events);
 }
 
 struct orb_watch *orb_watch_start(struct orb_loop *loop, int fd, int events, void (*fire)(void *ctx, int events),

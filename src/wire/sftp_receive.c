@@ -312,7 +312,6 @@ static void note_ease(struct orb_sftp *session)
         session->ease++;
 }
 
-/* Until there is nothing more: of a stream that has failed the loop tells but once. */
 void orb_sftp_receive(struct orb_sftp *session)
 {
     ssize_t got;
