@@ -9,7 +9,11 @@
 #include "base/mem.h"
 #include "wire/ssh_parts.h"
 
-enum { WORD_MS = 500 }; /* how long a session that was cut waits for its connection's last word */
+enum {
+    WORD_MS = 500, /* how long a session that was cut waits for its connection's last word */
+    SLOW_MS = 3,   /* the first session is not there by then: it waits for more than the host … */
+    SLOWER_MS = 30 /* … and still does: on a longer way what was sent then was too early */
+};
 
 enum state { RESTING, CONNECTING, STANDING, ENDING };
 
@@ -22,6 +26,8 @@ struct orb_ssh {
     unsigned generation; /* of the process; a channel belongs to one */
     struct orb_ssh_channel *channels;
     struct orb_timer *patience; /* some channel was cut */
+    struct orb_timer *slow;     /* some channel was asked for … */
+    bool slower;                /* … and was late */
     bool dropping;
     void (*dropped)(void *ctx);
     void *ctx;
@@ -67,10 +73,31 @@ static void tell_end(struct orb_ssh_channel *channel, const orbit_error *error)
 
 static void on_link_ended(void *ctx, const orbit_error *error, bool lost);
 
+static void on_slow(void *ctx)
+{
+    struct orb_ssh *ssh = ctx;
+    struct orb_ssh_channel *late = NULL;
+    ssh->slow = NULL;
+    for (struct orb_ssh_channel *channel = ssh->channels; channel; channel = channel->next) {
+        if (channel->opened)
+            return;
+        if (channel->link && channel->on_slow)
+            late = channel;
+    }
+    if (!late)
+        return;
+    if (!ssh->slower)
+        ssh->slow = orb_timer_start(ssh->loop, SLOWER_MS - SLOW_MS, on_slow, ssh);
+    ssh->slower = true;
+    late->on_slow(late);
+}
+
 static void open_link(struct orb_ssh_channel *channel)
 {
     struct orb_ssh *ssh = channel->ssh;
     orbit_error error;
+    if (channel->on_slow && !ssh->slow && !ssh->slower)
+        ssh->slow = orb_timer_start(ssh->loop, SLOW_MS, on_slow, ssh);
     channel->link =
         orb_ssh_link_open(ssh->loop, &ssh->plan, ssh->process.place.control, channel, &link_events, channel, &error);
     if (!channel->link && error.status == ORBIT_E_NETWORK) { /* ssh is just ending */
@@ -114,7 +141,9 @@ static void on_ended(struct orb_ssh_process *process)
     ssh->state = RESTING;
     orb_log(ssh->log, ORBIT_LOG_DEBUG, "ssh to %s: ended: %s", ssh->plan.peer, process->error.message);
     orb_timer_cancel(ssh->patience);
-    ssh->patience = NULL;
+    orb_timer_cancel(ssh->slow);
+    ssh->patience = ssh->slow = NULL;
+    ssh->slower = false;
     for (struct orb_ssh_channel *channel = ssh->channels; channel; channel = channel->next) {
         if (channel->generation == ssh->generation)
             tell_end(channel, &process->error);
@@ -131,6 +160,7 @@ static void on_ended(struct orb_ssh_process *process)
 static void on_ready(void *ctx, int fd)
 {
     struct orb_ssh_channel *channel = ctx;
+    channel->opened = true;
     channel->on_ready(channel, fd);
 }
 
@@ -195,7 +225,7 @@ void orb_ssh_channel_start(struct orb_ssh *ssh, struct orb_ssh_channel *channel)
 {
     channel->ssh = ssh;
     channel->link = NULL;
-    channel->ended = false;
+    channel->ended = channel->opened = false;
     channel->spoken = false;
     channel->generation = ssh->state == ENDING ? ssh->generation + 1 : ssh->generation;
     orb_error_clear(&channel->error);
@@ -228,6 +258,7 @@ static void on_dropped(struct orb_message *message)
     void (*dropped)(void *) = ssh->dropped;
     void *ctx = ssh->ctx;
     orb_timer_cancel(ssh->patience);
+    orb_timer_cancel(ssh->slow);
     orb_ssh_plan_release(&ssh->plan);
     orb_free(ssh);
     dropped(ctx);

@@ -46,6 +46,11 @@ struct orb_ssh_channel {
     bool spoken;           /* set by the user when something came from the host: a session that ends before was none */
     /* The host has opened the session: `fd` is a non-blocking stream socket, the receiver's to close. At most once. */
     void (*on_ready)(struct orb_ssh_channel *channel, int fd);
+    /* Nullable. It was asked for a moment ago, and no session of the connection is there yet: called then, and perhaps
+     * once more. OpenSSH's server (9.2) leaves small packets to Nagle's algorithm: its answer waits for an
+     * acknowledgement of what it said before, which this end may hold back for tens of milliseconds (RFC 1122, 4.2.3.2
+     * and 4.2.3.4), unless it has something to say, such as the wish for another session. */
+    void (*on_slow)(struct orb_ssh_channel *channel);
     /* Exactly once, the last: the session has ended, with or without on_ready before. NULL: well. The memory may be
      * used again in it. ORBIT_E_LIMIT: the host takes no further session on this connection, others are not
      * concerned. */
@@ -58,7 +63,7 @@ struct orb_ssh_channel {
     struct orb_message message;
     orbit_error error;
     unsigned generation;
-    bool ended;
+    bool ended, opened;
 };
 
 /* Connects when nothing is connected, also after a connection was lost. Nothing is called from inside. */

@@ -19,7 +19,7 @@
 
 #include "support/sshd.h"
 
-enum { LENGTH = 3000000, LARGE = 40 << 20, MORE = 7 /* channels than the first, usually */ };
+enum { LENGTH = 3000000, LARGE = 40 << 20, MORE = 6 /* channels than the first, and the one that comes with it */ };
 
 static struct sshd sshd;
 static struct delay delay;
@@ -28,7 +28,8 @@ static orbit_backend *store, *local;
 static char here[64], there[600];
 static orbit_error error;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static unsigned ahead; /* channels that were opened so, by what the log says */
+/* By what the log says: channels that were opened ahead, and all that stand. */
+static unsigned ahead, open_channels;
 
 #define OK(call)                                                       \
     do {                                                               \
@@ -46,6 +47,7 @@ static void on_log(void *ctx, orbit_log_level level, const char *line)
     pthread_mutex_lock(&mutex);
     if (at && strstr(at, "more channels to 'direct' ahead") && sscanf(at, "sftp: %u", &count) == 1)
         ahead += count;
+    open_channels += at && strstr(at, "is open");
     pthread_mutex_unlock(&mutex);
 }
 
@@ -68,7 +70,7 @@ static void open_store(const char *fixture, unsigned ms)
     OK(orbit_open(&store, client, url, &options, &error));
     (void)snprintf(url, sizeof(url), "file://%s", here);
     OK(orbit_open(&local, client, url, NULL, &error));
-    ahead = 0;
+    ahead = open_channels = 0;
 }
 
 static int set_up(void **state)
@@ -163,7 +165,8 @@ static void server_that_allows_one_session_is_used_with_one(void **state)
     (void)state;
     open_store("sshd_one", 10);
     make(here, "file", LARGE);
-    assert_int_equal(copied(local, store, "file", 0, 0), MORE);
+    assert_int_equal(copied(local, store, "file", 0, 0), 0); /* the second was refused, others were not asked for */
+    assert_int_equal(open_channels, 1);
     make(there, "other", LARGE);
     assert_int_equal(copied(store, local, "other", LARGE, 0), 0);
 }
@@ -180,13 +183,55 @@ static void size_that_was_said_wrongly_costs_nothing(void **state)
     }
 }
 
+static unsigned seen(const unsigned *count)
+{
+    pthread_mutex_lock(&mutex);
+    unsigned now = *count;
+    pthread_mutex_unlock(&mutex);
+    return now;
+}
+
+static void await_channels(unsigned wanted)
+{
+    for (int i = 0; i < 5000 && seen(&open_channels) < wanted; i++)
+        usleep(1000);
+    assert_int_equal(seen(&open_channels), wanted);
+}
+
+static void first_session_brings_another_one(void **state)
+{
+    orbit_metadata metadata = {0};
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", 1);
+    OK(orbit_stat(store, "file", NULL, &metadata, &error));
+    await_channels(2);
+    assert_int_equal(ahead, 0);
+}
+
+static void server_that_may_mix_up_sessions_has_one(void **state)
+{
+    orbit_metadata metadata = {0};
+    (void)state;
+    open_store("sshd_proftpd", 10);
+    make(there, "file", LARGE);
+    for (int i = 0; i < 3; i++)
+        OK(orbit_stat(store, "file", NULL, &metadata, &error));
+    assert_int_equal(copied(store, local, "file", LARGE, 0), 0);
+    assert_int_equal(open_channels, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(what_is_said_to_be_large_has_its_channels_ahead),    TEST(large_upload_has_its_channels_ahead),
-        TEST(upload_that_wants_one_stream_has_no_channels_ahead), TEST(server_that_allows_one_session_is_used_with_one),
+        TEST(what_is_said_to_be_large_has_its_channels_ahead),
+        TEST(large_upload_has_its_channels_ahead),
+        TEST(upload_that_wants_one_stream_has_no_channels_ahead),
+        TEST(server_that_allows_one_session_is_used_with_one),
         TEST(size_that_was_said_wrongly_costs_nothing),
+        TEST(first_session_brings_another_one),
+        TEST(server_that_may_mix_up_sessions_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,8 @@ struct sftp_channel {
     struct sftp_command *command;
     bool ready;
     bool transport; /* orb_ssh's, or the command, runs still */
+    bool greeting;  /* its first packet is sent and not answered, and nobody has answered another one's */
+    int kept_fd;    /* opened by the host, but nothing is said there yet: what the greeting brings decides; -1: none */
     unsigned generation;
     uint64_t attached_ns;
     unsigned streams;          /* calls that move bytes */

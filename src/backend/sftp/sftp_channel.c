@@ -4,6 +4,7 @@
  * there may be: they share the connection, and its authentication. A channel that was lost is opened anew by the
  * next call, as soon as what carried it has ended. Loop thread. */
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/sftp/sftp.h"
 #include "base/clock.h"
@@ -44,13 +45,17 @@ static void drop_session(struct sftp_channel *channel, const orbit_error *error)
 {
     struct orb_sftp *session = channel->session;
     channel->session = NULL;
-    channel->ready = false;
+    channel->ready = channel->greeting = false;
+    if (channel->kept_fd >= 0)
+        close(channel->kept_fd);
+    channel->kept_fd = -1;
     channel->generation++;
     channel->streams = 0;
     orb_sftp_free(session, error);
 }
 
 static void open_ahead(struct sftp_store *store, unsigned count);
+static void use_kept(struct sftp_store *store);
 
 static void start_waiting(struct sftp_channel *channel)
 {
@@ -71,6 +76,7 @@ static void on_ready(void *ctx)
     if (!sftp_is_openssh(channel->session)) /* which has a process for each session; others may mix them up */
         store->channels_most = 1;
     channel->ssh.spoken = true;
+    channel->greeting = false;
     sftp_absent_is_back(store);
     orb_log(&store->host->log, ORBIT_LOG_DEBUG, "sftp: channel %u of '%s' is open",
             (unsigned)(channel - store->channels), store->peer);
@@ -78,6 +84,7 @@ static void on_ready(void *ctx)
         open_ahead(store, store->ahead);
     store->ahead = 0;
     start_waiting(channel);
+    use_kept(store);
 }
 
 /* Without an error the stream just ended: who carried it says why, soon. */
@@ -98,6 +105,7 @@ static void on_ended(void *ctx, const orbit_error *error)
         }
         fail_calls(waiting, error ? error : &own);
     }
+    use_kept(store);
     close_when_quiet(store);
 }
 
@@ -155,6 +163,7 @@ static void transport_ended(struct sftp_channel *channel, const orbit_error *err
     else
         fail_calls(waiting, error);
     sftp_calls_start(late);
+    use_kept(store);
     close_when_quiet(store);
 }
 
@@ -166,18 +175,73 @@ static struct orb_sftp *ready_session(const struct sftp_store *store)
     return NULL;
 }
 
-/* What another session of the connection has said holds for this one, too. */
+/* What another session of the connection (nullable) has said holds for this one, too. */
+static void attach(struct sftp_channel *channel, int fd, const struct orb_sftp *other)
+{
+    channel->attached_ns = orb_now_ns();
+    channel->greeting = !other;
+    if (other)
+        orb_sftp_presume(channel->session, other);
+    orb_sftp_attach(channel->session, fd);
+    if (other)
+        start_waiting(channel);
+}
+
+static void dismiss(struct sftp_channel *channel)
+{
+    struct sftp_call *waiting = sftp_calls_take(&channel->waiting);
+    drop_session(channel, NULL);
+    orb_ssh_channel_stop(&channel->ssh);
+    sftp_calls_start(waiting);
+}
+
+static bool is_greeting(const struct sftp_store *store)
+{
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+        if (store->channels[i].greeting)
+            return true;
+    return false;
+}
+
+/* The greeting is over. Only a server that is known to keep its sessions apart gets words on another one. */
+static void use_kept(struct sftp_store *store)
+{
+    const struct orb_sftp *other = ready_session(store);
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX && !is_greeting(store); i++) {
+        struct sftp_channel *channel = &store->channels[i];
+        int fd = channel->kept_fd;
+        if (fd < 0)
+            continue;
+        if (!other || !sftp_is_openssh(other)) {
+            dismiss(channel);
+            continue;
+        }
+        channel->kept_fd = -1;
+        attach(channel, fd, other);
+    }
+}
+
 static void on_ssh_ready(struct orb_ssh_channel *ssh, int fd)
 {
     struct sftp_channel *channel = (struct sftp_channel *)ssh;
     const struct orb_sftp *other = ready_session(channel->store);
-    bool known = other && sftp_is_openssh(other);
-    channel->attached_ns = orb_now_ns();
-    if (known)
-        orb_sftp_presume(channel->session, other);
-    orb_sftp_attach(channel->session, fd);
-    if (known)
-        start_waiting(channel);
+    if (is_greeting(channel->store))
+        channel->kept_fd = fd;
+    else
+        attach(channel, fd, other && sftp_is_openssh(other) ? other : NULL);
+}
+
+/* Another session is asked for, which shakes the answer to the first loose: on the way it costs 40 ms otherwise. */
+static void on_ssh_slow(struct orb_ssh_channel *ssh)
+{
+    struct sftp_store *store = ((struct sftp_channel *)ssh)->store;
+    for (unsigned i = 0; i < store->channels_most && !ready_session(store); i++) {
+        struct sftp_channel *channel = &store->channels[i];
+        if (channel->transport || channel->session)
+            continue;
+        (void)open_channel(channel);
+        break;
+    }
 }
 
 static void on_ssh_end(struct orb_ssh_channel *ssh, const orbit_error *error)
@@ -208,7 +272,8 @@ static bool open_channel(struct sftp_channel *channel)
         else
             status = (orbit_status)error.status;
     } else if (status >= 0) {
-        channel->ssh = (struct orb_ssh_channel){.subsystem = "sftp", .on_ready = on_ssh_ready, .on_end = on_ssh_end};
+        channel->ssh = (struct orb_ssh_channel){
+            .subsystem = "sftp", .on_ready = on_ssh_ready, .on_slow = on_ssh_slow, .on_end = on_ssh_end};
         orb_ssh_channel_start(store->ssh, &channel->ssh);
     }
     channel->transport = status >= 0;

@@ -89,8 +89,10 @@ static orbit_status sftp_open(void **self, orbit_host *host, const orbit_open_re
     store->impatient = request->options->retry_attempts == 1;
     store->streams = request->options->parallel_operations ? request->options->parallel_operations : SFTP_CHANNELS;
     store->channels_most = config.channels ? (unsigned)config.channels : SFTP_CHANNELS_MAX;
-    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
+    for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++) {
         store->channels[i].store = store;
+        store->channels[i].kept_fd = -1;
+    }
     if (status >= 0 && !store->command)
         status = orb_ssh_make(&store->ssh, host->loop, &host->log, &config.ssh, error);
     sftp_config_release(&config);
