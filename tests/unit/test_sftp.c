@@ -366,9 +366,11 @@ static void ease_tells_whether_we_keep_up(void **state)
     }
     on_loop(ask_ease, &before);
     assert_in_range(before, 50, ORB_SFTP_EASE_MOST);
-    for (int i = 0; i < 10; i++)
+    after = before;
+    for (int i = 0; i < 200 && after > before / 2; i++) { /* a busy machine's server has not always filled the stream */
         read_late(&handle, room);
-    on_loop(ask_ease, &after);
+        on_loop(ask_ease, &after);
+    }
     assert_in_range(after, 0, before / 2);
     free(room);
 }
