@@ -304,7 +304,8 @@ static bool send_again(struct session *session, const orbit_upload_journal *jour
     if (!place_open(session, &from, journal->source_store, SIDE_SOURCE))
         return false;
     copy.write = &write;
-    copy.size_hint = journal->size;
+    orbit_metadata said = {.kind = ORBIT_KIND_FILE, .fields = ORBIT_HAS_SIZE, .size = journal->size};
+    copy.source_hint = &said;
     copy.source_sse_customer_key = session_source_key(session, false);
     *status = orbit_copy(from.store->backend, journal->source, to, journal->path, &copy, written, error);
     place_release(&from);

@@ -268,7 +268,6 @@ typedef struct orbit_read_reply {
     /* A part was asked for and the store sends the object whole; what lies before `offset` the backend passes over.
      * From then on the engine takes the backend's ranged_read for false. */
     bool whole;
-    uint64_t way_ns; /* to the store and back; 0: as long as the head took, which may have opened something first */
 } orbit_read_reply;
 
 /* put: the whole object in one request. begin: a large one in parts. `options` is never NULL. */
@@ -335,8 +334,7 @@ typedef struct orbit_begin_reply {
     const orbit_extent *extents;
     size_t extent_count;
     uint64_t prefix_bytes; /* that were taken over from the file at the path */
-    uint64_t way_ns; /* to the store and back; 0: as long as begin() took, which may have made a connection first */
-    bool in_order;   /* this upload wants its parts as capabilities.sequential_parts says, the lowest first */
+    bool in_order;         /* this upload wants its parts as capabilities.sequential_parts says, the lowest first */
 } orbit_begin_reply;
 
 typedef struct orbit_part {
@@ -573,6 +571,9 @@ struct orbit_backend_ops {
     size_t (*written)(void *self, void *upload, orbit_stored_part *parts, size_t room);
     /* Bytes acknowledged before it was asked reach the store's disk. ORBIT_E_UNSUPPORTED: nobody can tell. */
     void (*flush)(void *self, orbit_op *op, void *upload);
+    /* How long the shortest request takes to the store and back, as it is known now; 0: it is not. No I/O, loop thread.
+     * Without it the first request of a copy has to tell, which may have opened something before it was sent. */
+    uint64_t (*way_ns)(void *self);
 };
 
 ORBIT_END_DECLS

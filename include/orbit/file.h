@@ -61,7 +61,9 @@ typedef struct orbit_copy_options {
     bool no_hedge;          /* a range that lags far behind the others is not asked for again on another connection */
     bool resume;            /* true: as in orbit_download(), where the target is a local file */
     uint64_t resume_offset; /* as in orbit_download(), where the target is a local file and the source none */
-    uint64_t size_hint; /* bytes of the source as a listing told, say; 0: not known. A wrong one costs speed alone */
+    /* What a listing or a stat has just said of the source: its size and time are made use of to begin sooner. Nullable,
+     * copied. One that is wrong, or not true any more, costs speed alone. */
+    const orbit_metadata *source_hint;
 } orbit_copy_options;
 
 #define ORBIT_COPY_OPTIONS_INIT                                                 \

@@ -75,6 +75,7 @@ void orb_copy_fail(struct orb_copy *copy, orbit_status status, const orbit_error
     if (copy->stopping || copy->well)
         return;
     copy->stopping = true;
+    copy->mistaken = copy->presuming && status == ORBIT_E_CHANGED;
     copy->status = status;
     if (error)
         copy->error = *error;
@@ -83,8 +84,8 @@ void orb_copy_fail(struct orb_copy *copy, orbit_status status, const orbit_error
     orb_admission_withdraw(&copy->admission);
     orb_call_cancel(&copy->call);
     orb_copy_resume_stop(copy);
-    if (copy->upload.state != ORB_UPLOAD_NEW)
-        orb_upload_stop(&copy->upload, status, &copy->error);
+    if (copy->upload.state != ORB_UPLOAD_NEW) /* of another version nothing is kept for a later try */
+        orb_upload_stop(&copy->upload, copy->mistaken ? ORBIT_E_UNSUPPORTED : status, &copy->error);
     for (uint32_t i = 0; i < copy->ranges_made; i++)
         orb_relay_stop(copy->ranges[i], &copy->error);
     orb_copy_stream_stop(copy, status, &copy->error);
@@ -378,7 +379,7 @@ static void upload_opened(struct orb_upload *upload)
     struct orb_copy *copy = upload->ctx;
     orb_copy_resume_opened(copy);
     if (!copy->to->caps.random_access) /* a way to a store */
-        orb_copy_ramp_answered(copy, upload->begin_reply.way_ns);
+        orb_copy_ramp_answered(copy, copy->to);
     orb_copy_kept_opened(copy);
     send_waiting(copy);
     orb_copy_pump(copy);
@@ -482,7 +483,7 @@ orbit_status orb_copy_range_head(struct orb_copy *copy, struct orb_relay *range,
     orbit_status status = orb_copy_identify(copy, &reply->metadata, error);
     if (status < 0)
         return status;
-    orb_copy_ramp_answered(copy, reply->way_ns);
+    orb_copy_ramp_answered(copy, copy->from);
     copy->total = orb_copy_bytes(copy);
     if ((reply->whole && orb_copy_wants_order(copy, range)) || copy->total == ORBIT_SIZE_UNKNOWN) {
         orb_copy_begin_anew(copy, range, ORB_COPY_AS_STREAM);
@@ -591,6 +592,8 @@ void orb_copy_start(struct orb_copy *copy)
     else if (copy->from->ops->stat && (copy->from->caps.random_access || copy->look_first || copy->options->checksum ||
                                        copy->verify_full || orb_copy_store_may(copy)))
         orb_copy_look(copy); /* verify_full: of a hash one has to know before the first byte comes */
+    else if (orb_copy_presume(copy))
+        orb_copy_looked(copy);
     else
         orb_copy_through_here(copy);
 }

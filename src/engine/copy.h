@@ -36,6 +36,7 @@ struct orb_copy {
     const uint8_t *source_key;         /* SSE-C of the source; nullable */
     uint64_t offset, length;           /* of the source; ORBIT_TO_END */
     uint64_t length_hint;              /* of the source; ORBIT_SIZE_UNKNOWN: none. Never believed, only made use of */
+    orbit_metadata hint;               /* of the source, likewise: kind, size and time alone; zeroed: none */
     const orbit_write_options *options;
     struct orb_tally *tally; /* nullable: its requests are counted there, too */
     bool preserve;
@@ -78,7 +79,7 @@ struct orb_copy {
     struct orb_turn turn;
     uint32_t allowed;               /* ranges in flight now: copy_ramp.c */
     uint64_t asked_ns, answered_ns; /* when the store was asked for its first reply, and gave it */
-    uint64_t way_ns;                /* what that took, or what the store says of the way to it */
+    uint64_t way_ns;                /* what that took, or what the store knows of the way to it */
     uint64_t ramp_ns, ramp_cpu_ns;  /* the clocks at the last look */
     uint64_t ramp_from;             /* `passed` then */
     struct orb_trial trial;
@@ -89,6 +90,8 @@ struct orb_copy {
     bool single;  /* one put */
     bool sending; /* planned: ranges may start */
     bool finishing;
+    bool presuming;                /* `source` is what the hint says, until a reply confirms it, … */
+    bool mistaken;                 /* … or says otherwise: the copy begins again without */
     enum orb_copy_restart restart; /* what follows once the first range has ended */
     struct orb_message restart_message;
     bool restart_posted;
@@ -167,6 +170,8 @@ void orb_copy_looked(struct orb_copy *copy); /* copy->source is known */
 uint64_t orb_copy_bytes(const struct orb_copy *copy);
 /* Bytes to ask for of a source that nobody looked at. */
 uint64_t orb_copy_first_wish(const struct orb_copy *copy);
+/* What was said of a large source far away is taken for true, and then it is known. */
+bool orb_copy_presume(struct orb_copy *copy);
 /* Where nothing but size and time says which version is read, they are looked at once more at the end. */
 bool orb_copy_checks_again(const struct orb_copy *copy);
 void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */
@@ -194,7 +199,10 @@ void orb_copy_taken_up(struct orb_copy *copy, void *handle, uint64_t part_bytes,
 void orb_copy_ramp_start(struct orb_copy *copy);
 /* Around the first request to a store: how long the way to it is. */
 void orb_copy_ramp_asks(struct orb_copy *copy);
-void orb_copy_ramp_answered(struct orb_copy *copy, uint64_t way_ns);
+void orb_copy_ramp_answered(struct orb_copy *copy, const struct orb_backend *by);
+/* What the store knows of that by itself; 0: nothing. */
+uint64_t orb_copy_way_ns(const struct orb_backend *to);
+bool orb_copy_is_far(uint64_t way_ns);
 /* One more range would start: false when there are enough, and then it looks again soon. */
 bool orb_copy_ramp_allows(struct orb_copy *copy);
 /* Bytes of the next range, which could have `length`: shorter ones at the end of the copy. */

@@ -3,7 +3,9 @@
  * was the whole object. Then the copy becomes a stream that reads it once, in order, instead of one whole object a
  * range. The first such copy of a client pays for that with what it had asked for; the later ones know.
  *
- * Another: the bytes were not those whose checksum the store keeps. Which range was wrong nobody can say afterwards,
+ * Another: what was said of the source was not true (any more). It was presumed only to begin early.
+ *
+ * A third: the bytes were not those whose checksum the store keeps. Which range was wrong nobody can say afterwards,
  * without keeping a checksum of each; mostly it was the way, and the same bytes come right when they are fetched
  * once more. Once: what is wrong again is wrong in the store. Loop thread only. */
 #include "base/mem.h"
@@ -53,10 +55,19 @@ static bool again_for_checksum(struct orb_copy *copy)
     return true;
 }
 
+static bool again_mistaken(struct orb_copy *copy)
+{
+    if (!copy->mistaken)
+        return false;
+    orb_log(&copy->from->host->log, ORBIT_LOG_DEBUG, "'%s' is not what was said of it", copy->from_path);
+    orb_copy_start_again(copy, NULL);
+    return true;
+}
+
 bool orb_copy_begins_again(struct orb_copy *copy)
 {
     return !copy->well && !copy->called_off &&
-           (orb_copy_kept_again(copy) || again_in_order(copy) || again_for_checksum(copy));
+           (again_mistaken(copy) || orb_copy_kept_again(copy) || again_in_order(copy) || again_for_checksum(copy));
 }
 
 void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source)

@@ -4,7 +4,8 @@
 #include "base/least.h"
 #include "engine/copy.h"
 
-#define SMALL ((uint64_t)64 << 10)
+#define SMALL        ((uint64_t)64 << 10)
+#define PRESUME_FROM ((uint64_t)32 << 20) /* several ranges, which need not wait for the first */
 
 /* ---- what the source is ------------------------------------------------------------------------------ */
 
@@ -13,8 +14,24 @@ static orbit_status fail_changed(const struct orb_copy *copy, orbit_error *error
     return orb_fail(error, ORBIT_E_CHANGED, 0, "'%s' changed while it was being read", copy->from_path);
 }
 
+/* The first reply about a source that was presumed. */
+static orbit_status confirm(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error)
+{
+    const orbit_metadata *hint = &copy->hint;
+    if ((metadata->fields & hint->fields) != hint->fields || metadata->size != hint->size ||
+        metadata->mtime_ns != hint->mtime_ns)
+        return fail_changed(copy, error);
+    if (orbit_metadata_copy(&copy->source, metadata) < 0)
+        return orb_fail_memory(error);
+    copy->presuming = false;
+    orb_copy_ramp_answered(copy, copy->from);
+    return ORBIT_OK;
+}
+
 orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error)
 {
+    if (copy->presuming)
+        return confirm(copy, metadata, error);
     if (!copy->have_source) {
         if (orbit_metadata_copy(&copy->source, metadata) < 0)
             return orb_fail_memory(error);
@@ -24,6 +41,23 @@ orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *meta
     if ((metadata->fields & copy->source.fields & ORBIT_HAS_SIZE) && metadata->size != copy->source.size)
         return fail_changed(copy, error);
     return ORBIT_OK;
+}
+
+/* Its first reply would be two ways there and back, during which one of its ranges comes. Each range is asked for as of
+ * that version; the target must not need to know more of it to begin. */
+bool orb_copy_presume(struct orb_copy *copy)
+{
+    const orbit_metadata *hint = &copy->hint;
+    const uint32_t needed = ORBIT_HAS_SIZE | ORBIT_HAS_MTIME;
+    if (hint->kind != ORBIT_KIND_FILE || hint->fields != needed || hint->size < PRESUME_FROM || copy->preserve ||
+        copy->version_id || copy->if_match || !copy->to->caps.random_access ||
+        !orb_copy_is_far(orb_copy_way_ns(copy->from)))
+        return false;
+    copy->source = *hint; /* it owns nothing */
+    copy->have_source = copy->presuming = true;
+    orb_copy_ramp_answered(copy, copy->from);
+    orb_log(&copy->from->host->log, ORBIT_LOG_DEBUG, "'%s' is taken for what was said of it", copy->from_path);
+    return true;
 }
 
 uint64_t orb_copy_bytes(const struct orb_copy *copy)

@@ -84,7 +84,8 @@ static void source_head(struct orb_race *race, struct orb_race_leg *leg)
 {
     struct orb_relay *range = race->ctx;
     orbit_error error;
-    if (range->stopping || range->again || (range->headed && !leg->hedge && !leg->reply.whole))
+    bool told = range->headed && !leg->hedge && !leg->reply.whole && !range->copy->presuming;
+    if (range->stopping || range->again || told)
         return;
     orbit_status status = head(range, leg, &error);
     if (status < 0)

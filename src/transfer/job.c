@@ -59,6 +59,19 @@ static orbit_write_options write_options(struct orb_transfer_job *job)
     return write;
 }
 
+/* What is kept of what a listing said. */
+static orbit_metadata said_of(const struct orb_transfer_job *job)
+{
+    orbit_metadata said = {.kind = job->has_metadata ? job->kind : ORBIT_KIND_OTHER, .mtime_ns = job->mtime_ns};
+    if (job->has_mtime)
+        said.fields |= ORBIT_HAS_MTIME;
+    if (job->bytes != ORBIT_SIZE_UNKNOWN) {
+        said.fields |= ORBIT_HAS_SIZE;
+        said.size = job->bytes;
+    }
+    return said;
+}
+
 static orbit_status start_copy(struct orb_transfer_job *job, orbit_task **task, orbit_error *error)
 {
     const struct orbit_transfer *transfer = job->transfer;
@@ -67,7 +80,8 @@ static orbit_status start_copy(struct orb_transfer_job *job, orbit_task **task, 
     copy.preserve = copy.preserve || transfer->options.preserve || (job->flags & ORBIT_JOB_PRESERVE);
     copy.write = &write;
     copy.version_id = job->version_id;
-    copy.size_hint = job->bytes == ORBIT_SIZE_UNKNOWN ? 0 : job->bytes;
+    orbit_metadata said = said_of(job);
+    copy.source_hint = &said;
     return orbit_copy_start(task, job->from_backend, job->from, job->to_backend, job->to, &copy, &job->result,
                             step_done, job, error);
 }

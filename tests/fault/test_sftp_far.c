@@ -28,8 +28,9 @@ static orbit_backend *store, *local;
 static char here[64], there[600];
 static orbit_error error;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-/* By what the log says: channels that were opened ahead, and all that stand. */
-static unsigned ahead, open_channels;
+/* By what the log says: channels that were opened ahead; all that stand; copies that began with what was said of their
+ * source; those of which that was not true. */
+static unsigned ahead, open_channels, presumed, mistaken;
 
 #define OK(call)                                                       \
     do {                                                               \
@@ -48,6 +49,8 @@ static void on_log(void *ctx, orbit_log_level level, const char *line)
     if (at && strstr(at, "more channels to 'direct' ahead") && sscanf(at, "sftp: %u", &count) == 1)
         ahead += count;
     open_channels += at && strstr(at, "is open");
+    presumed += strstr(line, "is taken for what was said of it") != NULL;
+    mistaken += strstr(line, "is not what was said of it") != NULL;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -70,7 +73,7 @@ static void open_store(const char *fixture, unsigned ms)
     OK(orbit_open(&store, client, url, &options, &error));
     (void)snprintf(url, sizeof(url), "file://%s", here);
     OK(orbit_open(&local, client, url, NULL, &error));
-    ahead = open_channels = 0;
+    ahead = open_channels = presumed = mistaken = 0;
 }
 
 static int set_up(void **state)
@@ -125,7 +128,8 @@ static unsigned copied(orbit_backend *from, orbit_backend *to, const char *name,
     orbit_write_options write = ORBIT_WRITE_OPTIONS_INIT;
     orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
     write.parallel_operations = parallel;
-    copy.size_hint = said;
+    orbit_metadata hint = {.kind = ORBIT_KIND_FILE, .fields = ORBIT_HAS_SIZE, .size = said};
+    copy.source_hint = said ? &hint : NULL;
     copy.write = &write;
     unsigned before = ahead;
     OK(orbit_copy(from, name, to, name, &copy, NULL, &error));
@@ -221,6 +225,76 @@ static void server_that_may_mix_up_sessions_has_one(void **state)
     assert_int_equal(open_channels, 1);
 }
 
+static void copy_with(const char *name, const orbit_metadata *said, bool preserve)
+{
+    orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+    copy.source_hint = said;
+    copy.preserve = preserve;
+    presumed = mistaken = 0;
+    OK(orbit_copy(store, name, local, name, &copy, NULL, &error));
+    same(name);
+}
+
+static void large_file_that_was_listed_begins_in_all_its_ranges(void **state)
+{
+    orbit_metadata said = {0};
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", LARGE);
+    OK(orbit_stat(store, "file", NULL, &said, &error));
+    copy_with("file", &said, false);
+    assert_int_equal(presumed, 1);
+    assert_int_equal(mistaken, 0);
+    copy_with("file", &said, true); /* needs to know all of it */
+    assert_int_equal(presumed, 0);
+}
+
+static void what_was_said_of_a_file_may_be_untrue(void **state)
+{
+    orbit_metadata said = {0};
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", LARGE);
+    OK(orbit_stat(store, "file", NULL, &said, &error));
+    const orbit_metadata truth = said;
+    said.mtime_ns -= 1000000000; /* it was replaced */
+    copy_with("file", &said, false);
+    assert_int_equal(presumed, 1);
+    assert_int_equal(mistaken, 1);
+    said = truth;
+    said.size += 1000000; /* it was longer */
+    copy_with("file", &said, false);
+    assert_int_equal(mistaken, 1);
+    said.size = (uint64_t)1 << 50;
+    copy_with("file", &said, false);
+    assert_int_equal(mistaken, 1);
+    make(there, "file", LENGTH);
+    copy_with("file", &truth, false);
+    assert_int_equal(mistaken, 1);
+    make(there, "file", 0);
+    copy_with("file", &truth, false);
+    assert_int_equal(mistaken, 1);
+}
+
+static void what_was_said_of_a_file_that_is_gone_does_not_help(void **state)
+{
+    orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+    orbit_metadata said = {0};
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", LARGE);
+    OK(orbit_stat(store, "file", NULL, &said, &error));
+    copy.source_hint = &said;
+    assert_int_equal(orbit_copy(store, "other", local, "other", &copy, NULL, &error), ORBIT_E_NOT_FOUND);
+    assert_int_equal(mkdir(strcat(there, "/directory"), 0777), 0);
+    assert_int_equal(orbit_copy(store, "directory", local, "other", &copy, NULL, &error), ORBIT_E_PATH);
+    assert_true(error.flags & ORBIT_ERROR_IS_DIRECTORY);
+    *strrchr(there, '/') = '\0';
+    char command[200];
+    (void)snprintf(command, sizeof(command), "test -z \"$(ls -A %s)\"", here);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +306,9 @@ int main(void)
         TEST(size_that_was_said_wrongly_costs_nothing),
         TEST(first_session_brings_another_one),
         TEST(server_that_may_mix_up_sessions_has_one),
+        TEST(large_file_that_was_listed_begins_in_all_its_ranges),
+        TEST(what_was_said_of_a_file_may_be_untrue),
+        TEST(what_was_said_of_a_file_that_is_gone_does_not_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

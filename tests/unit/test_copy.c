@@ -172,7 +172,8 @@ static void small_objects_cost_one_request_each_way(void **state)
 static void copy_hinted(uint64_t length, uint64_t hint)
 {
     orbit_copy_options options = ORBIT_COPY_OPTIONS_INIT;
-    options.size_hint = hint;
+    const orbit_metadata said = {.kind = ORBIT_KIND_FILE, .fields = ORBIT_HAS_SIZE, .size = hint};
+    options.source_hint = hint ? &said : NULL;
     have("o", length);
     fx.other.largest_read = 0;
     assert_ok(orbit_copy(fx.from, "o", fx.backend, "o", &options, NULL, &fx.error));

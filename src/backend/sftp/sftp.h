@@ -99,8 +99,6 @@ void sftp_call_ask(struct sftp_call *call, struct orb_sftp_request *request,
 struct sftp_call *sftp_call_of(const struct orb_sftp_request *request);
 /* The session of its channel; NULL when that was lost. */
 struct orb_sftp *sftp_call_session(const struct sftp_call *call);
-/* The shortest way of its channel there and back; 0: not known. */
-uint64_t sftp_call_way_ns(const struct sftp_call *call);
 
 /* ORBIT_OK for a reply of `type` (STATUS: with status OK), else what went wrong with "cannot verb 'what'". */
 orbit_status sftp_check(struct sftp_call *call, const struct orb_sftp_request *request, uint8_t type,
@@ -137,6 +135,7 @@ uint32_t sftp_temporary_mark(const char *name);
 void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call));
 /* Calls that move bytes, of all channels. */
 unsigned sftp_channels_streams(const struct sftp_store *store);
+uint64_t sftp_way_ns(void *self);
 /* So many bytes will be moved in so many streams (0: as usual): where the way is long, their channels are opened
  * now, all together, and not when the first reply has shown how much there is. */
 void sftp_channels_ahead(struct sftp_store *store, uint64_t bytes, unsigned streams);

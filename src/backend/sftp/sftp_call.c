@@ -110,12 +110,6 @@ struct orb_sftp *sftp_call_session(const struct sftp_call *call)
     return call->channel && call->channel->generation == call->generation ? call->channel->session : NULL;
 }
 
-uint64_t sftp_call_way_ns(const struct sftp_call *call)
-{
-    const struct orb_sftp *session = sftp_call_session(call);
-    return session ? orb_sftp_round_trip_ns(session) : 0;
-}
-
 struct sftp_call *sftp_call_of(const struct orb_sftp_request *request)
 {
     return request->ctx;

@@ -292,10 +292,15 @@ static bool usable(const struct sftp_channel *channel)
     return channel->session && (!channel->ready || orb_sftp_ready(channel->session));
 }
 
-static bool is_far(const struct sftp_store *store)
+uint64_t sftp_way_ns(void *self)
 {
-    const struct orb_sftp *session = ready_session(store);
-    return session && orb_sftp_round_trip_ns(session) >= FAR_NS;
+    const struct orb_sftp *session = ready_session(self);
+    return session ? orb_sftp_round_trip_ns(session) : 0;
+}
+
+static bool is_far(struct sftp_store *store)
+{
+    return sftp_way_ns(store) >= FAR_NS;
 }
 
 unsigned sftp_channels_streams(const struct sftp_store *store)

@@ -165,7 +165,6 @@ static void begun(struct sftp_call *call, orbit_status status, const orbit_error
     upload->begun->upload = upload->target;
     upload->begun->upload_id = sftp_target_id(upload->target);
     struct orb_sftp *session = sftp_call_session(call);
-    upload->begun->way_ns = sftp_call_way_ns(call);
     upload->begun->in_order = session && !sftp_is_openssh(session);
     upload->begun = NULL;
     sftp_call_end(call, ORBIT_OK, NULL);

@@ -355,7 +355,6 @@ static void know(struct read_call *read)
 {
     if (!read->held)
         read->held = sftp_held_add(&read->call, read->full, &read->handle, &read->reply->metadata);
-    read->reply->way_ns = sftp_call_way_ns(&read->call);
     read->known = true;
     read->doubt = false;
     fit(read);

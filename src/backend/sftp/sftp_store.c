@@ -165,4 +165,5 @@ const orbit_backend_ops orb_sftp_ops = {
     .adopt = sftp_adopt,
     .written = sftp_written,
     .flush = sftp_flush,
+    .way_ns = sftp_way_ns,
 };
