@@ -252,8 +252,10 @@ typedef struct orbit_read_request {
     uint64_t offset;
     uint64_t length; /* ORBIT_TO_END: all of the rest */
     /* What an earlier reply of this stream said, NULL for the first: the object must still be the same
-     * (If-Match; size, mtime and inode on disks), or ORBIT_E_CHANGED. */
+     * (If-Match; size, mtime and inode on disks), or ORBIT_E_CHANGED. presumed: no reply yet, but a listing did; what
+     * counts is what stands at the path now, not a file that is still open from before. */
     const orbit_metadata *pin;
+    bool presumed;
     const char *if_match;
     const uint8_t *sse_customer_key;
     bool want_checksum; /* stored checksums are wanted in the reply */
@@ -544,8 +546,8 @@ struct orbit_backend_ops {
     orbit_status (*locate)(void *self, const char *path, char *store, size_t store_room, char *key, size_t key_room);
     /* Instead of abort, for an upload that was begun with `keep`: what was written stays for a later begin(). */
     void (*suspend)(void *self, orbit_op *op, void *upload);
-    /* Whether an earlier upload seems to have left something at `path` that a begin with `keep` would take up. No more
-     * than a quick look, for it is called on the thread that starts a copy; it may be wrong. */
+    /* Whether an earlier upload seems to have left something at `path` that a begin with `keep` would take up, or what
+     * stands there is no plain file: then the source is looked at before the target is begun. No more than a quick look, for it is called on the thread that starts a copy; it may be wrong. */
     bool (*kept)(void *self, const char *path);
     void (*presign)(void *self, orbit_op *op, const orbit_presign_request *request);
     /* A part whose bytes the store takes from an object it has: copies of more than copy_max. ORBIT_E_CHANGED where the

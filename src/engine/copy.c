@@ -84,8 +84,8 @@ void orb_copy_fail(struct orb_copy *copy, orbit_status status, const orbit_error
     orb_admission_withdraw(&copy->admission);
     orb_call_cancel(&copy->call);
     orb_copy_resume_stop(copy);
-    if (copy->upload.state != ORB_UPLOAD_NEW) /* of another version nothing is kept for a later try */
-        orb_upload_stop(&copy->upload, copy->mistaken ? ORBIT_E_UNSUPPORTED : status, &copy->error);
+    if (copy->upload.state != ORB_UPLOAD_NEW)
+        orb_upload_stop(&copy->upload, status, &copy->error);
     for (uint32_t i = 0; i < copy->ranges_made; i++)
         orb_relay_stop(copy->ranges[i], &copy->error);
     orb_copy_stream_stop(copy, status, &copy->error);

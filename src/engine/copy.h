@@ -2,7 +2,8 @@
  * One object from one backend to another: by the store itself where it can, else range by range through pipes, else
  * (a source without ranges, or of no known size) as one stream through part buffers. Loop thread only.
  *
- * The source is pinned by the first reply: what changes meanwhile is ORBIT_E_CHANGED. A checksum that the source
+ * The source is pinned by the first reply, or by what was said of it before, which the first reply then confirms: what
+ * changes meanwhile is ORBIT_E_CHANGED. A checksum that the source
  * keeps for the whole object is compared before the target is finished. */
 #ifndef ORB_ENGINE_COPY_H
 #define ORB_ENGINE_COPY_H

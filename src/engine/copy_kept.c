@@ -28,10 +28,15 @@ static bool worth_it(const struct orb_copy *copy)
  * missing brings what is there already. */
 void orb_copy_kept_look(struct orb_copy *copy)
 {
-    if (!copy->keeps || !copy->to->caps.keeps_extents || copy->from->ops == copy->to->ops || !copy->from->ops->stat)
+    const struct orb_backend *to = copy->to;
+    bool may_keep = copy->keeps && to->caps.keeps_extents && copy->from->ops != to->ops && copy->from->ops->stat;
+    bool may_presume = copy->hint.fields == (ORBIT_HAS_SIZE | ORBIT_HAS_MTIME);
+    if (!may_keep)
         copy->prefix = 0;
-    else if (copy->prefix || copy->length_hint >= RESUME_FROM)
-        copy->look_first = copy->prefix || (copy->to->ops->kept && copy->to->ops->kept(copy->to->self, copy->to_path));
+    if (copy->prefix)
+        copy->look_first = true;
+    else if ((may_keep || may_presume) && copy->length_hint >= RESUME_FROM)
+        copy->look_first = to->ops->kept && to->ops->kept(to->self, copy->to_path);
     copy->look_first |= orb_copy_resume_looks(copy);
 }
 

@@ -14,12 +14,14 @@ static orbit_status fail_changed(const struct orb_copy *copy, orbit_error *error
     return orb_fail(error, ORBIT_E_CHANGED, 0, "'%s' changed while it was being read", copy->from_path);
 }
 
-/* The first reply about a source that was presumed. */
+/* The first reply about a source that was presumed. One that could be compared with a checksum begins again, too: the
+ * ranges so far compute none. */
 static orbit_status confirm(struct orb_copy *copy, const orbit_metadata *metadata, orbit_error *error)
 {
     const orbit_metadata *hint = &copy->hint;
+    bool compared = copy->verify && (metadata->etag || metadata->checksum.algorithm);
     if ((metadata->fields & hint->fields) != hint->fields || metadata->size != hint->size ||
-        metadata->mtime_ns != hint->mtime_ns)
+        metadata->mtime_ns != hint->mtime_ns || compared)
         return fail_changed(copy, error);
     if (orbit_metadata_copy(&copy->source, metadata) < 0)
         return orb_fail_memory(error);

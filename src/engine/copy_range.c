@@ -101,7 +101,10 @@ static void source_ask(struct orb_race *race, struct orb_race_leg *leg)
         .version_id = copy->version_id,
         .offset = range->offset + leg->from,
         .length = range->length - leg->from,
-        .pin = copy->have_source ? &copy->source : NULL,
+        .pin = copy->presuming     ? &copy->hint
+               : copy->have_source ? &copy->source
+                                   : NULL,
+        .presumed = copy->presuming,
         .if_match = copy->if_match,
         .sse_customer_key = copy->source_key,
         .want_checksum = copy->verify && range->first,

@@ -19,7 +19,11 @@
 
 #include "support/sshd.h"
 
-enum { LENGTH = 3000000, LARGE = 40 << 20, MORE = 6 /* channels than the first, and the one that comes with it */ };
+enum {
+    LENGTH = 3000000,
+    LARGE = 40 << 20,
+    MORE = 6 /* channels than the first and the one that comes with it; on a slow machine another one does */
+};
 
 static struct sshd sshd;
 static struct delay delay;
@@ -38,6 +42,14 @@ static unsigned ahead, open_channels, presumed, mistaken;
         if (status_ != ORBIT_OK)                                       \
             fail_msg("%s: %d %s", #call, (int)status_, error.message); \
     } while (0)
+
+static unsigned seen(const unsigned *count)
+{
+    pthread_mutex_lock(&mutex);
+    unsigned now = *count;
+    pthread_mutex_unlock(&mutex);
+    return now;
+}
 
 static void on_log(void *ctx, orbit_log_level level, const char *line)
 {
@@ -73,7 +85,9 @@ static void open_store(const char *fixture, unsigned ms)
     OK(orbit_open(&store, client, url, &options, &error));
     (void)snprintf(url, sizeof(url), "file://%s", here);
     OK(orbit_open(&local, client, url, NULL, &error));
+    pthread_mutex_lock(&mutex);
     ahead = open_channels = presumed = mistaken = 0;
+    pthread_mutex_unlock(&mutex);
 }
 
 static int set_up(void **state)
@@ -131,10 +145,10 @@ static unsigned copied(orbit_backend *from, orbit_backend *to, const char *name,
     orbit_metadata hint = {.kind = ORBIT_KIND_FILE, .fields = ORBIT_HAS_SIZE, .size = said};
     copy.source_hint = said ? &hint : NULL;
     copy.write = &write;
-    unsigned before = ahead;
+    unsigned before = seen(&ahead);
     OK(orbit_copy(from, name, to, name, &copy, NULL, &error));
     same(name);
-    return ahead - before;
+    return seen(&ahead) - before;
 }
 
 static void what_is_said_to_be_large_has_its_channels_ahead(void **state)
@@ -144,7 +158,7 @@ static void what_is_said_to_be_large_has_its_channels_ahead(void **state)
     make(there, "file", LENGTH);
     assert_int_equal(copied(store, local, "file", 0, 0), 0);
     assert_int_equal(copied(store, local, "file", LENGTH, 0), 0);
-    assert_int_equal(copied(store, local, "file", LARGE, 0), MORE);
+    assert_in_range(copied(store, local, "file", LARGE, 0), MORE - 1, MORE);
     assert_int_equal(copied(store, local, "file", LARGE, 0), 0); /* they are there */
 }
 
@@ -153,7 +167,7 @@ static void large_upload_has_its_channels_ahead(void **state)
     (void)state;
     open_store("sshd", 10);
     make(here, "file", LARGE);
-    assert_int_equal(copied(local, store, "file", 0, 0), MORE);
+    assert_in_range(copied(local, store, "file", 0, 0), MORE - 1, MORE);
 }
 
 static void upload_that_wants_one_stream_has_no_channels_ahead(void **state)
@@ -170,7 +184,7 @@ static void server_that_allows_one_session_is_used_with_one(void **state)
     open_store("sshd_one", 10);
     make(here, "file", LARGE);
     assert_int_equal(copied(local, store, "file", 0, 0), 0); /* the second was refused, others were not asked for */
-    assert_int_equal(open_channels, 1);
+    assert_int_equal(seen(&open_channels), 1);
     make(there, "other", LARGE);
     assert_int_equal(copied(store, local, "other", LARGE, 0), 0);
 }
@@ -187,21 +201,6 @@ static void size_that_was_said_wrongly_costs_nothing(void **state)
     }
 }
 
-static unsigned seen(const unsigned *count)
-{
-    pthread_mutex_lock(&mutex);
-    unsigned now = *count;
-    pthread_mutex_unlock(&mutex);
-    return now;
-}
-
-static void await_channels(unsigned wanted)
-{
-    for (int i = 0; i < 5000 && seen(&open_channels) < wanted; i++)
-        usleep(1000);
-    assert_int_equal(seen(&open_channels), wanted);
-}
-
 static void first_session_brings_another_one(void **state)
 {
     orbit_metadata metadata = {0};
@@ -209,8 +208,10 @@ static void first_session_brings_another_one(void **state)
     open_store("sshd", 10);
     make(there, "file", 1);
     OK(orbit_stat(store, "file", NULL, &metadata, &error));
-    await_channels(2);
-    assert_int_equal(ahead, 0);
+    for (int i = 0; i < 5000 && seen(&open_channels) < 2; i++)
+        usleep(1000);
+    assert_in_range(seen(&open_channels), 2, 3);
+    assert_int_equal(seen(&ahead), 0);
 }
 
 static void server_that_may_mix_up_sessions_has_one(void **state)
@@ -222,7 +223,7 @@ static void server_that_may_mix_up_sessions_has_one(void **state)
     for (int i = 0; i < 3; i++)
         OK(orbit_stat(store, "file", NULL, &metadata, &error));
     assert_int_equal(copied(store, local, "file", LARGE, 0), 0);
-    assert_int_equal(open_channels, 1);
+    assert_int_equal(seen(&open_channels), 1);
 }
 
 static void copy_with(const char *name, const orbit_metadata *said, bool preserve)
@@ -230,7 +231,9 @@ static void copy_with(const char *name, const orbit_metadata *said, bool preserv
     orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
     copy.source_hint = said;
     copy.preserve = preserve;
+    pthread_mutex_lock(&mutex);
     presumed = mistaken = 0;
+    pthread_mutex_unlock(&mutex);
     OK(orbit_copy(store, name, local, name, &copy, NULL, &error));
     same(name);
 }
@@ -243,10 +246,10 @@ static void large_file_that_was_listed_begins_in_all_its_ranges(void **state)
     make(there, "file", LARGE);
     OK(orbit_stat(store, "file", NULL, &said, &error));
     copy_with("file", &said, false);
-    assert_int_equal(presumed, 1);
-    assert_int_equal(mistaken, 0);
+    assert_int_equal(seen(&presumed), 1);
+    assert_int_equal(seen(&mistaken), 0);
     copy_with("file", &said, true); /* needs to know all of it */
-    assert_int_equal(presumed, 0);
+    assert_int_equal(seen(&presumed), 0);
 }
 
 static void what_was_said_of_a_file_may_be_untrue(void **state)
@@ -259,21 +262,60 @@ static void what_was_said_of_a_file_may_be_untrue(void **state)
     const orbit_metadata truth = said;
     said.mtime_ns -= 1000000000; /* it was replaced */
     copy_with("file", &said, false);
-    assert_int_equal(presumed, 1);
-    assert_int_equal(mistaken, 1);
+    assert_int_equal(seen(&presumed), 1);
+    assert_int_equal(seen(&mistaken), 1);
     said = truth;
     said.size += 1000000; /* it was longer */
     copy_with("file", &said, false);
-    assert_int_equal(mistaken, 1);
+    assert_int_equal(seen(&mistaken), 1);
     said.size = (uint64_t)1 << 50;
     copy_with("file", &said, false);
-    assert_int_equal(mistaken, 1);
+    assert_int_equal(seen(&mistaken), 1);
     make(there, "file", LENGTH);
     copy_with("file", &truth, false);
-    assert_int_equal(mistaken, 1);
+    assert_int_equal(seen(&mistaken), 1);
     make(there, "file", 0);
     copy_with("file", &truth, false);
-    assert_int_equal(mistaken, 1);
+    assert_int_equal(seen(&mistaken), 1);
+}
+
+/* A handle of the one that was there is still open. */
+static void replaced_file_is_read_as_it_is_now(void **state)
+{
+    orbit_metadata said = {0};
+    char from[700], to[700];
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", LARGE);
+    OK(orbit_stat(store, "file", NULL, &said, &error));
+    copy_with("file", &said, false);
+    make(there, "other", LARGE + 1000);
+    path_of(from, sizeof(from), there, "other");
+    path_of(to, sizeof(to), there, "file");
+    assert_int_equal(rename(from, to), 0);
+    copy_with("file", &said, false);
+    assert_int_equal(seen(&mistaken), 1);
+}
+
+static void what_goes_into_a_fifo_is_not_presumed(void **state)
+{
+    orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
+    orbit_metadata said = {0};
+    char command[2000];
+    (void)state;
+    open_store("sshd", 10);
+    make(there, "file", LARGE);
+    OK(orbit_stat(store, "file", NULL, &said, &error));
+    said.size += 1;
+    copy.source_hint = &said;
+    (void)snprintf(command, sizeof(command), "mkfifo %s/fifo && (cat %s/fifo >%s/file &)", here, here, here);
+    assert_int_equal(system(command), 0);
+    OK(orbit_copy(store, "file", local, "fifo", &copy, NULL, &error));
+    assert_int_equal(seen(&presumed), 0);
+    (void)snprintf(command, sizeof(command), "cmp -s %s/file %s/file", here, there);
+    for (int i = 0; i < 500 && system(command) != 0; i++)
+        usleep(10000);
+    same("file");
 }
 
 static void what_was_said_of_a_file_that_is_gone_does_not_help(void **state)
@@ -309,6 +351,8 @@ int main(void)
         TEST(large_file_that_was_listed_begins_in_all_its_ranges),
         TEST(what_was_said_of_a_file_may_be_untrue),
         TEST(what_was_said_of_a_file_that_is_gone_does_not_help),
+        TEST(replaced_file_is_read_as_it_is_now),
+        TEST(what_goes_into_a_fifo_is_not_presumed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -225,9 +226,12 @@ bool orb_local_kept(void *self_, const char *path)
 {
     const struct orb_local *self = self_;
     char journal[PATH_MAX];
-    const char *name = orb_path_base(path);
-    int length = snprintf(journal, sizeof(journal), "%s%s%.*s" ORB_TEMPORARY_FORMAT ORB_LOCAL_JOURNAL,
-                          self->root ? self->root : "", self->root ? "/" : "", (int)(name - path), path,
-                          (unsigned long long)orb_crc64nvme(0, name, strlen(name)));
+    const char *name = orb_path_base(path), *root = self->root ? self->root : "", *slash = self->root ? "/" : "";
+    struct stat there;
+    int length = snprintf(journal, sizeof(journal), "%s%s%s", root, slash, path);
+    if (length > 0 && (size_t)length < sizeof(journal) && lstat(journal, &there) == 0 && !S_ISREG(there.st_mode))
+        return true;
+    length = snprintf(journal, sizeof(journal), "%s%s%.*s" ORB_TEMPORARY_FORMAT ORB_LOCAL_JOURNAL, root, slash,
+                      (int)(name - path), path, (unsigned long long)orb_crc64nvme(0, name, strlen(name)));
     return *name && length > 0 && (size_t)length < sizeof(journal) && access(journal, F_OK) == 0;
 }

@@ -126,7 +126,7 @@ static void move_calls(struct sftp_store *store, struct sftp_call *waiting)
 {
     store->channels_most = 1;
     for (unsigned i = 0; i < SFTP_CHANNELS_MAX; i++)
-        if (store->channels[i].ready && i >= store->channels_most)
+        if ((store->channels[i].ready || store->channels[i].kept_fd >= 0) && i >= store->channels_most)
             store->channels_most = i + 1;
     sftp_calls_start(waiting);
 }
@@ -224,11 +224,16 @@ static void use_kept(struct sftp_store *store)
 static void on_ssh_ready(struct orb_ssh_channel *ssh, int fd)
 {
     struct sftp_channel *channel = (struct sftp_channel *)ssh;
-    const struct orb_sftp *other = ready_session(channel->store);
-    if (is_greeting(channel->store))
-        channel->kept_fd = fd;
-    else
+    struct sftp_store *store = channel->store;
+    const struct orb_sftp *other = ready_session(store);
+    bool surplus = other && !sftp_is_openssh(other) && channel - store->channels >= store->channels_most;
+    if (!surplus && !is_greeting(store)) {
         attach(channel, fd, other && sftp_is_openssh(other) ? other : NULL);
+        return;
+    }
+    channel->kept_fd = fd;
+    if (surplus)
+        dismiss(channel);
 }
 
 /* Another session is asked for, which shakes the answer to the first loose: on the way it costs 40 ms otherwise. */

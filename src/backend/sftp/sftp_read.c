@@ -535,7 +535,7 @@ static void looked(struct orb_sftp_request *request)
 static void read_go(struct sftp_call *call)
 {
     struct read_call *read = (struct read_call *)call;
-    read->held = sftp_held_take(call, read->full, read->request->pin);
+    read->held = sftp_held_take(call, read->full, read->request->presumed ? NULL : read->request->pin);
     if (read->held) {
         read->handle = read->held->handle;
         begin(read);
