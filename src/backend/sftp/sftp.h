@@ -135,7 +135,6 @@ uint32_t sftp_temporary_mark(const char *name);
 void sftp_call_start(struct sftp_call *call, void (*go)(struct sftp_call *call));
 /* Calls that move bytes, of all channels. */
 unsigned sftp_channels_streams(const struct sftp_store *store);
-uint64_t sftp_way_ns(void *self);
 /* So many bytes will be moved in so many streams (0: as usual): where the way is long, their channels are opened
  * now, all together, and not when the first reply has shown how much there is. */
 void sftp_channels_ahead(struct sftp_store *store, uint64_t bytes, unsigned streams);
@@ -233,5 +232,6 @@ size_t sftp_written(void *self, void *target, orbit_stored_part *parts, size_t r
 void sftp_flush(void *self, orbit_op *op, void *target);
 void sftp_uploads(void *self, orbit_op *op, const orbit_uploads_request *request, orbit_more_reply *reply);
 void sftp_copy(void *self, orbit_op *op, const orbit_copy_request *request, orbit_metadata *reply);
+uint64_t sftp_way_ns(void *self);
 
 #endif

@@ -175,15 +175,21 @@ static struct orb_sftp *ready_session(const struct sftp_store *store)
     return NULL;
 }
 
-/* What another session of the connection (nullable) has said holds for this one, too. */
-static void attach(struct sftp_channel *channel, int fd, const struct orb_sftp *other)
+/* What it has said holds for the other sessions of the connection; NULL: nobody has said that yet. */
+static const struct orb_sftp *model_session(const struct sftp_store *store)
+{
+    const struct orb_sftp *session = ready_session(store);
+    return session && sftp_is_openssh(session) ? session : NULL;
+}
+
+static void attach(struct sftp_channel *channel, int fd, const struct orb_sftp *model)
 {
     channel->attached_ns = orb_now_ns();
-    channel->greeting = !other;
-    if (other)
-        orb_sftp_presume(channel->session, other);
+    channel->greeting = !model;
+    if (model)
+        orb_sftp_presume(channel->session, model);
     orb_sftp_attach(channel->session, fd);
-    if (other)
+    if (model)
         start_waiting(channel);
 }
 
@@ -206,18 +212,16 @@ static bool is_greeting(const struct sftp_store *store)
 /* The greeting is over. Only a server that is known to keep its sessions apart gets words on another one. */
 static void use_kept(struct sftp_store *store)
 {
-    const struct orb_sftp *other = ready_session(store);
+    const struct orb_sftp *model = model_session(store);
     for (unsigned i = 0; i < SFTP_CHANNELS_MAX && !is_greeting(store); i++) {
         struct sftp_channel *channel = &store->channels[i];
         int fd = channel->kept_fd;
-        if (fd < 0)
-            continue;
-        if (!other || !sftp_is_openssh(other)) {
+        if (fd >= 0 && model) {
+            channel->kept_fd = -1;
+            attach(channel, fd, model);
+        } else if (fd >= 0) {
             dismiss(channel);
-            continue;
         }
-        channel->kept_fd = -1;
-        attach(channel, fd, other);
     }
 }
 
@@ -225,10 +229,10 @@ static void on_ssh_ready(struct orb_ssh_channel *ssh, int fd)
 {
     struct sftp_channel *channel = (struct sftp_channel *)ssh;
     struct sftp_store *store = channel->store;
-    const struct orb_sftp *other = ready_session(store);
-    bool surplus = other && !sftp_is_openssh(other) && channel - store->channels >= store->channels_most;
+    const struct orb_sftp *model = model_session(store);
+    bool surplus = !model && ready_session(store) && channel - store->channels >= store->channels_most;
     if (!surplus && !is_greeting(store)) {
-        attach(channel, fd, other && sftp_is_openssh(other) ? other : NULL);
+        attach(channel, fd, model);
         return;
     }
     channel->kept_fd = fd;
