@@ -238,13 +238,20 @@ static void copy_with(const char *name, const orbit_metadata *said, bool preserv
     same(name);
 }
 
-static void large_file_that_was_listed_begins_in_all_its_ranges(void **state)
+/* A large file far away, and what is said of it. */
+static orbit_metadata far_file(void)
 {
     orbit_metadata said = {0};
-    (void)state;
     open_store("sshd", 10);
     make(there, "file", LARGE);
     OK(orbit_stat(store, "file", NULL, &said, &error));
+    return said;
+}
+
+static void large_file_that_was_listed_begins_in_all_its_ranges(void **state)
+{
+    (void)state;
+    orbit_metadata said = far_file();
     copy_with("file", &said, false);
     assert_int_equal(seen(&presumed), 1);
     assert_int_equal(seen(&mistaken), 0);
@@ -254,11 +261,8 @@ static void large_file_that_was_listed_begins_in_all_its_ranges(void **state)
 
 static void what_was_said_of_a_file_may_be_untrue(void **state)
 {
-    orbit_metadata said = {0};
     (void)state;
-    open_store("sshd", 10);
-    make(there, "file", LARGE);
-    OK(orbit_stat(store, "file", NULL, &said, &error));
+    orbit_metadata said = far_file();
     const orbit_metadata truth = said;
     said.mtime_ns -= 1000000000; /* it was replaced */
     copy_with("file", &said, false);
@@ -282,12 +286,9 @@ static void what_was_said_of_a_file_may_be_untrue(void **state)
 /* A handle of the one that was there is still open. */
 static void replaced_file_is_read_as_it_is_now(void **state)
 {
-    orbit_metadata said = {0};
     char from[700], to[700];
     (void)state;
-    open_store("sshd", 10);
-    make(there, "file", LARGE);
-    OK(orbit_stat(store, "file", NULL, &said, &error));
+    orbit_metadata said = far_file();
     copy_with("file", &said, false);
     make(there, "other", LARGE + 1000);
     path_of(from, sizeof(from), there, "other");
@@ -300,12 +301,9 @@ static void replaced_file_is_read_as_it_is_now(void **state)
 static void what_goes_into_a_fifo_is_not_presumed(void **state)
 {
     orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
-    orbit_metadata said = {0};
     char command[2000];
     (void)state;
-    open_store("sshd", 10);
-    make(there, "file", LARGE);
-    OK(orbit_stat(store, "file", NULL, &said, &error));
+    orbit_metadata said = far_file();
     said.size += 1;
     copy.source_hint = &said;
     (void)snprintf(command, sizeof(command), "mkfifo %s/fifo && (cat %s/fifo >%s/file &)", here, here, here);
@@ -321,11 +319,8 @@ static void what_goes_into_a_fifo_is_not_presumed(void **state)
 static void what_was_said_of_a_file_that_is_gone_does_not_help(void **state)
 {
     orbit_copy_options copy = ORBIT_COPY_OPTIONS_INIT;
-    orbit_metadata said = {0};
     (void)state;
-    open_store("sshd", 10);
-    make(there, "file", LARGE);
-    OK(orbit_stat(store, "file", NULL, &said, &error));
+    orbit_metadata said = far_file();
     copy.source_hint = &said;
     assert_int_equal(orbit_copy(store, "other", local, "other", &copy, NULL, &error), ORBIT_E_NOT_FOUND);
     assert_int_equal(mkdir(strcat(there, "/directory"), 0777), 0);
