@@ -547,7 +547,8 @@ struct orbit_backend_ops {
     /* Instead of abort, for an upload that was begun with `keep`: what was written stays for a later begin(). */
     void (*suspend)(void *self, orbit_op *op, void *upload);
     /* Whether an earlier upload seems to have left something at `path` that a begin with `keep` would take up, or what
-     * stands there is no plain file: then the source is looked at before the target is begun. No more than a quick look, for it is called on the thread that starts a copy; it may be wrong. */
+     * stands there is no plain file: then the source is looked at before the target is begun. No more than a quick
+     * look, for it is called on the thread that starts a copy; it may be wrong. */
     bool (*kept)(void *self, const char *path);
     void (*presign)(void *self, orbit_op *op, const orbit_presign_request *request);
     /* A part whose bytes the store takes from an object it has: copies of more than copy_max. ORBIT_E_CHANGED where the

@@ -99,7 +99,6 @@ static void start_copy(struct move_task *move)
     copy->from_path = move->from;
     copy->to_path = move->to;
     copy->length = ORBIT_TO_END;
-    copy->length_hint = ORBIT_SIZE_UNKNOWN;
     copy->options = &move->options;
     copy->preserve = copy->server_only = copy->verify = true;
     copy->source = move->source;

@@ -36,8 +36,7 @@ struct orb_copy {
     const char *version_id, *if_match; /* of the source; nullable */
     const uint8_t *source_key;         /* SSE-C of the source; nullable */
     uint64_t offset, length;           /* of the source; ORBIT_TO_END */
-    uint64_t length_hint;              /* of the source; ORBIT_SIZE_UNKNOWN: none. Never believed, only made use of */
-    orbit_metadata hint;               /* of the source, likewise: kind, size and time alone; zeroed: none */
+    orbit_metadata hint;               /* of the source: kind, size and time alone. Never believed, only made use of */
     const orbit_write_options *options;
     struct orb_tally *tally; /* nullable: its requests are counted there, too */
     bool preserve;
@@ -169,10 +168,13 @@ void orb_copy_verify_and_finish(struct orb_copy *copy);
 void orb_copy_look(struct orb_copy *copy);   /* asks; then orb_copy_looked() */
 void orb_copy_looked(struct orb_copy *copy); /* copy->source is known */
 uint64_t orb_copy_bytes(const struct orb_copy *copy);
+/* Of the source's bytes; ORBIT_SIZE_UNKNOWN: nothing was said, or that there are none, as those say that cannot tell. */
+uint64_t orb_copy_length_hint(const struct orb_copy *copy);
 /* Bytes to ask for of a source that nobody looked at. */
 uint64_t orb_copy_first_wish(const struct orb_copy *copy);
-/* What was said of a large source far away is taken for true, and then it is known. */
+/* What was said of a large source is taken for true, and then it is known: where it is far away, and otherwise may be. */
 bool orb_copy_presume(struct orb_copy *copy);
+bool orb_copy_may_presume(const struct orb_copy *copy);
 /* Where nothing but size and time says which version is read, they are looked at once more at the end. */
 bool orb_copy_checks_again(const struct orb_copy *copy);
 void orb_copy_check_again(struct orb_copy *copy); /* then orb_copy_checked() */
@@ -201,9 +203,8 @@ void orb_copy_ramp_start(struct orb_copy *copy);
 /* Around the first request to a store: how long the way to it is. */
 void orb_copy_ramp_asks(struct orb_copy *copy);
 void orb_copy_ramp_answered(struct orb_copy *copy, const struct orb_backend *by);
-/* What the store knows of that by itself; 0: nothing. */
-uint64_t orb_copy_way_ns(const struct orb_backend *to);
-bool orb_copy_is_far(uint64_t way_ns);
+/* By what the store knows of that itself. */
+bool orb_copy_ramp_is_far(const struct orb_backend *to);
 /* One more range would start: false when there are enough, and then it looks again soon. */
 bool orb_copy_ramp_allows(struct orb_copy *copy);
 /* Bytes of the next range, which could have `length`: shorter ones at the end of the copy. */

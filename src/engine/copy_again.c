@@ -82,7 +82,7 @@ void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source)
         .source_key = copy->source_key,
         .offset = copy->offset,
         .length = copy->length,
-        .length_hint = copy->length_hint,
+        .hint = copy->hint,
         .options = copy->options,
         .tally = copy->tally,
         .preserve = copy->preserve,
@@ -98,6 +98,7 @@ void orb_copy_start_again(struct orb_copy *copy, orbit_metadata *source)
         .told = copy->told,
         .fetched_twice = copy->fetched_twice,
     };
+    fresh.hint.fields &= ~(uint32_t)ORBIT_HAS_MTIME; /* presumed it is once */
     if (source) {
         fresh.source = *source;
         fresh.have_source = true;

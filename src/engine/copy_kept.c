@@ -30,12 +30,11 @@ void orb_copy_kept_look(struct orb_copy *copy)
 {
     const struct orb_backend *to = copy->to;
     bool may_keep = copy->keeps && to->caps.keeps_extents && copy->from->ops != to->ops && copy->from->ops->stat;
-    bool may_presume = copy->hint.fields == (ORBIT_HAS_SIZE | ORBIT_HAS_MTIME);
     if (!may_keep)
         copy->prefix = 0;
     if (copy->prefix)
         copy->look_first = true;
-    else if ((may_keep || may_presume) && copy->length_hint >= RESUME_FROM)
+    else if (may_keep ? orb_copy_length_hint(copy) >= RESUME_FROM : orb_copy_may_presume(copy))
         copy->look_first = to->ops->kept && to->ops->kept(to->self, copy->to_path);
     copy->look_first |= orb_copy_resume_looks(copy);
 }

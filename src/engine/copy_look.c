@@ -45,17 +45,27 @@ orbit_status orb_copy_identify(struct orb_copy *copy, const orbit_metadata *meta
     return ORBIT_OK;
 }
 
-/* Its first reply would be two ways there and back, during which one of its ranges comes. Each range is asked for as of
- * that version; the target must not need to know more of it to begin. */
-bool orb_copy_presume(struct orb_copy *copy)
+uint64_t orb_copy_length_hint(const struct orb_copy *copy)
+{
+    return (copy->hint.fields & ORBIT_HAS_SIZE) && copy->hint.size ? copy->hint.size : ORBIT_SIZE_UNKNOWN;
+}
+
+/* The target must not need to know more of the source to begin. */
+bool orb_copy_may_presume(const struct orb_copy *copy)
 {
     const orbit_metadata *hint = &copy->hint;
-    const uint32_t needed = ORBIT_HAS_SIZE | ORBIT_HAS_MTIME;
-    if (hint->kind != ORBIT_KIND_FILE || hint->fields != needed || hint->size < PRESUME_FROM || copy->preserve ||
-        copy->version_id || copy->if_match || !copy->to->caps.random_access ||
-        !orb_copy_is_far(orb_copy_way_ns(copy->from)))
+    bool whole = hint->kind == ORBIT_KIND_FILE && hint->fields == (ORBIT_HAS_SIZE | ORBIT_HAS_MTIME);
+    return whole && hint->size >= PRESUME_FROM && copy->from->ops->way_ns && copy->to->caps.random_access &&
+           !copy->preserve && !copy->version_id && !copy->if_match;
+}
+
+/* Its first reply would be two ways there and back, during which one of its ranges comes. Each range is asked for as of
+ * that version. */
+bool orb_copy_presume(struct orb_copy *copy)
+{
+    if (!orb_copy_may_presume(copy) || !orb_copy_ramp_is_far(copy->from))
         return false;
-    copy->source = *hint; /* it owns nothing */
+    copy->source = copy->hint; /* it owns nothing */
     copy->have_source = copy->presuming = true;
     orb_copy_ramp_answered(copy, copy->from);
     orb_log(&copy->from->host->log, ORBIT_LOG_DEBUG, "'%s' is taken for what was said of it", copy->from_path);
@@ -74,7 +84,7 @@ uint64_t orb_copy_bytes(const struct orb_copy *copy)
  * what room is made for. */
 uint64_t orb_copy_first_wish(const struct orb_copy *copy)
 {
-    uint64_t wish = copy->length_hint <= SMALL ? SMALL : copy->plan.base;
+    uint64_t wish = orb_copy_length_hint(copy) <= SMALL ? SMALL : copy->plan.base;
     return orb_smaller(orb_smaller(wish, copy->plan.base), copy->length);
 }
 

@@ -29,22 +29,27 @@ void orb_copy_ramp_asks(struct orb_copy *copy)
     copy->asked_ns = orb_now_ns();
 }
 
-uint64_t orb_copy_way_ns(const struct orb_backend *to)
+static uint64_t way_to(const struct orb_backend *to)
 {
     return to->ops->way_ns ? to->ops->way_ns(to->self) : 0;
 }
 
-bool orb_copy_is_far(uint64_t way_ns)
+static bool is_far(uint64_t way_ns)
 {
     return way_ns > FAR_MS * ORB_MS;
 }
 
+bool orb_copy_ramp_is_far(const struct orb_backend *to)
+{
+    return is_far(way_to(to));
+}
+
 void orb_copy_ramp_answered(struct orb_copy *copy, const struct orb_backend *by)
 {
-    uint64_t way_ns = orb_copy_way_ns(by);
+    uint64_t way_ns = way_to(by);
     copy->answered_ns = orb_now_ns();
     copy->way_ns = way_ns ? way_ns : copy->answered_ns - copy->asked_ns;
-    if (orb_copy_is_far(copy->way_ns))
+    if (is_far(copy->way_ns))
         copy->allowed = copy->parallel;
 }
 
@@ -135,7 +140,7 @@ static uint64_t least(const struct orb_copy *copy)
     uint64_t passed = atomic_load_explicit(&copy->passed, memory_order_relaxed);
     passed = passed > copy->resumed ? passed - copy->resumed : 0;
     uint64_t ms = (orb_now_ns() - copy->answered_ns) / ORB_MS;
-    if (!orb_copy_is_far(copy->way_ns) || !ms || !copy->ranges_busy)
+    if (!is_far(copy->way_ns) || !ms || !copy->ranges_busy)
         return EXTENT_MIN;
     uint64_t each_ms = passed / ms / copy->ranges_busy;
     uint64_t bytes = each_ms * (copy->way_ns / ORB_MS) * WAY_SHARE / ORB_PARTS_ROUND * ORB_PARTS_ROUND;

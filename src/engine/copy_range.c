@@ -96,6 +96,7 @@ static void source_ask(struct orb_race *race, struct orb_race_leg *leg)
 {
     struct orb_relay *range = race->ctx;
     struct orb_copy *copy = range->copy;
+    uint64_t said = orb_copy_length_hint(copy);
     leg->request = (orbit_read_request){
         .path = copy->from_path,
         .version_id = copy->version_id,
@@ -108,7 +109,7 @@ static void source_ask(struct orb_race *race, struct orb_race_leg *leg)
         .if_match = copy->if_match,
         .sse_customer_key = copy->source_key,
         .want_checksum = copy->verify && range->first,
-        .size_hint = copy->length_hint == ORBIT_SIZE_UNKNOWN ? 0 : copy->length_hint,
+        .size_hint = said == ORBIT_SIZE_UNKNOWN ? 0 : said,
     };
 }
 

@@ -388,7 +388,7 @@ static bool may(const struct orb_copy *copy)
 
 bool orb_copy_resume_looks(const struct orb_copy *copy)
 {
-    return may_between(copy) && !of_file(copy) && copy->from->ops->stat && copy->length_hint >= LOOK_FROM;
+    return may_between(copy) && !of_file(copy) && copy->from->ops->stat && orb_copy_length_hint(copy) >= LOOK_FROM;
 }
 
 static struct orb_journal_plan plan_of(const struct orb_copy *copy)

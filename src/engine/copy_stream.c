@@ -324,9 +324,10 @@ void orb_copy_stream_start(struct orb_copy *copy)
     stream->fill.ctx = stream;
     stream->fill.upload.tally = copy->tally;
     copy->stream = stream;
-    orbit_status status = orb_fill_init(&stream->fill, copy->to, copy->to_path, copy->options,
-                                        copy->preserve && copy->have_source ? &copy->source : NULL,
-                                        copy->total == ORBIT_SIZE_UNKNOWN ? copy->length_hint : copy->total, &error);
+    orbit_status status =
+        orb_fill_init(&stream->fill, copy->to, copy->to_path, copy->options,
+                      copy->preserve && copy->have_source ? &copy->source : NULL,
+                      copy->total == ORBIT_SIZE_UNKNOWN ? orb_copy_length_hint(copy) : copy->total, &error);
     if (status < 0) {
         orb_copy_fail(copy, status, &error);
         return;

@@ -134,8 +134,6 @@ static struct copy_task *copy_new(orbit_backend *from_backend, const char *from,
     copy->source_key = options.source_sse_customer_key ? task->source_key : NULL;
     copy->length = ORBIT_TO_END;
     const orbit_metadata *hint = options.source_hint;
-    bool sized = hint && (hint->fields & ORBIT_HAS_SIZE);
-    copy->length_hint = sized ? hint->size : ORBIT_SIZE_UNKNOWN;
     if (hint)
         copy->hint = (orbit_metadata){.kind = hint->kind,
                                       .fields = hint->fields & (ORBIT_HAS_SIZE | ORBIT_HAS_MTIME),

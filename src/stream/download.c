@@ -141,7 +141,6 @@ static struct download_task *download_new(orbit_backend *backend, const char *pa
     copy->if_match = download->if_match;
     copy->source_key = options.sse_customer_key ? download->key : NULL;
     copy->length = ORBIT_TO_END;
-    copy->length_hint = ORBIT_SIZE_UNKNOWN;
     copy->options = &download->write;
     copy->tally = &download->task.tally;
     copy->preserve = options.preserve;

@@ -117,7 +117,6 @@ static orbit_status prepare_copy(struct write_task *write, orbit_error *error)
     copy->tally = &write->task.tally;
     copy->offset = write->file.offset;
     copy->length = ORBIT_TO_END;
-    copy->length_hint = ORBIT_SIZE_UNKNOWN;
     copy->options = &write->options;
     copy->verify = true;
     copy->moved = copy_moved;

@@ -62,7 +62,7 @@ static orbit_write_options write_options(struct orb_transfer_job *job)
 /* What is kept of what a listing said. */
 static orbit_metadata said_of(const struct orb_transfer_job *job)
 {
-    orbit_metadata said = {.kind = job->has_metadata ? job->kind : ORBIT_KIND_OTHER, .mtime_ns = job->mtime_ns};
+    orbit_metadata said = {.kind = job->kind, .mtime_ns = job->mtime_ns};
     if (job->has_mtime)
         said.fields |= ORBIT_HAS_MTIME;
     if (job->bytes != ORBIT_SIZE_UNKNOWN) {
